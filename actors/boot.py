@@ -189,7 +189,8 @@ def stop() -> None:
     workers = [name for name in found if name.startswith(prefix)]
     if names.SUPERVISOR in found:
         _stop(names.SUPERVISOR)
-    for step in ([*workers, names.HISTORIAN], [names.MASTER], [names.SUPERVISOR]):
+    synced = [name for name in found if name.startswith(names.SYNC_DEVICES)]
+    for step in ([*workers, names.HISTORIAN, *synced], [names.MASTER], [names.SUPERVISOR]):
         with ThreadPoolExecutor(len(step)) as threads:
             list(threads.map(_end, [name for name in step if name in found]))
 

@@ -24,11 +24,12 @@ from helix_ray.plane.ray_links import RayLinks
 class RayControlPlane(Plane):
     """ports.ControlPlane over Ray; construct it on the event loop that uses it."""
 
-    def __init__(self, *, process: str = "", cached: bool = False) -> None:
+    def __init__(self, *, process: str = "", cached: bool = False, sync_shards: int = 1) -> None:
         """`process` is the kind of process for reports about its event loop; without it there are none.
-        `cached`: answer reads of tasks from a cache while the entries are known to be current."""
+        `cached`: answer reads of tasks from a cache while the entries are known to be current.
+        `sync_shards` is how many SyncDevices actors there are."""
         self._meter = TurnMeter(process) if process else None
-        super().__init__(RayLinks(), cached=cached, linked=self._measure)
+        super().__init__(RayLinks(), cached=cached, linked=self._measure, sync_shards=sync_shards)
         self._readings = Readings(lambda: self.query(ListWorkers(), SYSTEM))
 
     async def query(

@@ -8,9 +8,20 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from helix_ray.core.names import WORKER_PREFIX, is_node_name
-from helix_ray.plane.names import HISTORIAN, MASTER, NAMESPACE, SUPERVISOR, node_worker
+from helix_ray.plane.names import (
+    HISTORIAN,
+    MASTER,
+    NAMESPACE,
+    SUPERVISOR,
+    SYNC_DEVICES,
+    node_worker,
+    sync_devices,
+)
 
-__all__ = ["HISTORIAN", "MASTER", "NAMESPACE", "SUPERVISOR", "detached", "find", "node_worker", "worker_id"]
+__all__ = [
+    "HISTORIAN", "MASTER", "NAMESPACE", "SUPERVISOR", "SYNC_DEVICES", "detached", "find", "node_worker",
+    "sync_devices", "worker_id",
+]  # fmt: skip
 
 # An async actor takes this many calls at once: long polls wait inside.
 CALLS_AT_ONCE_MAX = 10_000

@@ -40,6 +40,7 @@ class Readings:
     async def _read(self) -> dict[str, str]:
         parts = {part: _actor(name) for name, part in roster.PARTS.items()}
         parts[roster.RATE_LIMITS] = _rate_limits()
+        parts[roster.SYNC] = _sync()
         parts[WORKERS] = _workers(self._list_workers)
         reasons = await asyncio.gather(*(_in_time(ask) for ask in parts.values()))
         self._read_at = asyncio.get_running_loop().time()
@@ -64,6 +65,12 @@ async def _actor(name: str) -> str | None:
 async def _rate_limits() -> str | None:
     handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
     reason: str | None = await handle.rate_limits_hindrance.remote()
+    return reason
+
+
+async def _sync() -> str | None:
+    handle = await asyncio.to_thread(names.find, names.SUPERVISOR)
+    reason: str | None = await handle.sync_hindrance.remote()
     return reason
 
 

@@ -37,7 +37,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
-from helix_ray.core.questions import NamedFiles
+from helix_ray.core.questions import DeviceBoard, NamedFiles
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -73,9 +73,10 @@ class Supervisor(BlobCalls):
         self._care = NodeCare(self._settings, self._plane)
 
     def loops(self) -> Sequence[Work]:
-        """The loops that check the actors, their processes, and the nodes, and that removes files which
-        nothing names; independent of each other."""
-        return (self._look, self._look_at_processes, self._look_at_nodes, self._sweep_blobs)
+        """The loops that check the actors, their processes, and the nodes, that remove files which nothing
+        names, and that wait for the first device; independent of each other."""
+        looks = (self._look, self._look_at_processes, self._look_at_nodes)
+        return (*looks, self._sweep_blobs, self._look_for_devices)
 
     async def begin(self) -> None:
         """Begin all lives: the actor calls this itself at every start."""
@@ -91,12 +92,20 @@ class Supervisor(BlobCalls):
         """Return why rate limits cannot be counted; None when they can."""
         return self._quota_service.hindrance()
 
+    async def sync_hindrance(self) -> str | None:
+        """Return why devices cannot be answered; None when they can, or there are none."""
+        for name in self._others:
+            said = self._said.get(name, {"reason": STARTING})
+            if name.startswith(names.SYNC_DEVICES) and said["reason"] is not None:
+                return str(said["reason"])
+        return None
+
     async def status(self) -> dict[str, Any]:
         """Return the reasons of missing parts as in /readyz; a fatal reason or None; the nodes with workers,
         and why others wait for theirs."""
         lives = self._life.lives
         missing = {
-            roster.PARTS[name]: said["reason"]
+            roster.part_of(name): said["reason"]
             for name in self._others
             if not (said := self._said.get(name, {"ready": False, "reason": STARTING}))["ready"]
         }
@@ -124,7 +133,7 @@ class Supervisor(BlobCalls):
     async def _look(self) -> None:
         await asyncio.gather(*(self._look_at(name) for name in self._others))
         # More often while a part is missing, because somebody waits for the start.
-        steady = all(self._said[name]["ready"] for name in self._others)
+        steady = all(self._said.get(name, {"ready": False})["ready"] for name in self._others)
         await asyncio.sleep(LOOK_EVERY_S if steady else FIRST_S)
 
     async def _look_at_processes(self) -> None:
@@ -133,6 +142,16 @@ class Supervisor(BlobCalls):
         for pid in self._stopped.look(pids, time.monotonic()):
             self._end(pids[pid], pid, "has been stopped", self._settings.stopped_s_max)
         await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _look_for_devices(self) -> None:
+        """Have SyncDevices actors from the first device on."""
+        await asyncio.sleep(LOOK_EVERY_S)
+        wanted = roster.sync_actors(self._settings)
+        if not self._settings.sync_enabled or wanted[0] in self._others:
+            return
+        board = await self._plane.query(DeviceBoard(()), SYSTEM)
+        if not isinstance(board, Rejected) and board["total"]:
+            self._others += wanted
 
     async def _look_at_nodes(self) -> None:
         await self._care.look()

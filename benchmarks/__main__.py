@@ -28,6 +28,7 @@ from benchmarks import (
     restart,
     single,
     start,
+    sync,
     throughput,
     turns,
     width,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         turns,
         width,
         models,
+        sync,
     )
 }
 RESULTS = Path(__file__).parent / "results"

@@ -34,6 +34,8 @@ class Scale:
     inference_rounds: int
     start_rounds: int
     start_nodes: tuple[int, ...]
+    sync_devices: int
+    sync_s: float
 
 
 FULL = Scale(
@@ -62,6 +64,8 @@ FULL = Scale(
     inference_rounds=3,
     start_rounds=5,
     start_nodes=(1, 3, 8),
+    sync_devices=10_000,
+    sync_s=20.0,
 )
 QUICK = Scale(
     rounds=3,
@@ -89,4 +93,6 @@ QUICK = Scale(
     inference_rounds=1,
     start_rounds=1,
     start_nodes=(1,),
+    sync_devices=500,
+    sync_s=2.0,
 )

@@ -123,6 +123,12 @@ class Settings:
 
     all_smi_url: str = bounded("", pattern=r"^(https?://\S+)?$")
 
+    # Synced devices.
+    sync_enabled: bool = True
+    sync_interval_s: int = bounded(30, ge=1, le=86_400)
+    sync_shards: int = bounded(1, ge=1, le=64)
+    sync_tombstones_keep_s: float = bounded(30 * 86_400.0, ge=0)
+
     # Times.
     lease_s: float = bounded(30.0, ge=1)
     node_lease_s: float = bounded(10.0, ge=2)

@@ -31,12 +31,14 @@ from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Batch, Clock
 from helix_ray.security.passwords import hash_password
+from helix_ray.sync.here import SyncHere
 from helix_ray.wire.ids import new_seed
 
 T = TypeVar("T")
 
 TEST_REQUEST = "req-testing"
 REACTIONS_MAX = 100
+SYNC_INTERVAL_S = 30.0
 
 
 class RealClock:
@@ -93,6 +95,7 @@ class MemoryControlPlane:
         self._cuts: dict[tuple[str, int], tuple[int, int]] = {}
         self._waiting: dict[int, _Waiter] = {}
         self._lock = RLock()
+        self.sync = SyncHere(self.ask, self.engine.facts, self.clock.wall, SYNC_INTERVAL_S)
 
     # ------------------------------------------------------------------------------------- the verbs
 
@@ -113,6 +116,10 @@ class MemoryControlPlane:
             return await self._read_items(question, by, wait_s)
         if isinstance(question, Readiness):
             return {"missing": dict(self.missing)}
+        if question.of_sync:
+            return await self._until(
+                lambda: self._synced(question, by), lambda reply: self.sync.is_news(question, reply), wait_s
+            )
         answer: Answer = await self._until(
             lambda: self.ask(question, by), lambda reply: has_news(question, reply), wait_s
         )
@@ -177,6 +184,10 @@ class MemoryControlPlane:
             self._cuts[task_id, attempt] = (start, end)
 
     # -------------------------------------------------------------------------------------- within
+
+    def _synced(self, question: QuestionKind[Any], by: Principal) -> Answer:
+        with self._lock:
+            return self.sync.answer(question, by)
 
     def _read_log(self, question: ReadLog, by: Principal) -> LogView | Rejected:
         with self._lock:

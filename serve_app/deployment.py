@@ -55,7 +55,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     from serve_app.edge.limiter import LeasingLimiter
 
     logs.set_up()
-    plane = RayControlPlane(process="api", cached=True)
+    plane = RayControlPlane(process="api", cached=True, sync_shards=settings.sync_shards)
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)

@@ -31,3 +31,5 @@ class QuestionKind(Verb, Generic[View_co]):
     kept_on_nodes: ClassVar[bool] = False
     # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.
     cached: ClassVar[bool] = False
+    # Whether a SyncDevices actor answers it, and not the master.
+    of_sync: ClassVar[bool] = False

@@ -15,6 +15,11 @@ from helix_ray.core.model_questions import NamedFiles as NamedFiles
 from helix_ray.core.question_kind import QuestionKind as QuestionKind
 from helix_ray.core.question_kind import View as View
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
+from helix_ray.core.sync_questions import DeviceBoard as DeviceBoard
+from helix_ray.core.sync_questions import FollowedRows as FollowedRows
+from helix_ray.core.sync_questions import PullChanges as PullChanges
+from helix_ray.core.sync_questions import ScopeRows as ScopeRows
+from helix_ray.core.sync_questions import SyncStatus as SyncStatus
 from helix_ray.core.views.acceleration import AccelerationView, NodeDevicesView
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
@@ -382,4 +387,5 @@ Question = (
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures
+    | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
 )  # fmt: skip

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from helix_ray.core.access import USER_PREFIX, Principal, in_scope, may
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
+from helix_ray.core.task_scope import TaskScope as TaskScope
 from helix_ray.core.views.tasks import ResultView, TaskView
 
 
@@ -32,20 +33,6 @@ class TaskRecord(NamedTuple):
     owner: str
     holder: str | None
     project: str | None
-
-
-class TaskScope(NamedTuple):
-    """The tasks that a principal sees: those of `user` (None: of all) in `projects`
-    (None: in all, and in none)."""
-
-    user: str | None
-    projects: tuple[str, ...] | None
-
-    def has(self, owner: str, holder: str | None, project: str | None) -> bool:
-        """Say whether a task is among them."""
-        if self.user is not None and self.user not in (owner, holder):
-            return False
-        return self.projects is None or project in self.projects
 
 
 EVERY_TASK = TaskScope(None, None)

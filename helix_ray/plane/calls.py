@@ -187,6 +187,10 @@ class Calls:
         """Call a node's worker, which may itself wait `wait_s` seconds."""
         return await self._actor("node", names.node_worker(node_id), method, arguments, wait_s)
 
+    async def sync(self, shard: int, method: str, *arguments: Any, wait_s: float = 0.0) -> Reply[Any]:
+        """Call a SyncDevices actor, which may itself wait `wait_s` seconds."""
+        return await self._actor("sync", names.sync_devices(shard), method, arguments, wait_s)
+
     async def _actor(
         self, who: Who, name: str, method: str, arguments: tuple[Any, ...], wait_s: float = 0.0
     ) -> Reply[Any]:

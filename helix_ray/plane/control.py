@@ -19,6 +19,7 @@ from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
 from helix_ray.plane.read_cache import ReadCache
+from helix_ray.plane.synced import Synced
 from helix_ray.ports import Batch
 
 
@@ -32,15 +33,18 @@ class Plane:
         cached: bool = False,
         patience: AnswerTimeouts | None = None,
         linked: Callable[[], None] = lambda: None,
+        sync_shards: int = 1,
     ) -> None:
         """`cached`: answer reads of tasks from a cache while the entries are known to be current; `linked` is
-        called before every attempt to connect to the master."""
+        called before every attempt to connect to the master; `sync_shards` is how many SyncDevices actors
+        there are."""
         self._cache = ReadCache() if cached else None
         self.calls = Calls(links, self._cache, patience, linked)
         self._orders = OrderBatches(self.calls)
         self._questions = QuestionBatches(self.calls)
         self._archived = ArchivedTasks(self.calls)
         self._on_nodes = OnNodes(self.query, self.calls)
+        self._synced = Synced(self.query, self.calls, sync_shards)
 
     async def execute(self, order: Order[Data]) -> Receipt[Data] | Rejected:
         """Carry out an order; it is durable when a Receipt comes back."""
@@ -50,13 +54,15 @@ class Plane:
     async def query(
         self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
     ) -> View | Rejected:
-        """Answer a question from the master, the history or a node; the answer is
+        """Answer a question from the master, the history, a node or a SyncDevices actor; it is
         as of the call, or later."""
         return cast("View | Rejected", await self._answer(question, by, wait_s))
 
     async def _answer(self, question: QuestionKind[Any], by: Principal, wait_s: float) -> Answer:
         if question.of_node:
             return await self._on_nodes.answer(question, by, wait_s)
+        if question.of_sync:
+            return await self._synced.answer(question, by, wait_s)
         if self._cache is not None and question.cached:
             return await self._cached(self._cache, question, by)
         reply: Any

@@ -7,7 +7,14 @@ MASTER = "helix-master"
 HISTORIAN = "helix-historian"
 # The supervisor keeps the name of its predecessor, so that a cluster has only one of them.
 SUPERVISOR = "helix-reconciler"
+# The SyncDevices actors have numbers from 0.
+SYNC_DEVICES = "helix-sync-"
 NODE_ID_CHARACTERS = 12
+
+
+def sync_devices(shard: int) -> str:
+    """Return the name of a SyncDevices actor."""
+    return f"{SYNC_DEVICES}{shard}"
 
 
 def node_worker(node_id: str) -> str:

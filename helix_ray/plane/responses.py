@@ -1,4 +1,4 @@
-"""Responses of the sources of what the master does not have: the history and the nodes.
+"""Responses of the sources of what the master does not have: the history, the nodes, SyncDevices.
 
 A source may be down, which is neither yes nor no. So its response is one of
 
@@ -18,10 +18,11 @@ from helix_ray.core.orders import Recalled
 
 RETRY_AFTER_S = 2
 
-Who = Literal["history", "node"]
+Who = Literal["history", "node", "sync"]
 WHERE: dict[Who, str] = {
     "history": "The task history",
     "node": "The node that stores this task's logs and results",
+    "sync": "The service of synced devices",
 }
 
 

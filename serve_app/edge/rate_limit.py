@@ -60,6 +60,7 @@ CLASSES: tuple[Class, ...] = (
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
     Class(STREAMS.name, re.compile(r"GET /api/v1/events")),
     Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/devices(/.*)?")),
+    Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/harmony/sync/(changes|mutations|conflicts(/.*)?)")),
     Class(INFERENCE.name, re.compile(r"[A-Z]+ /v2/.*")),
 )
 

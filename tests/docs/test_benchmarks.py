@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("placement", "queueing", "reserving", "explain")
+NAMES = ("placement", "queueing", "reserving", "explain", "sync")
 RUN_S_MAX = 200
 
 

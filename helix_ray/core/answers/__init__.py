@@ -22,6 +22,7 @@ from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
 from helix_ray.core.answers.projects import PROJECT_ANSWERS
 from helix_ray.core.answers.quotas import QUOTA_ANSWERS
 from helix_ray.core.answers.sessions import SESSION_ANSWERS
+from helix_ray.core.answers.sync import SYNC_ANSWERS, SYNC_STEPS
 from helix_ray.core.answers.tasks import TASK_ANSWERS, TASK_NEWS, TASK_STEPS
 from helix_ray.core.answers.tokens import TOKEN_ANSWERS
 from helix_ray.core.answers.users import USER_ANSWERS
@@ -46,8 +47,9 @@ ANSWERERS: Answerers = {
     **FIGURE_ANSWERS,
     **HISTORY_ANSWERS,
     **ERASURE_ANSWERS,
+    **SYNC_ANSWERS,
 }
-STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS}
+STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS, **SYNC_STEPS}
 NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}
 
 

@@ -1,0 +1,243 @@
+"""Keeps the lists of changes up to date, and answers devices from them.
+
+For each batch of facts `taking` goes through these steps; it yields questions to the control plane, and is
+sent the answers:
+
+    1. board   the devices that may follow, or see, something else are read again
+    2. fill    a scope that no device had is filled with what is in it
+    3. rows    what has changed is read, and put into the scopes that it is in now, in one transaction with
+               the cursor
+
+Rows are read after the facts, so they may be newer: the facts that changed them come later, and change
+nothing. Nothing here waits, calls or looks at a clock: whoever drives it does (actors/sync_devices.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from helix_ray.core.errors import ErrorCode, Rejected, not_found
+from helix_ray.core.follows import Scope, TaskSubject
+from helix_ray.core.questions import DeviceBoard, FollowedRows, PullChanges, QuestionKind, ScopeRows
+from helix_ray.core.views.sync import (
+    BoardDevice,
+    BoardView,
+    ChangesView,
+    RowsView,
+    SyncedDevice,
+    SyncStatusView,
+)
+from helix_ray.sync.board import Board
+from helix_ray.sync.change_log import ChangeLog, Followed, name_of
+from helix_ray.sync.presence import Presence
+from helix_ray.sync.pulling import Pages
+from helix_ray.sync.routes import Routes
+from helix_ray.sync.rows import TASK, document_thing, subject_of, task_thing
+from helix_ray.sync.touched import Document, Touched
+
+STARTING = Rejected(
+    ErrorCode.SERVICE_UNAVAILABLE, "What this device follows is being read. Try again", {"retry_after_s": 1}
+)
+EVERYTHING = DeviceBoard()
+
+
+class SyncDesk:
+    """The devices of one shard. For one thread at a time."""
+
+    def __init__(self, log: ChangeLog, key: bytes, interval_s: float, board: Board | None = None) -> None:
+        """`key` authenticates cursors; `interval_s` is how often devices should ask at least."""
+        self.log = log
+        self.board = board or Board()
+        self.presence = Presence(log.seen(), interval_s)
+        self._pages = Pages(log, key)
+        self._mutated = log.mutated()
+        self._routes = Routes()
+        for each in log.followed.values():
+            self._routes.add(each)
+
+    # ---------------------------------------------------------------------------------- keeping up to date
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which facts are wanted."""
+        return self.log.cursor
+
+    def taking(
+        self, touched: Touched, cursor: int, now: float
+    ) -> Generator[QuestionKind[Any], Any, list[Followed]]:
+        """Take what facts up to a cursor have changed; return the scopes that have changed. Anything that is
+        raised in between leaves the cursor where it was, and the same facts can be taken again."""
+        if (board := self._board_wanted(touched)) is not None:
+            view: BoardView = yield board
+            self._take_board(board, view)
+            if not self.log.followed:
+                # Whatever is followed from here on is read after this.
+                cursor = max(cursor, view["seq"])
+        for scope in self._unfilled():
+            self._fill(scope, (yield ScopeRows(scope)), now)
+        asked = self._rows_wanted(touched)
+        self._take(touched, asked, None if asked is None else (yield asked), cursor, now)
+        return self.log.changed()
+
+    def _board_wanted(self, touched: Touched) -> DeviceBoard | None:
+        if not self.board.known:
+            return EVERYTHING
+        if not touched.devices and not touched.users:
+            return None
+        return DeviceBoard(tuple(sorted(touched.devices)), tuple(sorted(touched.users)))
+
+    def _take_board(self, question: DeviceBoard, view: BoardView) -> None:
+        """Take devices as they are; what nobody follows any more is forgotten."""
+        before = set(self.board.devices)
+        self.board.take(question, view)
+        wanted = self.board.scopes()
+        with self.log.transaction():
+            for text, each in list(self.log.followed.items()):
+                if text not in wanted:
+                    self._routes.drop(each)
+                    self.log.unfollow(each)
+            for device in view["devices"]:
+                if device["id"] in self.board.devices and device["id"] not in self._mutated:
+                    self._set_mutated(device["id"], device["last_mutation"])
+            for device_id in before - self.board.devices.keys():
+                self.presence.forget(device_id)
+                self.log.forget_device(device_id)
+                self._mutated.pop(device_id, None)
+
+    def _unfilled(self) -> list[Scope]:
+        return [scope for text, scope in self.board.scopes().items() if text not in self.log.followed]
+
+    def _fill(self, scope: Scope, rows: RowsView, now: float) -> None:
+        with self.log.transaction():
+            each = self.log.follow(scope)
+            for row in rows["tasks"]:
+                self.log.add(each, task_thing(row, rows["seq"]), now)
+            for document in rows["documents"]:
+                self.log.add(each, document_thing(document), now)
+        self._routes.add(each)
+
+    def _rows_wanted(self, touched: Touched) -> FollowedRows | None:
+        """Return what is to be read; None: nothing of it is in a scope, or may be."""
+        if not self.log.followed:
+            return None
+        tasks = {id_ for id_, subject in touched.entering.items() if self._may_enter(subject)}
+        tasks |= self._known_tasks(touched)
+        documents = [key for key in touched.documents if self._routes.of_document(key[0], key[1])]
+        if not tasks and not documents:
+            return None
+        return FollowedRows(tuple(sorted(tasks)), tuple(sorted(documents)))
+
+    def _may_enter(self, subject: TaskSubject | None) -> bool:
+        return subject is None or bool(self._routes.of_task(subject))
+
+    def _known_tasks(self, touched: Touched) -> set[str]:
+        names = {name_of(TASK, task_id): task_id for task_id in touched.tasks}
+        return {names[name] for name in self.log.known(names)}
+
+    def _take(
+        self, touched: Touched, asked: FollowedRows | None, rows: RowsView | None, cursor: int, now: float
+    ) -> None:
+        with self.log.transaction():
+            if asked is not None and rows is not None:
+                self._take_tasks(touched.tasks, asked, rows, now)
+                self._take_documents(touched.documents, asked, rows, now)
+            for device_id, last in touched.mutated.items():
+                if device_id in self.board.devices:
+                    self._set_mutated(device_id, last)
+            self.log.cursor = cursor
+        if touched.erased:
+            self.log.forget_erased()
+
+    def _take_tasks(
+        self, versions: Mapping[str, int], asked: FollowedRows, rows: RowsView, now: float
+    ) -> None:
+        found = {row["id"]: row for row in rows["tasks"]}
+        for task_id in sorted(asked.task_ids, key=versions.__getitem__):
+            row, version = found.get(task_id), versions[task_id]
+            if row is None:
+                self.log.remove(TASK, task_id, version, now)
+            else:
+                self.log.put(task_thing(row, version), self._routes.of_task(subject_of(row)), now)
+
+    def _take_documents(
+        self, versions: Mapping[Document, int], asked: FollowedRows, rows: RowsView, now: float
+    ) -> None:
+        found = {(row["user"], row["kind"], row["key"]): row for row in rows["documents"]}
+        for key in sorted(asked.documents, key=versions.__getitem__):
+            user, kind, name = key
+            row = found.get(key)
+            if row is None:
+                self.log.remove(kind, name, versions[key], now, user)
+            else:
+                self.log.put(document_thing(row), self._routes.of_document(user, kind), now)
+
+    def _set_mutated(self, device_id: str, last: int) -> None:
+        self._mutated[device_id] = last
+        self.log.note_mutated(device_id, last)
+
+    def tidy(self, now: float, tombstones_keep_s: float) -> int:
+        """Write when devices synced to the file, and remove old tombstones; return how many."""
+        with self.log.transaction():
+            self.log.note_seen(*self.presence.unsaved())
+            return self.log.compact(now - tombstones_keep_s)
+
+    # ------------------------------------------------------------------------------------------ answering
+
+    def device(self, device_id: str, user: str) -> BoardDevice | Rejected:
+        """Return a device of a user."""
+        device = self.board.devices.get(device_id)
+        if device is None:
+            return not_found("Device", device_id) if self.board.known else STARTING
+        return device if device["user"] == user else not_found("Device", device_id)
+
+    def followed(self, device: BoardDevice) -> Followed | None:
+        """Return the list of what a device follows; None while it is being read."""
+        return self.log.followed.get(device["scope"].text())
+
+    def pull(self, question: PullChanges, user: str, now: float) -> ChangesView | Rejected:
+        """Return the next page of changes for a device of a user."""
+        device = self.device(question.device_id, user)
+        if isinstance(device, Rejected):
+            return device
+        each = self.followed(device)
+        if each is None:
+            return STARTING
+        self.presence.asked(device["id"], now)
+        cursor = self._pages.cursor_of(question.cursor, each)
+        if isinstance(cursor, Rejected):
+            return cursor
+        page = self._pages.page(each, cursor, question.limit)
+        if not page.has_more:
+            self.presence.caught_up(device["id"], now, page.position)
+        return page.view(self._mutated.get(device["id"], 0), now)
+
+    def list_of(self, device_id: str) -> Followed | None:
+        """Return the list of a device; None where it is unknown, or being read."""
+        device = self.board.devices.get(device_id)
+        return None if device is None else self.followed(device)
+
+    def has_news(self, question: PullChanges, user: str) -> bool:
+        """Say whether a pull would be answered with something, or refused."""
+        device = self.device(question.device_id, user)
+        each = None if isinstance(device, Rejected) else self.followed(device)
+        if each is None or question.cursor is None:
+            return True
+        cursor = self._pages.cursor_of(question.cursor, each)
+        return isinstance(cursor, Rejected) or each.last > cursor.position
+
+    def status(self, user: str | None, now: float) -> SyncStatusView:
+        """Return how the devices of a user are doing; None: those of all users."""
+        devices = self.board.devices.values() if user is None else self.board.of(user)
+        return {"devices": [self._synced(device, now) for device in devices]}
+
+    def _synced(self, device: BoardDevice, now: float) -> SyncedDevice:
+        each = self.followed(device)
+        last = self.log.position if each is None else each.last
+        return {
+            "device_id": device["id"],
+            "device_type": device["type"],
+            "name": device["name"],
+            "last_sync": self.presence.last_sync(device["id"]),
+            "status": self.presence.status(device["id"], last, now),
+        }
