@@ -29,9 +29,9 @@ from helix_ray.journal.fact_reader import FactReader
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import Batch, NotReady
 from helix_ray.security.keys import load_or_create_key
-from helix_ray.sync.board import Board
 from helix_ray.sync.change_log import ChangeLog
 from helix_ray.sync.desk import SyncDesk
+from helix_ray.sync.enrolled import EnrolledDevices
 from helix_ray.sync.service import SyncService
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class SyncDevices(LivingActor):
         self._plane.report_lag(self._following.lag)
 
     def _begun(self) -> SyncDesk:
-        board = Board(self._shard, self._settings.sync_shards)
+        board = EnrolledDevices(self._shard, self._settings.sync_shards)
         return SyncDesk(self._opened(), self._key, self._settings.sync_interval_s, board)
 
     def _opened(self) -> ChangeLog:

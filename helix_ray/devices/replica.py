@@ -17,17 +17,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 from zlib import crc32
 
+from helix_ray.devices.store import State
+
 SUM_MODULUS = 1 << 48
 REFUSALS_KEPT_MAX = 100
 
 
-class Row(TypedDict):
+class RefusedMutation(TypedDict):
+    """A mutation that the server did not accept."""
+
+    mutation: State
+    code: str | None
+    reason: str | None
+
+
+class KeptRow(TypedDict):
     """A thing as the server has it."""
 
     kind: str
     key: str
     version: int
-    row: dict[str, Any]
+    row: State
 
 
 class Diverged(Exception):
@@ -40,20 +50,20 @@ class Replica:
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         kept = dict(state or {})
         self.cursor: str | None = kept.get("cursor")
-        self.rows: dict[str, Row] = kept.get("rows", {})
-        self.queue: list[dict[str, Any]] = kept.get("queue", [])
+        self.rows: dict[str, KeptRow] = kept.get("rows", {})
+        self.queue: list[State] = kept.get("queue", [])
         self.next_id: int = kept.get("next_id", 1)
         self.sent: int = kept.get("sent", 0)
-        self.refused: list[dict[str, Any]] = kept.get("refused", [])
+        self.refused: list[RefusedMutation] = kept.get("refused", [])
         # Seconds by which the server's clock is ahead of this device's.
         self.offset_s: float = kept.get("offset_s", 0.0)
-        self._staged: dict[str, Row] | None = None
+        self._staged: dict[str, KeptRow] | None = None
         self._place = self.cursor
         # Whether the pages that are collected belong to a first pull.
         self._fresh = False
         self.resets = 0
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return everything that must survive; pages of an unfinished pull need not."""
         return {
             "cursor": self.cursor, "rows": self.rows, "queue": self.queue, "next_id": self.next_id,
@@ -69,23 +79,20 @@ class Replica:
         self.queue.append({"id": number, **mutation})
         return number
 
-    def unsent(self, limit: int) -> list[dict[str, Any]]:
+    def unsent(self, limit: int) -> list[State]:
         """Return the next mutations for the server, in order."""
         return [each for each in self.queue if each["id"] > self.sent][:limit]
 
-    def take_verdicts(self, verdicts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    def take_verdicts(self, verdicts: Sequence[Mapping[str, Any]]) -> list[RefusedMutation]:
         """Take the answer to a push; return the refused mutations, each with code and reason."""
-        refused = []
-        for verdict in verdicts:
-            self.sent = max(self.sent, verdict["id"])
-            if verdict["verdict"] == "refused":
-                refused += [
-                    {"mutation": each, "code": verdict.get("code"), "reason": verdict.get("reason")}
-                    for each in self.queue
-                    if each["id"] == verdict["id"]
-                ]
-        gone = {each["mutation"]["id"] for each in refused}
-        self.queue = [each for each in self.queue if each["id"] not in gone]
+        queued = {each["id"]: each for each in self.queue}
+        refused: list[RefusedMutation] = [
+            {"mutation": queued.pop(each["id"]), "code": each.get("code"), "reason": each.get("reason")}
+            for each in verdicts
+            if each["verdict"] == "refused" and each["id"] in queued
+        ]
+        self.sent = max([self.sent, *(each["id"] for each in verdicts)])
+        self.queue = list(queued.values())
         self.refused = (self.refused + refused)[-REFUSALS_KEPT_MAX:]
         return refused
 
@@ -139,7 +146,7 @@ class Replica:
 
     # ------------------------------------------------------------------------------------------ reading
 
-    def shown(self, kind: str) -> dict[str, dict[str, Any]]:
+    def shown(self, kind: str) -> dict[str, State]:
         """Return the rows of a kind by key, with the device's own changes that are not in them yet."""
         found = {row["key"]: dict(row["row"]) for row in self.rows.values() if row["kind"] == kind}
         for mutation in self.queue:
@@ -158,11 +165,11 @@ class Replica:
         return None if row is None else row["version"]
 
 
-def _row_of(change: Mapping[str, Any]) -> Row:
+def _row_of(change: Mapping[str, Any]) -> KeptRow:
     return {"kind": change["kind"], "key": change["key"], "version": change["version"], "row": change["row"]}
 
 
-def checksum_of(rows: Iterable[Row]) -> str:
+def checksum_of(rows: Iterable[KeptRow]) -> str:
     """Return the checksum of rows: the sum of the CRC-32 of `kind/key@version` of each, modulo 2**48."""
     total = sum(crc32(f"{row['kind']}/{row['key']}@{row['version']}".encode()) for row in rows)
     return f"{total % SUM_MODULUS:012x}"

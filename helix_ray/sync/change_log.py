@@ -80,7 +80,7 @@ class Thing(NamedTuple):
         return name_of(self.kind, self.key, self.user)
 
 
-class Change(NamedTuple):
+class ListedChange(NamedTuple):
     """An entry of a page; without a body the thing is not in the scope any more."""
 
     position: int
@@ -145,7 +145,7 @@ class ChangeLog:
         for row in con.execute("SELECT id, text, floor, last, rows, sum FROM scopes"):
             self.followed[row[1]] = Followed(*row)
         self._by_id = {each.id: each for each in self.followed.values()}
-        self._touched: set[int] = set()
+        self._moved: set[int] = set()
         self._changed: set[int] = set()
         self._keep_meta()
 
@@ -162,14 +162,14 @@ class ChangeLog:
         self._con.execute("BEGIN IMMEDIATE")
         try:
             yield
-            for id_ in self._touched & self._by_id.keys():
+            for id_ in self._moved & self._by_id.keys():
                 each = self._by_id[id_]
                 self._con.execute(
                     "UPDATE scopes SET floor = ?, last = ?, rows = ?, sum = ? WHERE id = ?",
                     (each.floor, each.last, each.rows, each.sum, id_),
                 )
-            self._changed |= self._touched
-            self._touched.clear()
+            self._changed |= self._moved
+            self._moved.clear()
             self._keep_meta()
         except BaseException:
             self._con.execute("ROLLBACK")
@@ -241,7 +241,7 @@ class ChangeLog:
     def _write(self, name: str, id_: int, live: bool, version: int, now: float) -> None:
         self.position += 1
         self._by_id[id_].last = self.position
-        self._touched.add(id_)
+        self._moved.add(id_)
         self._con.execute(_PUT, (name, id_, self.position, live, version, now))
 
     def compact(self, before: float) -> int:
@@ -252,7 +252,7 @@ class ChangeLog:
         for id_, newest in found:
             each = self._by_id[id_]
             each.floor = max(each.floor, newest)
-            self._touched.add(id_)
+            self._moved.add(id_)
         gone = self._con.execute("DELETE FROM entries WHERE NOT live AND at < ?", (before,))
         return gone.rowcount
 
@@ -275,12 +275,12 @@ class ChangeLog:
         )
         return {name for (name,) in found}
 
-    def page(self, each: Followed, after: int, first: int, limit: int) -> list[Change]:
+    def page(self, each: Followed, after: int, first: int, limit: int) -> list[ListedChange]:
         """Return up to `limit` changes of a scope after a position, in order; without tombstones up to
         `first`."""
         found = self._con.execute(_PAGE, (each.id, after, first, limit))
         return [
-            Change(position, *split_name(name), version, bytes(body) if live else None)
+            ListedChange(position, *split_name(name), version, bytes(body) if live else None)
             for position, name, live, version, body in found
         ]
 

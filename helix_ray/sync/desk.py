@@ -28,13 +28,13 @@ from helix_ray.core.views.sync import (
     SyncedDevice,
     SyncStatusView,
 )
-from helix_ray.sync.board import Board
+from helix_ray.sync.affected import Affected, Document
 from helix_ray.sync.change_log import ChangeLog, Followed, name_of
+from helix_ray.sync.enrolled import EnrolledDevices
 from helix_ray.sync.presence import Presence
-from helix_ray.sync.pulling import Pages
+from helix_ray.sync.pulling import ChangePages
 from helix_ray.sync.routes import Routes
 from helix_ray.sync.rows import TASK, document_thing, subject_of, task_thing
-from helix_ray.sync.touched import Document, Touched
 
 STARTING = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "What this device follows is being read. Try again", {"retry_after_s": 1}
@@ -45,12 +45,14 @@ EVERYTHING = DeviceBoard()
 class SyncDesk:
     """The devices of one shard. For one thread at a time."""
 
-    def __init__(self, log: ChangeLog, key: bytes, interval_s: float, board: Board | None = None) -> None:
+    def __init__(
+        self, log: ChangeLog, key: bytes, interval_s: float, board: EnrolledDevices | None = None
+    ) -> None:
         """`key` authenticates cursors; `interval_s` is how often devices should ask at least."""
         self.log = log
-        self.board = board or Board()
+        self.board = board or EnrolledDevices()
         self.presence = Presence(log.seen(), interval_s)
-        self._pages = Pages(log, key)
+        self._pages = ChangePages(log, key)
         self._mutated = log.mutated()
         self._routes = Routes()
         for each in log.followed.values():
@@ -64,11 +66,11 @@ class SyncDesk:
         return self.log.cursor
 
     def taking(
-        self, touched: Touched, cursor: int, now: float
+        self, affected: Affected, cursor: int, now: float
     ) -> Generator[QuestionKind[Any], Any, list[Followed]]:
         """Take what facts up to a cursor have changed; return the scopes that have changed. Anything that is
         raised in between leaves the cursor where it was, and the same facts can be taken again."""
-        if (board := self._board_wanted(touched)) is not None:
+        if (board := self._board_wanted(affected)) is not None:
             view: BoardView = yield board
             self._take_board(board, view)
             if not self.log.followed:
@@ -76,16 +78,16 @@ class SyncDesk:
                 cursor = max(cursor, view["seq"])
         for scope in self._unfilled():
             self._fill(scope, (yield ScopeRows(scope)), now)
-        asked = self._rows_wanted(touched)
-        self._take(touched, asked, None if asked is None else (yield asked), cursor, now)
+        asked = self._rows_wanted(affected)
+        self._take(affected, asked, None if asked is None else (yield asked), cursor, now)
         return self.log.changed()
 
-    def _board_wanted(self, touched: Touched) -> DeviceBoard | None:
+    def _board_wanted(self, affected: Affected) -> DeviceBoard | None:
         if not self.board.known:
             return EVERYTHING
-        if not touched.devices and not touched.users:
+        if not affected.devices and not affected.users:
             return None
-        return DeviceBoard(tuple(sorted(touched.devices)), tuple(sorted(touched.users)))
+        return DeviceBoard(tuple(sorted(affected.devices)), tuple(sorted(affected.users)))
 
     def _take_board(self, question: DeviceBoard, view: BoardView) -> None:
         """Take devices as they are; what nobody follows any more is forgotten."""
@@ -117,13 +119,13 @@ class SyncDesk:
                 self.log.add(each, document_thing(document), now)
         self._routes.add(each)
 
-    def _rows_wanted(self, touched: Touched) -> FollowedRows | None:
+    def _rows_wanted(self, affected: Affected) -> FollowedRows | None:
         """Return what is to be read; None: nothing of it is in a scope, or may be."""
         if not self.log.followed:
             return None
-        tasks = {id_ for id_, subject in touched.entering.items() if self._may_enter(subject)}
-        tasks |= self._known_tasks(touched)
-        documents = [key for key in touched.documents if self._routes.of_document(key[0], key[1])]
+        tasks = {id_ for id_, subject in affected.entering.items() if self._may_enter(subject)}
+        tasks |= self._known_tasks(affected)
+        documents = [key for key in affected.documents if self._routes.of_document(key[0], key[1])]
         if not tasks and not documents:
             return None
         return FollowedRows(tuple(sorted(tasks)), tuple(sorted(documents)))
@@ -131,22 +133,22 @@ class SyncDesk:
     def _may_enter(self, subject: TaskSubject | None) -> bool:
         return subject is None or bool(self._routes.of_task(subject))
 
-    def _known_tasks(self, touched: Touched) -> set[str]:
-        names = {name_of(TASK, task_id): task_id for task_id in touched.tasks}
+    def _known_tasks(self, affected: Affected) -> set[str]:
+        names = {name_of(TASK, task_id): task_id for task_id in affected.tasks}
         return {names[name] for name in self.log.known(names)}
 
     def _take(
-        self, touched: Touched, asked: FollowedRows | None, rows: RowsView | None, cursor: int, now: float
+        self, affected: Affected, asked: FollowedRows | None, rows: RowsView | None, cursor: int, now: float
     ) -> None:
         with self.log.transaction():
             if asked is not None and rows is not None:
-                self._take_tasks(touched.tasks, asked, rows, now)
-                self._take_documents(touched.documents, asked, rows, now)
-            for device_id, last in touched.mutated.items():
+                self._take_tasks(affected.tasks, asked, rows, now)
+                self._take_documents(affected.documents, asked, rows, now)
+            for device_id, last in affected.mutated.items():
                 if device_id in self.board.devices:
                     self._set_mutated(device_id, last)
             self.log.cursor = cursor
-        if touched.erased:
+        if affected.erased:
             self.log.forget_erased()
 
     def _take_tasks(

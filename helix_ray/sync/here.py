@@ -11,9 +11,9 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.questions import PullChanges, QuestionKind
 from helix_ray.core.visibility import administers
 from helix_ray.ports import Batch
+from helix_ray.sync.affected import Affected, affected_by
 from helix_ray.sync.change_log import MEMORY, ChangeLog
 from helix_ray.sync.desk import SyncDesk
-from helix_ray.sync.touched import Touched, touched_by
 
 KEY = b"no secret: it is for one process"
 FACTS_MAX = 5_000
@@ -51,12 +51,12 @@ class SyncHere:
 
     def _catch_up(self) -> None:
         if not self.desk.board.known:
-            self._take(Touched(), self.desk.cursor)
+            self._take(Affected(), self.desk.cursor)
         while (batch := self._facts(self.desk.cursor, FACTS_MAX)).cursor > self.desk.cursor:
-            self._take(touched_by(batch.facts), batch.cursor)
+            self._take(affected_by(batch.facts), batch.cursor)
 
-    def _take(self, touched: Touched, cursor: int) -> None:
-        taking = self.desk.taking(touched, cursor, self._clock())
+    def _take(self, affected: Affected, cursor: int) -> None:
+        taking = self.desk.taking(affected, cursor, self._clock())
         try:
             question = next(taking)
             while True:

@@ -1,4 +1,4 @@
-"""Pages of a list of changes.
+"""ChangePages of a list of changes.
 
 A cursor that cannot be continued is refused with GONE, and says why: the device drops the cursor and begins a
 first pull, whose first page has no cursor. A first pull has live things only, in the order of their last
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.views.sync import ChangesView, ChangeView
 from helix_ray.sync import checksum
-from helix_ray.sync.change_log import Change, ChangeLog, Followed
+from helix_ray.sync.change_log import ChangeLog, Followed, ListedChange
 from helix_ray.sync.cursors import Cursor, read, written
 
 RESTART = "Ask again without a cursor, and replace all rows by what you get"
@@ -26,11 +26,11 @@ REASONS = {
 }
 
 
-class Page(NamedTuple):
+class ChangePage(NamedTuple):
     """Changes of a scope, the cursor after them, and whether there are more."""
 
     each: Followed
-    changes: list[Change]
+    changes: list[ListedChange]
     position: int
     has_more: bool
     first: bool
@@ -51,7 +51,7 @@ class Page(NamedTuple):
         }
 
 
-class Pages:
+class ChangePages:
     """Reads cursors and pages of a file of changes."""
 
     def __init__(self, log: ChangeLog, key: bytes) -> None:
@@ -74,7 +74,7 @@ class Pages:
             return _gone("too_old")
         return cursor
 
-    def page(self, each: Followed, cursor: Cursor, limit: int) -> Page:
+    def page(self, each: Followed, cursor: Cursor, limit: int) -> ChangePage:
         """Return the next page."""
         found = self._log.page(each, cursor.position, cursor.first, limit + 1)
         changes = found[:limit]
@@ -82,7 +82,7 @@ class Pages:
         position = changes[-1].position if has_more else self._log.position
         following = cursor._replace(position=position)
         first = cursor.position < max(cursor.first, 1)
-        return Page(each, changes, position, has_more, first, written(following, self._key))
+        return ChangePage(each, changes, position, has_more, first, written(following, self._key))
 
 
 def _gone(reason: str) -> Rejected:
@@ -91,7 +91,7 @@ def _gone(reason: str) -> Rejected:
     )
 
 
-def _shown(change: Change) -> ChangeView:
+def _shown(change: ListedChange) -> ChangeView:
     return {
         "op": "delete" if change.body is None else "put",
         "kind": change.kind,

@@ -12,9 +12,9 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.questions import PullChanges, QuestionKind
 from helix_ray.core.views.sync import ChangesView, SyncStatusView
 from helix_ray.ports import Batch
+from helix_ray.sync.affected import affected_by
 from helix_ray.sync.change_log import Followed
 from helix_ray.sync.desk import SyncDesk
-from helix_ray.sync.touched import touched_by
 
 Ask = Callable[[QuestionKind[Any]], Awaitable[Any]]
 # The scopes of devices that are not known yet.
@@ -44,8 +44,8 @@ class SyncService:
     async def take(self, batch: Batch) -> None:
         """Take facts into the lists. Raises Refused where the control plane does not answer; after any error
         the same batch can be taken again."""
-        touched = touched_by(batch.facts)
-        taking = self.desk.taking(touched, batch.cursor, self._clock())
+        affected = affected_by(batch.facts)
+        taking = self.desk.taking(affected, batch.cursor, self._clock())
         try:
             question = next(taking)
             while True:
@@ -54,7 +54,7 @@ class SyncService:
                     raise Refused(answer)
                 question = taking.send(answer)
         except StopIteration as taken:
-            self._tell(taken.value, bool(touched.devices or touched.users))
+            self._tell(taken.value, bool(affected.devices or affected.users))
         except Refused:
             raise
         except Exception:

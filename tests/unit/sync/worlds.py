@@ -13,9 +13,9 @@ from helix_ray.core.questions import DeviceBoard, PullChanges, ScopeRows
 from helix_ray.core.task_scope import TaskScope
 from helix_ray.core.views.sync import BoardDevice, ChangesView, RowsView
 from helix_ray.sync import checksum
+from helix_ray.sync.affected import Affected
 from helix_ray.sync.change_log import MEMORY, ChangeLog
 from helix_ray.sync.desk import SyncDesk
-from helix_ray.sync.touched import Touched
 
 KEY = b"k" * 32
 NOW = 1_000_000.0
@@ -45,12 +45,12 @@ class World:
             "id": device_id, "user": what.user, "name": device_id, "type": "phone", "scope": what,
             "last_mutation": 0, "enrolled_at": self.now,
         }  # fmt: skip
-        self._fact(Touched(devices={device_id}))
+        self._fact(Affected(devices={device_id}))
 
     def revoke(self, device_id: str) -> None:
         """Revoke a device."""
         del self.devices[device_id]
-        self._fact(Touched(devices={device_id}))
+        self._fact(Affected(devices={device_id}))
 
     def set_task(self, task_id: str, owner: str, **fields: Any) -> None:
         """Submit a task, or change it."""
@@ -62,12 +62,12 @@ class World:
         }  # fmt: skip
         self.tasks[task_id] = row
         self.seq -= 1
-        self._fact(Touched(tasks={task_id: self.seq + 1}, entering={task_id: None}))
+        self._fact(Affected(tasks={task_id: self.seq + 1}, entering={task_id: None}))
 
     def drop_task(self, task_id: str) -> None:
         """Delete a task."""
         self.tasks.pop(task_id, None)
-        self._fact(Touched(tasks={task_id: self.seq + 1}))
+        self._fact(Affected(tasks={task_id: self.seq + 1}))
 
     def set_document(self, user: str, kind: str, key: str, **fields: Any) -> None:
         """Write a document of a user; delete it where no fields are given."""
@@ -75,11 +75,11 @@ class World:
             self.documents[user, kind, key] = fields
         else:
             self.documents.pop((user, kind, key), None)
-        self._fact(Touched(documents={(user, kind, key): self.seq + 1}))
+        self._fact(Affected(documents={(user, kind, key): self.seq + 1}))
 
-    def _fact(self, touched: Touched) -> None:
+    def _fact(self, affected: Affected) -> None:
         self.seq += 1
-        taking = self.desk.taking(touched, self.seq, self.now)
+        taking = self.desk.taking(affected, self.seq, self.now)
         with suppress(StopIteration):
             question = next(taking)
             while True:

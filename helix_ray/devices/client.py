@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from helix_ray.devices.replica import Replica
-from helix_ray.devices.store import Store
+from helix_ray.devices.replica import RefusedMutation, Replica
+from helix_ray.devices.store import State, Store
 
 PUSH_MUTATIONS_MAX = 100
 PULL_LIMIT = 500
@@ -24,7 +24,7 @@ TIMEOUT_S = 60.0
 RESTARTS_MAX = 5
 
 
-class Refused(Exception):
+class DeviceRefused(Exception):
     """The server refuses the device itself, or the request: the message says why."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -33,7 +33,7 @@ class Refused(Exception):
         self.code = code
 
 
-class Device:
+class DeviceClient:
     """One enrolled device. For one thread at a time; httpx.TransportError means: later."""
 
     def __init__(
@@ -82,10 +82,10 @@ class Device:
         self.save()
         return number
 
-    def _stamped(self, mutation: Mapping[str, Any]) -> dict[str, Any]:
+    def _stamped(self, mutation: Mapping[str, Any]) -> State:
         """Say when it was made, by the server's clock as far as it is known, and on what it was based."""
         stamp = int((self._clock() + self.replica.offset_s) * 1000)
-        made: dict[str, Any] = {**mutation, "stamp": stamp}
+        made: State = {**mutation, "stamp": stamp}
         if mutation.get("key") is not None:
             made["base_version"] = self.replica.version(mutation["kind"], mutation["key"])
         return made
@@ -113,7 +113,7 @@ class Device:
                 self._correct(refusal)
             self.save()
 
-    def _correct(self, refusal: Mapping[str, Any]) -> None:
+    def _correct(self, refusal: RefusedMutation) -> None:
         """A mutation that was refused because of this device's clock is made once more, by the server's."""
         mutation = refusal["mutation"]
         if refusal["code"] == "clock" and not mutation.get("corrected"):
@@ -126,11 +126,11 @@ class Device:
         while not self._pull_page(wait_s):
             wait_s = 0.0
             if self.replica.resets > restarts:
-                raise Refused(410, "GONE", "the server asks this device to start again, and again")
+                raise DeviceRefused(410, "GONE", "the server asks this device to start again, and again")
         self.save()
 
     def _pull_page(self, wait_s: float) -> bool:
-        params: dict[str, Any] = {"limit": PULL_LIMIT}
+        params: State = {"limit": PULL_LIMIT}
         if self.replica.place is not None:
             params["cursor"] = self.replica.place
             if wait_s:
@@ -164,4 +164,4 @@ class Device:
         if answer.is_success:
             return answer.json()
         error = answer.json().get("error", {})
-        raise Refused(answer.status_code, error.get("code", ""), error.get("message", answer.text))
+        raise DeviceRefused(answer.status_code, error.get("code", ""), error.get("message", answer.text))

@@ -23,7 +23,7 @@ Document = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class Touched:
+class Affected:
     """The tasks and documents that have changed, each with the seq of its last fact; the devices and users
     whose scopes may have changed; the last mutations of devices; whether something was erased.
 
@@ -39,15 +39,15 @@ class Touched:
     erased: bool = False
 
 
-def touched_by(facts: Iterable[Fact]) -> Touched:
+def affected_by(facts: Iterable[Fact]) -> Affected:
     """Return what facts are about."""
-    found = Touched()
+    found = Affected()
     for fact in facts:
         _note(found, fact)
     return found
 
 
-def _note(found: Touched, fact: Fact) -> None:
+def _note(found: Affected, fact: Fact) -> None:
     event = fact.event
     if isinstance(event, TASK_FACTS):
         found.tasks[event.id] = fact.seq
@@ -61,7 +61,7 @@ def _note(found: Touched, fact: Fact) -> None:
         found.users.add(event.id)
 
 
-def _note_entering(found: Touched, fact: Fact) -> None:
+def _note_entering(found: Affected, fact: Fact) -> None:
     """A task enters a scope with its submit, when it is restored, when its project or labels change, and
     when an external worker gets it, whose owner sees it then. Nodes are given their tasks by the system."""
     event = fact.event

@@ -9,7 +9,7 @@ from helix_ray.core.questions import DeviceBoard
 from helix_ray.core.views.sync import BoardDevice, BoardView
 
 
-class Board:
+class EnrolledDevices:
     """Devices of a shard; `mine` says which belong to it."""
 
     def __init__(self, shard: int = 0, shards: int = 1) -> None:
