@@ -42,7 +42,7 @@ HARMLESS = {
     "Author.credential", "Policy.api_tokens_per_user_max", "Policy.api_token_ttl_s_max",
     "Policy.refresh_replay_s",
     "State.tokens", "State.users_by_key", "State.tokens_of", "Claims.token_id", "Services.tokens",
-    "Services.passwords",
+    "Services.passwords", "Thing.key", "ListedChange.key",
 }  # fmt: skip
 
 

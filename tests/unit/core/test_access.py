@@ -92,6 +92,11 @@ TABLE = {
     "ListErasures": "a",
     "GetErasure": "a",
     "ErasedTasks": "",
+    "PullChanges": "adpvw",
+    "SyncStatus": "adpvw",
+    "DeviceBoard": "",
+    "FollowedRows": "",
+    "ScopeRows": "",
     "Metrics": "",
     "Readiness": "",
 }

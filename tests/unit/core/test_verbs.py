@@ -19,11 +19,13 @@ from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.questions import (
     ListTasks,
+    PullChanges,
     Question,
     QuestionKind,
     Readiness,
     ReadItems,
     ReadLog,
+    SyncStatus,
     WaitTasks,
 )
 from helix_ray.core.verbs import VERBS
@@ -57,8 +59,8 @@ def test_every_kind_of_order_is_decided() -> None:
 
 def test_every_kind_of_question_is_answered() -> None:
     """One function a question; those that the state cannot answer are answered by a
-    node and by the gateway."""
-    assert set(ANSWERERS) | {ReadLog, ReadItems, Readiness} == set(QUESTIONS)
+    node, by SyncDevices and by the gateway."""
+    assert set(ANSWERERS) | {ReadLog, ReadItems, Readiness, PullChanges, SyncStatus} == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)
 
