@@ -35,7 +35,8 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         work["project"],
         work["mac"],
         blobs,
-        str(blobs_dir) if blobs else "",
+        # An inference may leave its result there.
+        str(blobs_dir) if blobs or run["kind"] == "inference" else "",
         work.get("model_files"),
     )
     group = work["group"]

@@ -113,6 +113,21 @@ class BlobService:
             file.seek(number * PART_BYTES)
             return BlobPart(size, [self._share(file.read(PART_BYTES))])
 
+    async def piece(self, digest: str, offset: int) -> bytes | NotReady | None:
+        """Return at most PART_BYTES of a blob from an offset, for whoever shows it; None where it is not
+        here. Raises OSError."""
+        if (refusal := await self.life.not_ready(FIRST_TRY_S_MAX)) is not None:
+            return refusal
+        return await asyncio.to_thread(self._piece, digest, offset)
+
+    def _piece(self, digest: str, offset: int) -> bytes | None:
+        try:
+            with self._store.open(digest) as file:
+                file.seek(offset)
+                return file.read(PART_BYTES)
+        except BlobMissing:
+            return None
+
     async def has(self, digest: str) -> bool | NotReady:
         """Say whether a blob is here."""
         refusal = await self.life.not_ready(FIRST_TRY_S_MAX)
@@ -232,6 +247,10 @@ class BlobCalls(LivingActor):
     async def blob_part(self, digest: str, number: int) -> BlobPart | BlobError | NotReady:
         """Return a part of a blob."""
         return await self._blob_service.part(digest, number)
+
+    async def read_blob(self, digest: str, offset: int) -> bytes | NotReady | None:
+        """Return a piece of a blob; None where it is not here."""
+        return await self._blob_service.piece(digest, offset)
 
     async def has_blob(self, digest: str) -> bool | NotReady:
         """Say whether a blob is here."""

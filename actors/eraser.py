@@ -3,7 +3,8 @@
     1. snapshot   save one that covers the request: the named objects have left the state, so no start folds
                   the facts to erase
     2. find       read all facts in order, some at a time, on a thread
-    3. erase      erase some facts in each commit; segments are rewritten on a thread (journal/erasing.py)
+    3. erase      remove the files of large results, and erase some facts in each commit; segments are
+                  rewritten on a thread (journal/erasing.py)
     4. cut        truncate the WAL, so that it has no erased bytes
     5. complete   record that the request was carried out
 
@@ -23,11 +24,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from actors.snapshotter import Snapshotter
+from helix_ray.blobs.places import HEAD_FOLDER
+from helix_ray.blobs.store import BlobStore
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.erasure import Concerned, is_in_use
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.events import Fact, FactsErased, subject_of
 from helix_ray.core.orders import CompleteErasure, Order
+from helix_ray.core.result_files import file_of_result
 from helix_ray.engine import Engine
 from helix_ray.journal.erasing import copies_beside
 from helix_ray.journal.errors import EraseRefused, JournalDamaged
@@ -62,6 +66,7 @@ class Eraser:
         self._snapshotter = snapshotter
         self._moved = moved
         self._not_before = 0.0
+        self._files = BlobStore(folder / HEAD_FOLDER)
 
     async def carry_out_due(self) -> None:
         """Carry out all pending erasures; one that fails is logged and retried later."""
@@ -119,6 +124,7 @@ class Eraser:
         facts = await asyncio.to_thread(self._read, seqs)
         gone = self._gone(facts)
         if gone:
+            await asyncio.to_thread(self._remove_files, gone)
             prepared = await asyncio.to_thread(self._journal().prepare_erasure, [fact.seq for fact in gone])
             # A task that was restored in the meantime keeps its facts: the next try finds it in use.
             if len(self._gone(gone)) < len(gone):
@@ -127,6 +133,12 @@ class Eraser:
             self._engine.erase(erasure, wanted, lambda fact: self._journal().commit_erasure(fact, prepared))
             self._moved()
         return len(facts) - len(gone)
+
+    def _remove_files(self, facts: Sequence[Fact]) -> None:
+        """Remove the files of large results. Raises OSError."""
+        results = (getattr(fact.event, "result", None) for fact in facts)
+        for file in filter(None, map(file_of_result, results)):
+            self._files.delete(file["digest"])
 
     def _read(self, seqs: Sequence[int]) -> list[Fact]:
         with contextlib.closing(connect(self._path, "ro")) as con:

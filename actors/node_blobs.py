@@ -12,6 +12,7 @@ held starts at once: a model that many short attempts use costs none of them a l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Sequence
@@ -214,9 +215,11 @@ class NodeBlobs:
         """Return the attempts whose files are being brought to the head."""
         return self._uploads.keys()
 
-    def upload(self, key: Key, digests: Sequence[str], done: Callable[[BlobError | None], None]) -> None:
+    def upload(
+        self, key: Key, digests: Sequence[str], done: Callable[[BlobError | None], None], *, keep: bool = True
+    ) -> None:
         """Bring files that an attempt has built to the head, and call `done`, with what went wrong if
-        anything."""
+        anything; without `keep` the node has them no longer than that."""
 
         async def work() -> None:
             error: BlobError | None = None
@@ -229,9 +232,16 @@ class NodeBlobs:
                 error = BlobError(f"the node cannot read its copy of a file: {found.strerror}")
             finally:
                 self._uploads.pop(key, None)
+            if not keep:
+                await asyncio.to_thread(self._remove, digests)
             done(error)
 
         self._uploads[key] = asyncio.get_running_loop().create_task(work())
+
+    def _remove(self, digests: Sequence[str]) -> None:
+        for digest in digests:
+            with contextlib.suppress(OSError):
+                self._store.delete(digest)
 
     async def _send(self, digest: str) -> None:
         pin = await asyncio.to_thread(self._store.pin, digest)

@@ -120,7 +120,10 @@ class NodeWorker(AttemptFiles):
         home = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir)
         config = starter_config(settings, home, offer["worker_id"])
         bounds = Bounds(
-            settings.executor_tasks_max, settings.executor_growth_mb_max, settings.yield_bytes_max
+            settings.executor_tasks_max,
+            settings.executor_growth_mb_max,
+            settings.yield_bytes_max,
+            settings.result_inline_bytes_max,
         )
         allow = settings.policy().function_allow
         self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
@@ -352,7 +355,8 @@ class NodeWorker(AttemptFiles):
             )  # fmt: skip
 
         if finished.outcome.blobs:
-            self._blobs.upload(key, finished.outcome.blobs, done)
+            keep = assignment.run["kind"] != "inference"
+            self._blobs.upload(key, finished.outcome.blobs, done, keep=keep)
         else:
             done(None)
 

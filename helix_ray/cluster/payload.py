@@ -23,6 +23,7 @@ from helix_ray.cluster.pickling import by_value, dumped
 from helix_ray.cluster.program import belongs, program_folders
 from helix_ray.core.names import shard_id
 from helix_ray.core.pickled import readable
+from helix_ray.core.result_files import file_of_result
 from helix_ray.core.specs import TaskError
 from helix_ray.core.views.tasks import ResultView, stays_on_node
 from helix_ray.execution.carried_modules import Sources, digest_of, loaded
@@ -122,16 +123,18 @@ def value_of(outcome: ResultView) -> Any:
     if yielded(outcome) is not None and "pickles" in result:
         return [cloudpickle.loads(pickled) for pickled in result["pickles"]]
     if stored(outcome):
-        raise ResultLostError(
-            f"{outcome['id']}: its result was stored on {outcome['assigned_worker'] or 'a node'}, "
-            "which is gone"
-        )
+        where = outcome["assigned_worker"] or "a node"
+        if file_of_result(result) is not None:
+            where = "a file of the head"
+        raise ResultLostError(f"{outcome['id']}: its result was stored on {where}, which is gone")
     return result["value"] if set(result) >= {"success", "value"} else result
 
 
 def stored(outcome: ResultView) -> bool:
-    """Say whether a result, or that of a shard, was too large for the journal, and is stored on its node."""
-    return any(stays_on_node(one["result"]) for one in (outcome, *(shard_outcomes(outcome) or ())))
+    """Say whether a result, or that of a shard, was too large for the journal, and is stored on its node or
+    in a file."""
+    results = [one["result"] for one in (outcome, *(shard_outcomes(outcome) or ()))]
+    return any(stays_on_node(result) or file_of_result(result) is not None for result in results)
 
 
 def yielded(outcome: ResultView) -> int | None:

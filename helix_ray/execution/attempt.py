@@ -28,6 +28,7 @@ from helix_ray.execution.function import FunctionRunner, Keep
 from helix_ray.execution.model_work import KINDS, run_model_work
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.progress import Sink, TaskInfo, install, progress
+from helix_ray.execution.result_file import outcome_of
 from helix_ray.execution.surroundings import ProcessSurroundings
 from helix_ray.execution.wear import Bounds, Wear
 from helix_ray.inference.onnx import InferenceRefused, ModelStore
@@ -127,7 +128,7 @@ class AttemptRunner:
             from helix_ray.inference.batching import infer_together
 
             ended = infer_together(self._models, [task.run for task in tasks], _part_of(tasks[0]))
-            outcomes.extend(_outcome_of(each) for each in ended)
+            outcomes.extend(map(self._inferred, tasks, ended))
             return Outcome(True)
 
         whole = self._functions.guard(call, None)
@@ -201,11 +202,16 @@ class AttemptRunner:
             from helix_ray.inference.running import infer
 
             try:
-                return _outcome_of(infer(self._models, task.run, _part_of(task)))
+                return self._inferred(task, infer(self._models, task.run, _part_of(task)))
             except InferenceRefused as error:
-                return _outcome_of(error)
+                return self._inferred(task, error)
 
         return self._functions.guard(call, task.timeout_s)
+
+    def _inferred(self, task: Assignment, ended: InferenceResult | InferenceRefused) -> Outcome:
+        if isinstance(ended, InferenceRefused):
+            return _bad_spec(str(ended), type(ended).__name__)
+        return outcome_of(task, ended, self._bounds.result_inline_bytes_max)
 
     def _model_work(self, task: Assignment) -> Outcome:
         return self._functions.guard(lambda: run_model_work(task, self._models.cpus), task.timeout_s)
@@ -217,12 +223,6 @@ def _part_of(task: Assignment) -> Part:
     files = {digest: Path(task.blobs_dir) / digest for digest in task.blobs}
     sources = Sources(files, task.input_dirs)
     return Part(shard=task.shard, version=task.model_files, sources=sources, advance=_advance)
-
-
-def _outcome_of(ended: InferenceResult | InferenceRefused) -> Outcome:
-    if isinstance(ended, InferenceRefused):
-        return _bad_spec(str(ended), type(ended).__name__)
-    return Outcome(True, ended)
 
 
 def _advance(done: int, total: int) -> None:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from helix_ray import plain
 from helix_ray.blobs.errors import BlobError
-from helix_ray.blobs.store import BlobStore
-from helix_ray.core.model_records import FileRef
 from helix_ray.execution.assignment import Assignment, ErrorInfo, Outcome
 from helix_ray.execution.progress import progress
+from helix_ray.execution.result_file import left_in
 from helix_ray.inference.errors import InferenceRefused
 
 if TYPE_CHECKING:
@@ -70,20 +69,9 @@ def _tuned(task: Assignment, cpus: float | None) -> Outcome:
         bounds=GateBounds(**run["bounds"]),
     )
     report = tune(job, Path(task.blobs_dir), _Steps())
-    evidence = _kept(plain.write(dict(report)), Path(task.blobs_dir))
+    evidence = left_in(Path(task.blobs_dir), plain.write(dict(report)))
     result = {name: value for name, value in report.items() if name != "rows"}
     return Outcome(True, {**result, "evidence": evidence}, blobs=(evidence["digest"],))
-
-
-def _kept(data: bytes, folder: Path) -> FileRef:
-    """Leave bytes in the folder of blobs."""
-    incoming = BlobStore(folder).begin(len(data))
-    try:
-        incoming.write(data)
-        digest, size = incoming.finish()
-    finally:
-        incoming.abandon()
-    return {"digest": digest, "bytes": size}
 
 
 class _Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from dataclasses import dataclass
 
 from helix_ray.execution.item_file import ITEMS_BYTES_MAX
@@ -17,12 +18,13 @@ _PAGE_BYTES = resource.getpagesize()
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What one warm process may run, in attempts, by how much its memory may grow, in MiB, and what each
-    attempt may yield, in bytes."""
+    """What one warm process may run, in attempts, by how much its memory may grow, in MiB, what each attempt
+    may yield, and how much of the result of an inference the journal takes, in bytes."""
 
     tasks_max: int
     growth_mb_max: int
     yield_bytes_max: int = ITEMS_BYTES_MAX
+    result_inline_bytes_max: int = sys.maxsize
 
 
 class Wear:

@@ -191,6 +191,10 @@ class Calls:
         """Call a SyncDevices actor, which may itself wait `wait_s` seconds."""
         return await self._actor("sync", names.sync_devices(shard), method, arguments, wait_s)
 
+    async def file(self, digest: str, offset: int) -> Reply[bytes]:
+        """Read a piece of a file of the head's store."""
+        return await self._actor("files", names.SUPERVISOR, "read_blob", (digest, offset))
+
     async def _actor(
         self, who: Who, name: str, method: str, arguments: tuple[Any, ...], wait_s: float = 0.0
     ) -> Reply[Any]:

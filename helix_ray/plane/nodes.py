@@ -1,4 +1,4 @@
-"""Reads large results and the output of attempts, which stay on nodes."""
+"""Reads large results and the output of attempts, which stay on nodes, and those in files of the head."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.gathering import joined
+from helix_ray.core.model_records import FileRef
 from helix_ray.core.names import shard_id
 from helix_ray.core.questions import GetResult, GetTask, GetWorker, QuestionKind, ReadItems, ReadLog, View
+from helix_ray.core.result_files import file_of_result
 from helix_ray.core.specs import JsonObject
 from helix_ray.core.views.tasks import ResultView, stays_on_node, stays_pickled
 from helix_ray.execution.log_reading import read_items, read_log
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.responses import UNKNOWN, Response, SourceUnavailable, Unknown, as_answer, response_of
+from helix_ray.plane.result_files import read_result
 
 
 class Asks(Protocol):
@@ -49,6 +52,8 @@ class OnNodes:
         if isinstance(result.get("shards"), list):
             unreadable = json_only and any(map(stays_pickled, result["shards"]))
             return reply if unreadable else await self._with_kept_parts(reply, result["shards"])
+        if (file := file_of_result(result)) is not None:
+            return await self._from_file(reply, file)
         if not stays_on_node(result) or (json_only and stays_pickled(result)):
             return reply
         worker_id = str(reply["assigned_worker"])
@@ -62,15 +67,27 @@ class OnNodes:
         found = as_answer(kept)
         return found if isinstance(found, Rejected) else {**reply, "result": {**result, **found}}
 
+    async def _from_file(self, reply: ResultView, file: FileRef) -> ResultView | Rejected:
+        found = await read_result(self._calls, reply["id"], file)
+        if isinstance(found, Unknown):
+            message = "The file of the result has been removed. Run the task again"
+            return Rejected(ErrorCode.NOT_FOUND, message, {"id": reply["id"], "digest": file["digest"]})
+        answer = as_answer(found)
+        return answer if isinstance(answer, Rejected) else {**reply, "result": answer}
+
     async def _with_kept_parts(self, reply: ResultView, shards: Sequence[Any]) -> ResultView | Rejected:
-        """Insert the shards' results; a lost one remains a reference to its node."""
+        """Insert the shards' results; a lost one remains a reference to its node or file."""
         at_once = asyncio.Semaphore(PARTS_AT_ONCE_MAX)
 
         async def fetched(index: int, part: Any) -> Any:
-            if not stays_on_node(part):
+            file, shard_name = file_of_result(part), shard_id(reply["id"], index)
+            if file is None and not stays_on_node(part):
                 return part
             async with at_once:
-                shard = await self._ask(GetResult(shard_id(reply["id"], index)), SYSTEM)
+                if file is not None:
+                    found = await read_result(self._calls, shard_name, file)
+                    return part if isinstance(found, Unknown) else as_answer(found)
+                shard = await self._ask(GetResult(shard_name), SYSTEM)
             if not isinstance(shard, Rejected):
                 return shard["result"]
             return shard if shard.code is ErrorCode.SERVICE_UNAVAILABLE else part

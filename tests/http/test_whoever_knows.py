@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import orjson
 import pytest
 
 from actors.archive import Archive
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused
+from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.orders import (
     ArchiveTasks,
     AttemptReport,
@@ -30,12 +32,13 @@ from helix_ray.core.orders import (
     SubmitTasks,
 )
 from helix_ray.core.questions import GetTask, WaitTasks
+from helix_ray.core.result_files import contents, referring
 from helix_ray.plane.calls import AnswerTimeouts
 from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
 from helix_ray.wire.placement import ExplainOut
-from tests.http.actors_here import Links, Ways
+from tests.http.actors_here import Files, Links, Ways
 from tests.http.api_server import PASSWORD, TASK, Api, error_of, serving_api
 from tests.http.shapes import shaped
 
@@ -65,7 +68,7 @@ class Patience:
 
     @property
     def actor_s(self) -> float:
-        return min(map(_patience, (self._ways.historian, self._ways.node)))
+        return min(map(_patience, (self._ways.historian, self._ways.node, self._ways.files)))
 
 
 def _patience(way: str) -> float:
@@ -83,14 +86,24 @@ class World:
     client: httpx.Client
     archived: str
     kept: str
+    files: Files
 
 
 def _run(plane: MemoryControlPlane, result: Any) -> str:
+    task_id = _begin(plane)
+    _end(plane, task_id, result)
+    return task_id
+
+
+def _begin(plane: MemoryControlPlane) -> str:
     receipt = plane.give(SubmitTasks(({**TASK, "run": RUN},)))
     task_id = f"task-{receipt.data['seed']}"
     plane.give(StartAttempts(((task_id, NODE),))) if not _worker_of(plane, task_id) else None
-    plane.give(ReportAttempts(NODE, "boot", (AttemptReport(task_id, 1, "completed", result),)))
     return task_id
+
+
+def _end(plane: MemoryControlPlane, task_id: str, result: Any) -> None:
+    plane.give(ReportAttempts(NODE, "boot", (AttemptReport(task_id, 1, "completed", result),)))
 
 
 def _worker_of(plane: MemoryControlPlane, task_id: str) -> Any:
@@ -117,9 +130,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kept = _run(plane, STORED)
     history.ingest(plane.engine.facts(0, 1000).facts)
     ways = Ways()
-    control = Plane(Links(ways, plane, history), patience=cast(AnswerTimeouts, Patience(ways)))
+    links = Links(ways, plane, history)
+    control = Plane(links, patience=cast(AnswerTimeouts, Patience(ways)))
     with serving_api(settings, plane=plane, control=control) as api:
-        yield World(api, ways, plane, history, api.client(), archived, kept)
+        yield World(api, ways, plane, history, api.client(), archived, kept, links.files)
     history.close()
 
 
@@ -127,7 +141,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def well_again(world: World) -> Iterator[None]:
     """Have every actor answer again after each test."""
     yield
-    world.ways.master = world.ways.historian = world.ways.node = "well"
+    world.ways.master = world.ways.historian = world.ways.node = world.ways.files = "well"
 
 
 Ask = Callable[[World], httpx.Response]
@@ -198,6 +212,40 @@ def test_what_stayed_on_a_node_is_503_while_it_is_silent(world: World, name: str
     assert check_unavailable(ask(world))["unavailable"] == "node"
     world.ways.node = "well"
     assert ask(world).status_code == status
+
+
+def in_file(world: World, named: str | None = None) -> tuple[str, str]:
+    """Return a task whose result is in a file, and the file's digest; `named` is the task of the file."""
+    task_id = _begin(world.plane)
+    result: InferenceResult = {"rows": 2, "outputs": {"y": [1, 2]}, "shapes": {"y": [2]}}
+    data = orjson.dumps(contents(named or task_id, result))
+    digest = world.files.put(data)
+    _end(world.plane, task_id, referring(result, {"digest": digest, "bytes": len(data)}))
+    return task_id, digest
+
+
+@pytest.mark.parametrize("way", ["dead", "hanging"])
+def test_a_result_in_a_file_is_503_while_the_store_is_silent(world: World, way: str) -> None:
+    """It is as any other result when the store responds again, and NOT_FOUND once its file is gone."""
+    task_id, digest = in_file(world)
+    path = f"/tasks/{task_id}/result"
+    world.ways.files = way
+    assert check_unavailable(world.client.get(path))["unavailable"] == "files"
+    world.ways.files = "well"
+    for params in ({}, {"wait_s": 1}):
+        result = world.client.get(path, params=params).json()["result"]
+        assert result == {"success": True, "rows": 2, "outputs": {"y": [1, 2]}, "shapes": {"y": [2]}}
+    world.files.of[digest] = world.files.of[digest].replace(b"[1,", b"[7,")
+    assert "removed" in error_of(world.client.get(path), 404, "NOT_FOUND")["message"]
+    del world.files.of[digest]
+    assert "removed" in error_of(world.client.get(path), 404, "NOT_FOUND")["message"]
+
+
+def test_a_result_that_refers_to_the_file_of_another_task_reads_nothing(world: World) -> None:
+    """Who may report a result cannot read the results of others with it."""
+    theirs, _ = in_file(world)
+    task_id, _ = in_file(world, named=theirs)
+    error_of(world.client.get(f"/tasks/{task_id}/result"), 404, "NOT_FOUND")
 
 
 PICKLED: dict[str, dict[str, Any]] = {

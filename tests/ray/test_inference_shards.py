@@ -29,15 +29,15 @@ def labels_of(path: Path) -> Any:
 
 
 def test_a_killed_node_costs_its_own_shards_only(cluster: LiveCluster, tmp_path: Path) -> None:
-    """They are run again elsewhere, alone; what had ended is not repeated, no row is missing or twice, and
-    all are in order."""
+    """They are run again elsewhere, alone; what had ended is not repeated, also where it ended on that node,
+    no row is missing or twice, and all are in order."""
     labels = labels_of(tmp_path / "digits.npy")
     old = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]}
     extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     until(lambda: len(cluster.ask(ListWorkers())["workers"]) > len(old))
     (added,) = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]} - old
     run = {"kind": "inference", "model": MODEL, "input_uri": f"file://{tmp_path}/digits.npy"}
-    run |= {"output": "npy", "batch_size": 16}
+    run |= {"output": "jsonl", "batch_size": 16}
     (task_id,) = cluster.submit(
         {"title": "digits", "type": "testing", "run": run, "shards": {"count": SHARDS}}
     )
@@ -51,7 +51,8 @@ def test_a_killed_node_costs_its_own_shards_only(cluster: LiveCluster, tmp_path:
         now = shards()
         ended[:] = [shard["id"] for shard in now if shard["status"] == "completed"]
         there = [shard for shard in now if shard["assigned_worker"] == added]
-        return bool(ended) and any(s["status"] == "running" and s["progress_note"] for s in there)
+        has_ended = any(shard["id"] in ended for shard in there)
+        return has_ended and any(s["status"] == "running" and s["progress_note"] for s in there)
 
     until(in_the_middle)
     cluster.ray_cluster.remove_node(extra, allow_graceful=False)
@@ -60,5 +61,7 @@ def test_a_killed_node_costs_its_own_shards_only(cluster: LiveCluster, tmp_path:
     assert (np.argmax(arrays_of(result)["logits"], axis=1) == labels).all()
     assert (result["rows"], result["precisions"]) == (ROWS, {"fp32": ROWS})
     after = {shard["id"]: shard for shard in shards()}
+    outcomes = cluster.outcomes(list(after)).values()
+    assert {outcome["result"]["stored"] for outcome in outcomes} == {"file"}
     assert sum(shard["losses"] for shard in after.values()) >= 1
     assert all((after[name]["attempt"], after[name]["losses"]) == (1, 0) for name in ended)

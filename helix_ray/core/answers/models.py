@@ -10,6 +10,7 @@ from helix_ray.core.inference_run import dataset_of
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.membership import sees_model
 from helix_ray.core.models import ModelRecord, files_named_by, reference
+from helix_ray.core.result_files import result_files
 from helix_ray.core.state import Task
 from helix_ray.core.views.models import (
     EvidenceView,
@@ -65,6 +66,7 @@ def _named_files(picture: Picture, question: q.NamedFiles, by: Principal) -> Nam
         for task in picture.state.tasks.values()
         if task.status not in TERMINAL and (digest := _data_set_of(task)) is not None
     }
+    named.update(result_files(picture.state.tasks.values()))
     return {"digests": sorted(named)}
 
 

@@ -10,12 +10,16 @@ from typing import Any
 from actors.clock import SystemClock
 from actors.eraser import Eraser
 from actors.snapshotter import Snapshotter
+from helix_ray.blobs.places import HEAD_FOLDER
+from helix_ray.blobs.store import BlobStore
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
+from helix_ray.core.model_records import FileRef
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.policy import Policy
+from helix_ray.core.result_files import referring
 from helix_ray.engine import Engine
 from helix_ray.journal import sealing
 from helix_ray.journal.sqlite import SqliteJournal
@@ -91,6 +95,14 @@ def unpacked(path: Path) -> bytes:
     return repr(found.rows_from(found.first)).encode()
 
 
+def stored(folder: Path, text: str) -> FileRef:
+    """Return a file with a text in the head's store."""
+    incoming = BlobStore(folder / HEAD_FOLDER).begin()
+    incoming.write(text.encode())
+    digest, size = incoming.finish()
+    return {"digest": digest, "bytes": size}
+
+
 @dataclass
 class Said:
     """What was said, and by whom."""
@@ -135,6 +147,7 @@ def story(at: Install) -> Said:
     keys = [done, *(f"{sharded}-s{i}" for i in (0, 1)), failing, theirs]
     at.give(o.StartAttempts(tuple((key, NODE) for key in keys)))
     result, error = {"success": True, "value": MARK}, {"reason": "exit", "message": MARK}
+    large = referring({"rows": 1}, stored(at.folder, f"a large result: {MARK}"))
     for key in keys:
         failed = key == failing
         reports = (
@@ -143,7 +156,7 @@ def story(at: Install) -> Said:
                 key,
                 1,
                 "failed" if failed else "completed",
-                result,
+                large if key == done else result,
                 error if failed else None,
                 retryable=False,
             ),

@@ -250,7 +250,8 @@ def test_a_cancelled_attempt_ends_its_wait_and_not_that_of_others(tmp_path: Path
 
 
 def test_what_an_attempt_has_built_is_brought_to_the_head(tmp_path: Path) -> None:
-    """Before its end is reported; while that takes, the attempt counts as one that is not to be started."""
+    """Before its end is reported; while that takes, the attempt counts as one that is not to be started. The
+    node keeps a copy only where others may need it."""
 
     async def work() -> None:
         node = Node(tmp_path)
@@ -263,6 +264,11 @@ def test_what_an_attempt_has_built_is_brought_to_the_head(tmp_path: Path) -> Non
         assert await asyncio.wait_for(said, PATIENCE_S) is None
         assert not node.blobs.uploading()
         assert b"".join(node.head.store.read(digest)) == content
+        assert node.store.has(digest)
+        again: asyncio.Future[BlobError | None] = asyncio.get_running_loop().create_future()
+        node.blobs.upload(TWO, (digest,), again.set_result, keep=False)
+        assert await asyncio.wait_for(again, PATIENCE_S) is None
+        assert (node.store.has(digest), node.head.store.has(digest)) == (False, True)
 
     run(work())
 

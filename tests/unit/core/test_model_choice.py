@@ -7,13 +7,15 @@ from typing import Any, cast
 import pytest
 
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.lifecycle import Status
 from helix_ray.core.model_choice import CPU, choose, usable_choices
-from helix_ray.core.model_records import ChoiceRecord, ModelFiles, VariantRecord
+from helix_ray.core.model_records import ChoiceRecord, FileRef, ModelFiles, VariantRecord
 from helix_ray.core.models import files_needed_by
 from helix_ray.core.orders import CancelTask
 from helix_ray.core.questions import NamedFiles
+from helix_ray.core.result_files import referring
 from helix_ray.core.specs import InferenceRun
-from tests.unit.core.model_stage import ModelStage
+from tests.unit.core.model_stage import ModelStage, file_of
 from tests.unit.core.stage import spec
 
 
@@ -108,3 +110,20 @@ def test_the_data_sets_of_tasks_that_have_not_ended_are_kept() -> None:
     assert stage.ask(NamedFiles(), SYSTEM)["digests"] == ["e" * 64]
     stage.give(CancelTask(task_id))
     assert stage.ask(NamedFiles(), SYSTEM)["digests"] == []
+
+
+def test_the_files_of_results_are_kept_while_their_tasks_are_in_memory() -> None:
+    """Those of shards too; what is no such reference names nothing."""
+    stage = ModelStage()
+    one = {"kind": "inference", "model": "m", "inputs": [[1]]}
+    two = {**one, "inputs": [[1], [2]]}
+    whole, odd = stage.submit(spec(run=one), spec(run=one))
+    sharded, *shards = stage.submit(spec(run=two, shards={"count": 2}))
+    files = [referring({"rows": 1}, cast("FileRef", file_of(name))) for name in "abc"]
+    ended = [whole, *shards, odd]
+    stage.start(*ended)
+    for task_id, result in zip(ended, [*files, {**files[0], "digest": "../x"}], strict=True):
+        stage.end(task_id, result=result)
+    assert stage.task(sharded).status is Status.COMPLETED
+    expected = sorted(file["digest"] for file in files)
+    assert stage.ask(NamedFiles(), SYSTEM)["digests"] == expected

@@ -46,9 +46,9 @@ from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
-bounds = Bounds(*map(int, sys.argv[3:6]))
-models = ModelStore(Path(sys.argv[7]))
-Executor(sys.argv[1], sys.argv[6], Allow.parse(sys.argv[2]), models, bounds).serve()
+bounds = Bounds(*map(int, sys.argv[3:7]))
+models = ModelStore(Path(sys.argv[8]))
+Executor(sys.argv[1], sys.argv[7], Allow.parse(sys.argv[2]), models, bounds).serve()
 print("served")
 """
 
@@ -57,7 +57,12 @@ class NodeEnd:
     """Listens, starts one executor, and keeps every message that it sends."""
 
     def __init__(
-        self, folder: Path, tasks_max: int = 10**9, growth_mb_max: int = 10**6, yield_bytes_max: int = 10**9
+        self,
+        folder: Path,
+        tasks_max: int = 10**9,
+        growth_mb_max: int = 10**6,
+        yield_bytes_max: int = 10**9,
+        result_inline_bytes_max: int = 1 << 16,
     ) -> None:
         self.log_dir = str(folder / "logs")
         self.executor_id = f"executor-{folder.name}"
@@ -69,7 +74,8 @@ class NodeEnd:
             "HELIX_SECRET": "s",
             "RAY_AUTH_TOKEN": "t",
         }
-        self._bounds = (str(tasks_max), str(growth_mb_max), str(yield_bytes_max))
+        bounds = (tasks_max, growth_mb_max, yield_bytes_max, result_inline_bytes_max)
+        self._bounds = tuple(map(str, bounds))
         self._models = str(models_with_endless(folder))
         self._start()
 

@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import numpy as np
+import orjson
 import pytest
 
+from helix_ray.blobs.store import BlobStore
+from helix_ray.core.result_files import contained, file_of_result
 from helix_ray.digits import as_rows, held_out
 from helix_ray.execution.assignment import Cancel, Finished, GiveBack, Progressed, Run, Started
+from helix_ray.inference.outputs import arrays_of
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -193,6 +198,26 @@ def test_inference(node: Any) -> None:
     assert [row.index(max(row)) for row in logits] == labels[:8].tolist()
     error = node.run("b", run | {"model": "none"}).error
     assert (error.reason, error.type) == ("bad_spec", "ModelNotFound")
+
+
+def test_a_large_result_of_an_inference_is_a_file(node: Any, folder: Path) -> None:
+    """The journal gets a reference to it, and how the rows were run; where it cannot be stored the attempt
+    fails with the reason."""
+    rows = as_rows(held_out()[0][np.arange(800) % 300])
+    run = {"kind": "inference", "model": "digits_transformer", "inputs": rows.tolist(), "output": "jsonl"}
+    outcome = node.run("large", run, blobs_dir=str(folder / "blobs"))
+    file = file_of_result(outcome.result)
+    assert file is not None
+    assert outcome.blobs == (file["digest"],)
+    assert (outcome.result["rows"], "files" in outcome.result) == (800, False)
+    stored = b"".join(BlobStore(folder / "blobs").read(file["digest"]))
+    result = contained(orjson.loads(stored), "large")
+    assert result is not None
+    assert (len(stored), arrays_of(result)["logits"].shape) == (file["bytes"], (800, 10))
+    assert contained(orjson.loads(stored), "another") is None
+    (folder / "file").write_text("no folder")
+    error = node.run("nowhere", run, blobs_dir=str(folder / "file")).error
+    assert (error.reason, "cannot be stored" in error.message) == ("not_stored", True)
 
 
 def test_end_of_the_connection_interrupts_a_function(node: Any) -> None:
