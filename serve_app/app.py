@@ -31,6 +31,7 @@ from serve_app.routes import (
     datasets,
     docs,
     erasures,
+    events,
     health,
     logs,
     metrics,
@@ -47,6 +48,7 @@ from serve_app.routes import (
     workers,
 )
 from serve_app.sessions import SessionCache
+from serve_app.stream_hub import Hub, StreamLimits
 
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
@@ -60,6 +62,7 @@ ROUTERS = (
         quotas.router, sessions.router, tokens.router,
         users.router, projects.router, erasures.router, models.router, datasets.router,
         sync.router,
+        events.router,
     )),
     ("", health.router),
     ("", metrics.router),
@@ -101,12 +104,14 @@ def build_app(
         sessions=sessions or SessionCache(control),
         refusals=RefusalDesk(control),
         blobs=FolderBlobs(head_store(settings)),
+        hub=Hub(control, StreamLimits.of(settings)),
         secrets=(keys.secrets[keys.current], *keys.secrets.values()),
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await services.hub.close()
         await services.refusals.close()
         await services.sessions.close()
         await limiter.close()

@@ -32,6 +32,7 @@ from serve_app.edge import state
 from serve_app.problems import request_id_of
 from serve_app.refusals import RefusalDesk
 from serve_app.sessions import SessionCache
+from serve_app.stream_hub import Hub
 
 VERB: Final = "x-helix-verb"
 KEY_HEADER: Final = b"idempotency-key"
@@ -55,6 +56,7 @@ class Services:
     sessions: SessionCache
     refusals: RefusalDesk
     blobs: Blobs
+    hub: Hub
     # Keys for values that must be equal on every replica, the current one first; they
     # never leave the process.
     secrets: tuple[bytes, ...] = field(repr=False)

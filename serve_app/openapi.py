@@ -31,6 +31,7 @@ _ERRORS: Final = {
     409: (
         "CONFLICT: the request conflicts with the current state or with an earlier use of its Idempotency-Key"
     ),
+    410: "GONE: the journal cannot continue from this cursor; `details` has `earliest` and `latest`",
     413: "PAYLOAD_TOO_LARGE: the body exceeds its limit",
     429: "RATE_LIMIT_EXCEEDED: see Retry-After",
     500: "INTERNAL_ERROR: an internal error, logged under the request id",
@@ -174,7 +175,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     for status in [*_possible(path, method, operation, secured), *([404] if may_miss else [])]:
         content = {JSON: {"schema": {"$ref": REF.format(model="Problem")}}}
         answer = {"description": _ERRORS[status], "content": content, "headers": _HEADERS}
-        responses.setdefault(str(status), answer)
+        if "content" not in responses.get(str(status), {}):
+            responses[str(status)] = answer
 
 
 def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) -> list[int]:
@@ -186,6 +188,8 @@ def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) 
         found += [401, 403]
     if "{" in path or "requestBody" in operation:
         found.append(404)
+    if 410 in map(int, operation["responses"]):
+        found.append(410)
     if method != "get" or path.endswith("/result"):
         found.append(409)
     if path.endswith("/sync/changes"):

@@ -88,6 +88,14 @@ class SessionCache:
             raise Refused(refusal("expired", known.expires_at))
         return found
 
+    async def identified(self, claims: Claims) -> tuple[Principal, float]:
+        """Return the principal of a verified token as of now, not of a moment ago, and when their session or
+        token ends (epoch seconds); raise Refused (UNAUTHORIZED) when it has ended."""
+        known = await self._look_up(claims)
+        if known.principal is None or known.principal.id != claims.user_id:
+            raise Refused(known.refusal or UNKNOWN)
+        return known.principal, known.expires_at
+
     async def claims(self, token: str) -> Claims:
         """Return the claims of an API token; raise Refused when its checksum is wrong, or it
         does not exist (any more).

@@ -65,6 +65,10 @@ class Conflict(HelixError):
     """The current state does not allow the request."""
 
 
+class CursorGone(HelixError):
+    """A cursor cannot be continued from; `details` has `earliest` and `latest`."""
+
+
 class RateLimited(HelixError):
     """Too many requests; `retry_after_s` says when to try again."""
 
@@ -101,6 +105,7 @@ KINDS: dict[str, type[HelixError]] = {
     "HEADERS_TOO_LARGE": Invalid,
     "REQUEST_TIMEOUT": Unavailable,
     "CONFLICT": Conflict,
+    "GONE": CursorGone,
     "RATE_LIMIT_EXCEEDED": RateLimited,
     "INTERNAL_ERROR": ServerFault,
     "SERVICE_UNAVAILABLE": Unavailable,
@@ -116,6 +121,7 @@ CODES = {
     405: "METHOD_NOT_ALLOWED",
     408: "REQUEST_TIMEOUT",
     409: "CONFLICT",
+    410: "GONE",
     413: "PAYLOAD_TOO_LARGE",
     429: "RATE_LIMIT_EXCEEDED",
     431: "HEADERS_TOO_LARGE",

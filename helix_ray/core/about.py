@@ -29,6 +29,7 @@ from helix_ray.core.lifecycle import after
 from helix_ray.core.questions import ListQuotas, ListWorkers
 from helix_ray.core.specs import TaskEdits, TaskSpec
 from helix_ray.core.state import State, Task, project_of
+from helix_ray.core.views.tasks import TaskView
 from helix_ray.core.visibility import administers, sees_all_tasks
 
 Reach = Literal[
@@ -75,6 +76,15 @@ def about(state: State, event: ev.Event | ev.Erased) -> About:
 def hears(by: Principal, audience: Audience) -> bool:
     """Say whether a principal may hear of something. `by` must have the current roles."""
     return _HEARS[audience.reach](by, audience)
+
+
+def of_task_view(found: About, view: TaskView) -> About:
+    """Return what a fact is about, with what the history knows of its task."""
+    audience = Audience("tasks", _two(view["owner"], view["holder"]), view["project_id"])
+    status = found.status or view["status"]
+    return About(
+        audience, view["project_id"], view["type"], view.get("labels") or NO_LABELS, status, view["title"]
+    )
 
 
 # ---------------------------------------------------------------------------------------- who hears

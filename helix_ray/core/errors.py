@@ -30,6 +30,7 @@ class ErrorCode(StrEnum):
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     HEADERS_TOO_LARGE = "HEADERS_TOO_LARGE"
+    GONE = "GONE"
 
 
 @dataclass(frozen=True, slots=True)

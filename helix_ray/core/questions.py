@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.aurora_questions import SystemFigures as SystemFigures
 from helix_ray.core.device_history import POINTS_MAX
+from helix_ray.core.event_questions import ReadEvents as ReadEvents
 from helix_ray.core.model_questions import GetModel as GetModel
 from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
 from helix_ray.core.model_questions import GetModelVersion as GetModelVersion
@@ -386,6 +387,6 @@ Question = (
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
-    | SystemFigures
+    | SystemFigures | ReadEvents
     | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
 )  # fmt: skip

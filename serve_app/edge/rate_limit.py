@@ -39,6 +39,10 @@ EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name, "/api/v1/auth/password": LOGIN.name}
 
 
+# Event streams have places of their own (serve_app/stream_hub.py).
+EVENTS_PATH = "/api/v1/events"
+
+
 class Class(NamedTuple):
     """Requests with their own policy: those whose "METHOD path" matches `route` fully.
 
@@ -58,7 +62,7 @@ CLASSES: tuple[Class, ...] = (
     Class(WORKERS.name, re.compile(r"(GET|PUT) /api/v1/tasks/[^/]+"), only_role="worker"),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/logs")),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
-    Class(STREAMS.name, re.compile(r"GET /api/v1/events")),
+    Class(STREAMS.name, re.compile(f"GET {EVENTS_PATH}")),
     Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/devices(/.*)?")),
     Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/harmony/sync/(changes|mutations|conflicts(/.*)?)")),
     Class(INFERENCE.name, re.compile(r"[A-Z]+ /v2/.*")),
@@ -168,7 +172,8 @@ class RateLimits:
             return Admission(((policy, self._limiter.peek(key, policy)),), refused.rejected)
         binding = counted[-1]
         refusal = None if binding[1].allowed else _refusal(*binding)
-        return Admission(tuple(counted), refusal, key if policy == STREAMS.name else None)
+        is_long = policy == STREAMS.name and asked.path != EVENTS_PATH
+        return Admission(tuple(counted), refusal, key if is_long else None)
 
 
 def _refusal(policy: str, allowance: Allowance) -> Rejected:

@@ -6,7 +6,7 @@ from typing import Final
 
 from serve_app.problems import REQUEST_ID
 
-__all__ = ["ALLOWANCE", "CLAIMS", "CLIENT_ADDRESS", "REQUEST_ID", "TOKEN_REFUSAL"]
+__all__ = ["ALLOWANCE", "CLAIMS", "CLIENT_ADDRESS", "ENDS_WITH_SERVER", "REQUEST_ID", "TOKEN_REFUSAL"]
 
 # str: an IPv4 address, an IPv6 /64 network such as 2001:db8::/64, or "local" for a Unix socket.
 CLIENT_ADDRESS: Final = "client_address"
@@ -16,3 +16,5 @@ CLAIMS: Final = "claims"
 TOKEN_REFUSAL: Final = "token_refusal"
 # helix_ray.core.limits.Allowance: what the caller has left in the request's class.
 ALLOWANCE: Final = "allowance"
+# bool: the response has no end of its own, so a server that stops does not wait for it.
+ENDS_WITH_SERVER: Final = "ends_with_server"

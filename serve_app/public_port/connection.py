@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import httptools
 
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
+from serve_app.edge.state import ENDS_WITH_SERVER
 from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
 from serve_app.public_port.exchange import Exchange
 from serve_app.public_port.limits import ConnectionLimits
@@ -94,6 +95,11 @@ class Connection(HttpToolsProtocol):
                 self._refuse(head_too_large("header_bytes_max", self._limits.header_bytes_max))
         if data:
             self._discard(len(data))
+
+    def shutdown(self) -> None:
+        """Close after the response under way, or at once where that has no end of its own."""
+        endless = self._answering() and self.scope.get("state", {}).get(ENDS_WITH_SERVER)
+        self.transport.close() if endless else super().shutdown()
 
     def pause_writing(self) -> None:
         """The client reads more slowly than we write: watch it."""

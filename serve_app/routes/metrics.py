@@ -33,15 +33,16 @@ async def metrics(request: Request) -> Response:
         await signed_in(request)
     figures = await ask_within(services.control, Metrics(), METRICS_S_MAX)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(figures))
+    registry.register(_Figures(figures, len(services.hub)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Figures(Collector):
-    """The master's figures as metric families."""
+    """The master's figures as metric families, and this replica's streams."""
 
-    def __init__(self, figures: MetricsView) -> None:
+    def __init__(self, figures: MetricsView, streams: int) -> None:
         self._figures = figures
+        self._streams = streams
 
     def collect(self) -> Iterator[Metric]:
         """Yield every family."""
@@ -64,6 +65,9 @@ class _Figures(Collector):
             "helix_follower_lag_facts", "Facts that a follower of the journal is behind.", ["follower"],
             [[name, behind] for name, behind in figures["followers"].items()],
         )  # fmt: skip
+        yield GaugeMetricFamily(
+            "helix_event_streams", "Open event streams of the API replica that answers.", value=self._streams
+        )
         yield from _loops(figures["loops"])
 
 

@@ -102,7 +102,8 @@ def test_a_route_without_a_verb_lets_nobody_in() -> None:
 
 @pytest.fixture(scope="module")
 def everybody() -> Iterator[tuple[Api, dict[str, httpx.Client]]]:
-    with serving_api() as api:
+    # Event streams end at once here.
+    with serving_api(Settings(stream_s_max=0.01)) as api:
         yield api, {role: api.add(f"the-{role}", role) for role in ROLES}
 
 

@@ -71,6 +71,7 @@ WAYS: dict[ErrorCode, Reach] = {
     ErrorCode.PAYLOAD_TOO_LARGE: lambda _, client: client.post("/tasks", json={"title": "x" * (1 << 20)}),
     ErrorCode.METHOD_NOT_ALLOWED: lambda _, client: client.patch("/tasks"),
     ErrorCode.REQUEST_TIMEOUT: send_half,
+    ErrorCode.GONE: lambda _, client: client.get("/events", params={"after": 1 << 40}),
     ErrorCode.HEADERS_TOO_LARGE: lambda _, client: client.get("/tasks", headers={"x-a": "a" * 70_000}),
 }
 

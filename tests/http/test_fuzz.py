@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from helix_ray.config import Settings
 from helix_ray.wire.problems import Problem
 from tests.http.api_server import PASSWORD, Api, serving_api
 from tests.http.shapes import shaped
@@ -44,7 +45,8 @@ TIMEOUT_S = 20
 
 @pytest.fixture(scope="module")
 def fuzzed() -> Iterator[Api]:
-    with serving_api() as api:
+    # Event streams end at once here.
+    with serving_api(Settings(stream_s_max=0.01)) as api:
         admin = api.client()
         task_id = api.submit(admin)
         admin.put(f"/tasks/{task_id}", json={"status": "completed", "result": {"success": True}})

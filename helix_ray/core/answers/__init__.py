@@ -11,6 +11,7 @@ from helix_ray.core.access import Principal, may
 from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
+from helix_ray.core.answers.events import EVENT_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
 from helix_ray.core.answers.models import MODEL_ANSWERS
@@ -48,6 +49,7 @@ ANSWERERS: Answerers = {
     **HISTORY_ANSWERS,
     **ERASURE_ANSWERS,
     **SYNC_ANSWERS,
+    **EVENT_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS, **SYNC_STEPS}
 NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}

@@ -1,0 +1,78 @@
+"""Notices after a cursor, for readers in the system's name: each decides by `about` who hears of them.
+
+What the control plane's memory does not know (a task that was archived long ago) is asked of the history
+here, once for each task and batch. What the history does not know either was deleted: only those hear of it
+who see all tasks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from helix_ray.core.about import About, of_task_view
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.events import Fact, subject_of
+from helix_ray.core.notices import Notice, notice_of
+from helix_ray.core.questions import GetTask
+from helix_ray.core.tellings import TELLINGS
+from helix_ray.core.views.tasks import TaskView
+from helix_ray.ports import ControlPlane
+
+# How many questions to the history are under way at once.
+RECALLS_AT_ONCE_MAX = 16
+OF_TASKS = frozenset(kind for kind, each in TELLINGS.items() if each.names[0].startswith("task."))
+
+
+@dataclass(frozen=True, slots=True)
+class Notices:
+    """Notices after a cursor, the facts that they were made of, and the newest seq (`head`)."""
+
+    notices: tuple[Notice, ...]
+    facts: tuple[Fact, ...]
+    cursor: int
+    head: int
+
+
+class NoticeFeed:
+    """All notices, in order; nothing skipped, nothing twice."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    async def after(self, cursor: int, limit: int, wait_s: float = 0.0) -> Notices:
+        """Return the notices of up to `limit` facts after a cursor, waiting up to `wait_s` for the first.
+
+        Raises Refused when the control plane or the history does not respond: then nothing was read.
+        """
+        batch = await self._plane.events(cursor, limit, SYSTEM, wait_s, abouts=True)
+        recalled = await self._recalled(batch.facts, batch.abouts)
+        notices = []
+        for fact, found in zip(batch.facts, batch.abouts, strict=True):
+            view = None if found.known else recalled.get(subject_of(fact.event))
+            notice = notice_of(fact, found if view is None else of_task_view(found, view))
+            if notice is not None:
+                notices.append(notice)
+        return Notices(tuple(notices), batch.facts, batch.cursor, batch.head)
+
+    async def _recalled(self, facts: tuple[Fact, ...], abouts: tuple[About, ...]) -> dict[str, TaskView]:
+        """Return the tasks that memory does not know, from the history."""
+        missing = {
+            subject_of(fact.event): None
+            for fact, found in zip(facts, abouts, strict=True)
+            if not found.known and type(fact.event) in OF_TASKS
+        }
+        places = asyncio.Semaphore(RECALLS_AT_ONCE_MAX)
+
+        async def recall(task_id: str) -> TaskView | None:
+            async with places:
+                answer = await self._plane.query(GetTask(task_id), SYSTEM)
+            if not isinstance(answer, Rejected):
+                return answer
+            if answer.code is ErrorCode.NOT_FOUND:
+                return None
+            raise Refused(answer)
+
+        views = await asyncio.gather(*map(recall, missing))
+        return {task_id: view for task_id, view in zip(missing, views, strict=True) if view is not None}

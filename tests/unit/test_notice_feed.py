@@ -1,0 +1,99 @@
+"""The feed of notices: every fact's, in order, with what the history knows of tasks that left memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from helix_ray.config import Settings
+from helix_ray.core import orders as o
+from helix_ray.core.about import hears
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.errors import ErrorCode, Refused, Rejected, not_found
+from helix_ray.core.questions import GetTask
+from helix_ray.followers.notice_feed import NoticeFeed, Notices
+from helix_ray.testing import MemoryControlPlane, memory_plane
+from tests.unit.core.stage import DEV, OTHER, spec
+
+
+def read(plane: Any, after: int = 0) -> Notices:
+    """Read all notices after a cursor."""
+    return asyncio.run(NoticeFeed(plane).after(after, 1_000))
+
+
+@pytest.fixture
+def plane() -> MemoryControlPlane:
+    """A plane that has had a task of DEV, which its state does not know any more."""
+    made = memory_plane(Settings())
+    made.give(o.SubmitTasks((spec(title="old"),)), SYSTEM)
+    (task_id,) = made.engine.state.tasks
+    made.give(o.CancelTask(task_id), SYSTEM)
+    made.give(o.DeleteTask(task_id), SYSTEM)
+    made.engine.state.gone.clear()
+    return made
+
+
+def test_the_abouts_are_for_the_system_alone(plane: MemoryControlPlane) -> None:
+    """Others get facts and nothing about them; and nobody gets abouts who does not ask."""
+    inside = Principal("job:1", "job:1", SYSTEM.roles)
+    for by, asked, given in ((SYSTEM, True, True), (SYSTEM, False, False), (inside, True, False)):
+        batch = asyncio.run(plane.events(0, 100, by, abouts=asked))
+        assert batch.facts
+        assert bool(batch.abouts) is given
+        assert not given or len(batch.abouts) == len(batch.facts)
+
+
+def test_what_the_history_knows_decides_who_hears(
+    plane: MemoryControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner hears of an archived task, by one question for each task, and filters see its labels."""
+    asked: list[str] = []
+
+    async def history(question: Any, by: Principal, wait_s: float = 0.0) -> Any:
+        assert isinstance(question, GetTask)
+        assert by == SYSTEM
+        asked.append(question.task_id)
+        return {
+            "owner": DEV.id, "holder": None, "project_id": "p", "type": "building", "labels": {"zone": "a"},
+            "status": "cancelled", "title": "old",
+        }  # fmt: skip
+
+    monkeypatch.setattr(plane, "query", history)
+    told = [each for each in read(plane).notices if each.event.startswith("task.")]
+    assert [each.event for each in told] == ["task.created", "task.cancelled", "task.deleted"]
+    # The submit itself says what it was.
+    assert len(asked) == 1
+    for each in told[1:]:
+        assert hears(DEV, each.about.audience)
+        assert not hears(OTHER, each.about.audience)
+        assert (each.about.labels, each.data["title"], each.data["status"]) == (
+            {"zone": "a"}, "old", "cancelled"
+        )  # fmt: skip
+
+
+def test_what_nobody_knows_is_for_those_who_see_all(
+    plane: MemoryControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deleted task is in no history."""
+
+    async def history(question: GetTask, by: Principal, wait_s: float = 0.0) -> Any:
+        return not_found("Task", question.task_id)
+
+    monkeypatch.setattr(plane, "query", history)
+    told = [each for each in read(plane).notices if each.event == "task.cancelled"]
+    assert [hears(DEV, each.about.audience) for each in told] == [False]
+
+
+def test_a_history_that_is_away_skips_nothing(
+    plane: MemoryControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was read then, so the reader asks again from the same cursor."""
+
+    async def history(question: Any, by: Principal, wait_s: float = 0.0) -> Any:
+        return Rejected(ErrorCode.SERVICE_UNAVAILABLE, "away", {"retry_after_s": 1})
+
+    monkeypatch.setattr(plane, "query", history)
+    with pytest.raises(Refused):
+        read(plane)
