@@ -49,8 +49,10 @@ AWAY: Final = Rejected(
 class EventStream(Response):
     """The notices after a cursor (None: from now on) that a filter wants; ends only for the reasons above."""
 
+    media_type = EVENT_STREAM
+
     def __init__(self, caller: Caller, hub: Hub, wanted: Filter, after: int | None) -> None:
-        super().__init__(media_type=EVENT_STREAM)
+        super().__init__()
         self._caller = caller
         self._hub = hub
         self._wanted = wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.errors import Rejected, invalid
@@ -49,6 +49,31 @@ class EventOut(TypedDict):
     subject: Annotated[str, Field(examples=["task-456"])]
     project_id: str | None
     data: dict[str, Any]
+
+
+@with_config(CLOSED)
+class BookmarkOut(TypedDict):
+    """What a bookmark has as its data: how far the reader is."""
+
+    seq: int
+
+
+# A frame as a reader parses it.
+FRAME_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "pattern": "^[0-9]+$"},
+        "event": {"type": "string", "examples": ["task.completed", BOOKMARK]},
+        "retry": {"type": "integer"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [TypeAdapter(EventOut).json_schema(), TypeAdapter(BookmarkOut).json_schema()]
+            },
+        },
+    },
+}
 
 
 def filter_of_query(query: EventsQuery) -> Filter | Rejected:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from helix_ray.core.errors import Refused, Rejected, invalid
-from helix_ray.wire.events import EVENT_STREAM, SEQ_MAX, EventOut, EventsQuery, filter_of_query
+from helix_ray.wire.events import EVENT_STREAM, FRAME_SCHEMA, SEQ_MAX, EventsQuery, filter_of_query
 from serve_app.deps import Caller, SignedIn
 from serve_app.event_stream import EventStream
 from serve_app.openapi import verb
@@ -20,9 +20,9 @@ router = APIRouter(tags=["events"])
 
 _EVERYTHING = EventsQuery()
 _SEQ = re.compile(r"[0-9]{1,16}")
-_DESCRIBED = verb("ReadEvents", answers=EventOut)
-_DESCRIBED["responses"][200]["content"] = {EVENT_STREAM: {"schema": {"type": "string"}}}
-_DESCRIBED["responses"][410] = {}
+_DESCRIBED = verb("ReadEvents")
+_DESCRIBED["response_class"] = EventStream
+_DESCRIBED["responses"] = {200: {"content": {EVENT_STREAM: {"schema": FRAME_SCHEMA}}}, 410: {}}
 _DESCRIBED["openapi_extra"]["parameters"] = [
     {
         "name": LAST_EVENT_ID,

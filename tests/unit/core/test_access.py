@@ -92,6 +92,7 @@ TABLE = {
     "ListErasures": "a",
     "GetErasure": "a",
     "ErasedTasks": "",
+    "ReadEvents": "adpvw",
     "PullChanges": "adpvw",
     "SyncStatus": "adpvw",
     "DeviceBoard": "",
