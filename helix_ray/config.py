@@ -17,6 +17,7 @@ from typing import Any, Literal
 from helix_ray.core import limits
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
+from helix_ray.outward.addresses import Allowed, networks_of
 
 # Ray's names for resources that tasks call by another name.
 RAY_NAMES = {"CPU": "cpu", "GPU": "gpu", "NPU": "npu"}
@@ -79,6 +80,8 @@ class Settings:
     model_data_bytes_max: int = bounded(256 << 20, ge=1 << 10, le=2 << 30)
     model_url_hosts: str = ""
     model_url_s_max: float = bounded(60.0, gt=0)
+    webhook_allow_networks: str = ""
+    webhook_allow_http: bool = False
     dataset_bytes_max: int = bounded(1 << 30, ge=1 << 10)
     header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
     header_count_max: int = bounded(100, ge=10)
@@ -176,6 +179,10 @@ class Settings:
     def hosts_of_models(self) -> tuple[str, ...]:
         """Return the hosts from which models are fetched by their URL."""
         return _names(self.model_url_hosts)
+
+    def webhook_addresses(self) -> Allowed:
+        """Return what webhooks may be sent to beside https and public addresses."""
+        return Allowed(networks_of(_names(self.webhook_allow_networks)), self.webhook_allow_http)
 
     def input_folders(self) -> tuple[str, ...]:
         """Return folders of the nodes below which inferences may read files."""

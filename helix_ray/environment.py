@@ -15,6 +15,7 @@ from pydantic import Field, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from helix_ray.config import NUMBER_MAX, Settings, parse_node_resources
+from helix_ray.outward.addresses import networks_of
 
 
 class _Variables(BaseSettings):
@@ -40,6 +41,12 @@ class _Variables(BaseSettings):
     def _proxies(cls, value: str) -> str:
         for proxy in filter(None, map(str.strip, value.split(","))):
             ip_network(proxy, strict=False)
+        return value
+
+    @field_validator("webhook_allow_networks", mode="after", check_fields=False)
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        networks_of(filter(None, map(str.strip, value.split(","))))
         return value
 
     @field_validator("data_dir", mode="after", check_fields=False)

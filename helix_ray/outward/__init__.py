@@ -1,0 +1,1 @@
+"""Requests to places that users name: which addresses are allowed, and a transport that keeps to it."""

@@ -1,0 +1,214 @@
+"""How requests to receivers end, and on which connections they travel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from helix_ray.outward.addresses import Allowed, networks_of
+from helix_ray.outward.outcome import PostOutcome
+from helix_ray.outward.transport import RESPONSE_BYTES_KEPT, Sender
+from tests.receivers import Receiver, authority, receiving
+
+HERE = Allowed(networks_of(["127.0.0.0/8", "::1"]), http=True)
+
+
+def run(test: Callable[[Receiver, Sender], Awaitable[None]], allowed: Allowed = HERE) -> None:
+    """Run a test with a receiver and a sender."""
+
+    async def whole() -> None:
+        async with receiving() as receiver:
+            sender = Sender(allowed)
+            try:
+                await test(receiver, sender)
+            finally:
+                await sender.aclose()
+
+    asyncio.run(whole())
+
+
+async def posted(sender: Sender, url: str, timeout_s: float = 5.0, ca: str | None = None) -> PostOutcome:
+    """Send a small request."""
+    return await sender.post(url, b'{"a":1}', {"X-Own": "mine"}, timeout_s=timeout_s, ca=ca)
+
+
+def test_a_receiver_gets_the_body_and_the_headers() -> None:
+    """With a Host of the URL and the length, and nothing of ours that was not asked for."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        outcome = await posted(sender, receiver.url("/ok?a=b"))
+        assert (outcome.status, outcome.failure, outcome.body) == (200, None, b"thank you")
+        assert outcome.address == "127.0.0.1"
+        [request] = receiver.requests
+        assert (request.path, request.body) == ("/ok?a=b", b'{"a":1}')
+        assert request.headers == {
+            "host": f"127.0.0.1:{receiver.port}", "content-length": "7", "x-own": "mine",
+            "accept-encoding": "identity",
+        }  # fmt: skip
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("path", "failure", "status"),
+    [
+        ("/fail", "http_5xx", 500),
+        ("/gone", "http_4xx", 410),
+        ("/busy", "http_4xx", 429),
+        ("/redirect", "redirect", 302),
+        ("/hang", "timeout", None),
+        ("/slowloris", "timeout", None),
+        ("/reset", "reset", None),
+        ("/half", "half_body", 200),
+        ("/huge", "too_large", 200),
+    ],
+)
+def test_each_failure_has_its_class(path: str, failure: str, status: int | None) -> None:
+    """A redirect is not followed, a response is not read beyond 64 KiB, and of it 4 KiB are kept."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        outcome = await posted(sender, receiver.url(path), timeout_s=0.5)
+        assert (outcome.failure, outcome.status) == (failure, status)
+        assert outcome.seconds < 1.0
+        assert len(outcome.body) <= RESPONSE_BYTES_KEPT
+        assert len(receiver.requests) == 1
+        assert receiver.sent_bytes < 8 << 20
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("7", 7.0), ("soon", None), ("-1", None), ("9" * 40, 604_800.0)]
+)
+def test_retry_after_is_read(value: str, seconds: float | None) -> None:
+    """In seconds, and within a bound."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        receiver.retry_after = value
+        assert (await posted(sender, receiver.url("/busy"))).retry_after_s == seconds
+        receiver.retry_after = "Fri, 27 Nov 2020 00:00:00 GMT"
+        assert (await posted(sender, receiver.url("/busy"))).retry_after_s == 0.0
+
+    run(test)
+
+
+def test_a_connection_is_used_again() -> None:
+    """Also after refusals with a whole response, and not after a response whose end was not read."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        for path in ("/ok", "/fail", "/created", "/ok"):
+            await posted(sender, receiver.url(path))
+        assert receiver.connections == 1
+        await posted(sender, receiver.url("/half"))
+        await posted(sender, receiver.url("/ok"))
+        assert receiver.connections == 2
+
+    run(test)
+
+
+def test_a_connection_that_the_receiver_closed_is_opened_anew() -> None:
+    """A receiver may close what is idle at any time; that costs no try."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        await posted(sender, receiver.url("/ok"))
+        # The second request reaches a connection that is reset when it is read.
+        count = 0
+
+        async def reset_once(_: object) -> None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                raise ConnectionResetError
+
+        receiver.on_request = reset_once
+        assert (await posted(sender, receiver.url("/ok"))).failure is None
+        assert receiver.connections == 2
+
+    run(test)
+
+
+def test_nothing_listens() -> None:
+    """A refused connection is told from a name without addresses."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        assert (await posted(sender, "http://127.0.0.1:1/")).failure == "refused"
+        assert (await posted(sender, "http://none.invalid/")).failure == "dns"
+
+    run(test)
+
+
+def test_headers_cannot_change_the_request() -> None:
+    """Line breaks, lengths and hosts of one's own are refused before anything is sent."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        for headers in (
+            {"X-A": "b\r\nX-C: d"}, {"X-A\r\nX-C": "d"}, {"X-A": "b\n"}, {"X-A": "b\x00"}, {"X A": "b"},
+            {"": "b"},
+            {"Host": "other"}, {"content-length": "0"}, {"Transfer-Encoding": "chunked"},
+            {"Connection": "close"},
+            {"X-A": "é"}, {"X-A": " b"}, {"X-A:": "b"},
+        ):  # fmt: skip
+            outcome = await sender.post(receiver.url("/ok"), b"{}", headers, timeout_s=5.0)
+            assert outcome.failure == "request", headers
+        assert receiver.connections == 0
+        await sender.post(receiver.url("/ok"), b"{}", {"x-a": "theirs", "X-A": "ours"}, timeout_s=5.0)
+        assert receiver.requests[0].headers["x-a"] == "ours"
+
+    run(test)
+
+
+def test_nothing_is_sent_where_it_is_not_allowed() -> None:
+    """http and addresses of this machine each need their setting, and the reason names it."""
+
+    async def closed(receiver: Receiver, sender: Sender) -> None:
+        outcome = await posted(sender, receiver.url("/ok", host="localhost"))
+        assert outcome.failure == "url"
+        assert "HELIX_WEBHOOK_ALLOW_HTTP=true" in outcome.reason
+        assert "HELIX_WEBHOOK_ALLOW_NETWORKS=127.0.0.0/8,::1/128" in outcome.reason
+        assert receiver.connections == 0
+
+    async def without_network(receiver: Receiver, sender: Sender) -> None:
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"):
+            outcome = await posted(sender, receiver.url("/ok", host=host))
+            assert outcome.failure == "forbidden_address"
+            assert "HELIX_WEBHOOK_ALLOW_NETWORKS" in outcome.reason
+        assert receiver.connections == 0
+
+    run(closed, Allowed())
+    run(without_network, Allowed(http=True))
+
+
+def test_certificates_are_checked_by_name(tmp_path: Path) -> None:
+    """Against the receiver's own authority where one is given, and against the public ones otherwise."""
+    (tmp_path / "other").mkdir()
+    own, other = authority(tmp_path, "localhost"), authority(tmp_path / "other", "localhost")
+
+    async def whole() -> None:
+        async with receiving(own.context()) as receiver:
+            sender = Sender(HERE)
+            url = receiver.url("/ok", host="localhost")
+            assert (await posted(sender, url, ca=own.ca)).failure is None
+            assert (await posted(sender, url, ca=own.ca)).failure is None
+            assert receiver.connections == 1
+            assert (await posted(sender, url)).failure == "tls"
+            assert (await posted(sender, url, ca=other.ca)).failure == "tls"
+            assert (await posted(sender, receiver.url("/ok"), ca=own.ca)).failure == "tls"
+            assert (await posted(sender, url, ca="no certificate")).failure == "tls"
+            assert len(receiver.requests) == 2
+            await sender.aclose()
+
+    asyncio.run(whole())
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would connect where it likes."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        assert (await posted(sender, receiver.url("/ok"))).failure is None
+
+    run(test)
