@@ -55,6 +55,7 @@ class Settings:
     api_token_ttl_s: int = bounded(90 * 86_400, ge=60)
     api_token_ttl_s_max: int = bounded(365 * 86_400, ge=60)
     api_tokens_per_user_max: int = bounded(100, ge=1, le=10_000)
+    webhooks_per_user_max: int = bounded(100, ge=1, le=10_000)
     trusted_proxies: str = ""
     docs_open: bool = True
     metrics_open: bool = True
@@ -225,6 +226,7 @@ class Settings:
             workers_per_user_max=self.workers_per_user_max,
             sessions_per_user_max=self.sessions_per_user_max,
             api_tokens_per_user_max=self.api_tokens_per_user_max,
+            webhooks_per_user_max=self.webhooks_per_user_max,
             api_token_ttl_s_max=float(self.api_token_ttl_s_max),
             retry_backoff_s=self.retry_backoff_s,
             retry_backoff_s_max=self.retry_backoff_s_max,

@@ -11,7 +11,7 @@ the task there.
     everybody        every user
     workers          who may list workers                     owner
     quotas           of those who may list quotas: who sees all tasks; members; whose quota it is
-    users            administrators                           the user
+    users            administrators                           the user; of a webhook its owner
     administrators   administrators
     nobody           not even the system
 
@@ -208,6 +208,14 @@ def _session(state: State, event: Any) -> About:
     return About(Audience("users", users), known=thing is not None)
 
 
+def _webhook(state: State, event: Any) -> About:
+    webhook = state.webhooks.get(event.id)
+    if webhook is not None:
+        return About(Audience("users", (webhook.owner,)), title=webhook.name)
+    owner = getattr(event, "owner", None)
+    return About(Audience("users", () if owner is None else (owner,)), known=False)
+
+
 def _administrators(state: State, event: Any) -> About:
     return About(ADMINISTRATORS)
 
@@ -240,8 +248,17 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
     **dict.fromkeys((ev.SessionOpened, ev.TokenCreated), _of_user),
     **dict.fromkeys((ev.SessionRefreshed, ev.SessionClosed, ev.TokenRevoked, ev.TokenUsed), _session),
     **dict.fromkeys(
-        (ev.TasksRetired, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased, ev.ErasureRequested,
-            ev.ErasureCompleted),
+        (
+            ev.WebhookCreated, ev.WebhookUpdated, ev.WebhookDeleted, ev.WebhookPaused, ev.WebhookResumed,
+            ev.WebhookSwitchedOff, ev.WebhookSecretRotated, ev.WebhookTested, ev.WebhookRedeliveryAsked,
+        ),
+        _webhook,
+    ),
+    **dict.fromkeys(
+        (
+            ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased,
+            ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
+        ),
         _administrators,
     ),
     ev.ReceiptKept: _nobody,

@@ -1,7 +1,8 @@
 """Which facts concern the tasks and users of an erasure, and which are never erased.
 
 A fact concerns a task if it is about the task or one of its shards. A fact concerns a user if it is about
-their account, their refused requests, or a session, an API token, an external worker or a task that they own;
+their account, their refused requests, or a session, an API token, a webhook, an external worker or a task
+that they own;
 the receipts of their idempotency keys concern them too. Other facts name a user only by id (members of
 projects, say): they stay, and so do the headers of all facts, which have ids, addresses and times.
 """
@@ -19,6 +20,7 @@ NEVER_ERASED = (ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted)
 _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
 REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
 _OF_A_USER = (ev.SessionOpened, ev.TokenCreated)
+_OWNED = (ev.WorkerRegistered, ev.WebhookCreated)
 # Their `id` is a user's, a project's or a model's; they contain nothing else about users.
 BY_ID_ONLY = (
     ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet,
@@ -68,7 +70,7 @@ class Concerned:
         elif isinstance(event, _OF_A_USER):
             if event.user_id in self._users:
                 self.things.add(event.id)
-        elif isinstance(event, ev.WorkerRegistered) and event.owner in self._users:
+        elif isinstance(event, _OWNED) and event.owner in self._users:
             self.things.add(event.id)
 
 
@@ -78,7 +80,8 @@ def is_in_use(state: State, fact: ev.Fact) -> bool:
     if isinstance(fact.event, (*REFUSALS, ev.ReceiptKept)):
         return False
     subject = ev.subject_of(fact.event)
+    credentials = (state.sessions, state.tokens)
     return any(
         subject in things
-        for things in (state.tasks, state.users, state.sessions, state.tokens, state.workers)
+        for things in (*credentials, state.tasks, state.users, state.workers, state.webhooks)
     )

@@ -273,6 +273,17 @@ def _models_are_sound(state: State) -> Broken:
             yield f"{task_id} is for {made.model}@{made.version}, which is gone"
 
 
+def _webhooks_are_of_users(state: State) -> Broken:
+    listed = {(owner, each) for owner, ids in state.webhooks_of.items() for each in ids}
+    if listed != {(webhook.owner, webhook.id) for webhook in state.webhooks.values()}:
+        yield f"webhooks_of has {sorted(listed)}"
+    for webhook in state.webhooks.values():
+        if webhook.owner not in state.users:
+            yield f"{webhook.id} has an owner who is gone"
+        if (webhook.held_from is None) != (webhook.status == "active"):
+            yield f"{webhook.id} is {webhook.status} and held from {webhook.held_from}"
+
+
 LAWS: tuple[Callable[[State], Broken], ...] = (
     _counts_match,
     _pending_tasks_are_queued_once,
@@ -292,4 +303,5 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _members_are_users,
     _api_tokens_lead_home,
     _models_are_sound,
+    _webhooks_are_of_users,
 )

@@ -72,6 +72,8 @@ class Policy:
     # The maximum of valid API tokens of a user, and of their lifetime.
     api_tokens_per_user_max: int = 100
     api_token_ttl_s_max: float = 31_536_000.0
+    # The maximum of webhooks of a user.
+    webhooks_per_user_max: int = 100
     # How long an exchanged refresh token gets the same answer again; after that it counts as stolen.
     refresh_replay_s: float = 30.0
     # What the examination of a model may use, and how long it and a tuning may take.

@@ -35,6 +35,9 @@ from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
 from helix_ray.core.views.workers import WorkersView, WorkerView
+from helix_ray.core.webhook_questions import GetWebhook as GetWebhook
+from helix_ray.core.webhook_questions import ListWebhooks as ListWebhooks
+from helix_ray.core.webhook_questions import WebhookBoard as WebhookBoard
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +389,7 @@ Question = (
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
+    | ListWebhooks | GetWebhook | WebhookBoard
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents
     | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows

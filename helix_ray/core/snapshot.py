@@ -24,6 +24,7 @@ from helix_ray.core.evolve.sessions import index_session
 from helix_ray.core.evolve.standing import count_unfinished, doom, index_unfinished, index_waiting, line_up
 from helix_ray.core.evolve.tokens import index_token
 from helix_ray.core.evolve.users import index_user
+from helix_ray.core.evolve.webhooks import index_webhook
 from helix_ray.core.evolve.workers import hold, index_node_type
 from helix_ray.core.leases import Lease
 from helix_ray.core.lifecycle import TERMINAL, Status
@@ -43,8 +44,9 @@ from helix_ray.core.state import (
     Worker,
     task_again,
 )
+from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 15
+FOLD_VERSION = 16
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -340,6 +342,7 @@ PARTS: tuple[Piece, ...] = (
         "tokens", ApiToken, index_token, roles=tuple,
         projects=lambda names: None if names is None else tuple(names),
     ),
+    _objects("webhooks", Webhook, index_webhook),
     Piece("ended", lambda s: [[n, *_row(each, _ENDED_FIELDS)] for n, each in s.ended.items()], _load_ended),
     Piece("receipts", _dump_receipts, _load_receipts),
 )  # fmt: skip

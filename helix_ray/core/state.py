@@ -24,6 +24,7 @@ from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.secrets import SECRET_IN_RUN, below, conceal
 from helix_ray.core.sharing import share_words, shared
 from helix_ray.core.specs import LEVELS, Offer, Resources, Run, TaskSpec
+from helix_ray.core.webhooks import Webhook
 
 DEFAULT_CPU = 1.0
 # How many assignments and revocations are kept for a node worker; one that is further behind gets the
@@ -256,6 +257,7 @@ class State:
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
+    webhooks: dict[str, Webhook] = field(default_factory=dict)
     # By id, the oldest first; those that are completed are forgotten when there are too many.
     erasures: dict[str, Erasure] = field(default_factory=dict)
     # Tasks that were erased, the newest last, and the seq of the FactsErased that says so: nodes remove what
@@ -284,9 +286,8 @@ class State:
     by_status: dict[Status, int] = field(default_factory=lambda: dict.fromkeys(Status, 0))
     delayed: dict[str, float] = field(default_factory=dict)  # task id -> not before
     deadlines: dict[str, float] = field(default_factory=dict)  # unfinished task id -> deadline
-    dependents: dict[str, dict[str, None]] = field(
-        default_factory=dict
-    )  # unfinished id -> waiting tasks, in order
+    # Unfinished id -> waiting tasks, in order.
+    dependents: dict[str, dict[str, None]] = field(default_factory=dict)
     # Unfinished task id -> blocked tasks that wait for it.
     blocking: dict[str, dict[str, None]] = field(default_factory=dict)
     # Priorities that unfinished tasks inherit from tasks that wait for them: task id -> (level, whose), only
@@ -315,6 +316,7 @@ class State:
     sessions_of: dict[str, dict[str, None]] = field(default_factory=dict)  # user id -> ids, the oldest first
     tokens_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
     tokens_of: dict[str, dict[str, None]] = field(default_factory=dict)
+    webhooks_of: dict[str, dict[str, None]] = field(default_factory=dict)
     ended_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:

@@ -148,6 +148,21 @@ def _of_worker(verb: str, data: Callable[[ev.Fact, Any, About], NoticeData]) -> 
     return Telling(names, lambda event: names[is_node_worker_id(event.id)], data)
 
 
+def _webhook(fact: ev.Fact, event: Any, about: About) -> NoticeData:
+    return {"webhook_id": event.id, "name": about.title}
+
+
+def _webhook_created(fact: ev.Fact, event: ev.WebhookCreated, about: About) -> NoticeData:
+    return {
+        "webhook_id": event.id, "name": event.name, "owner": event.owner, "url": event.url,
+        "events": event.filter.get("events", []),
+    }  # fmt: skip
+
+
+def _webhook_updated(fact: ev.Fact, event: ev.WebhookUpdated, about: About) -> NoticeData:
+    return {"webhook_id": event.id, "name": about.title, "changed": sorted(event.changes)}
+
+
 _REFUSALS = ("security.login_refused", "security.requests_refused")
 
 TELLINGS: Final[Mapping[type[Any], Telling]] = {
@@ -192,10 +207,19 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.UserCreated: _always("security.user_created", _fields("user_id", "username", "roles")),
     ev.UserRemoved: _always("security.user_removed", _fields("user_id")),
     ev.PasswordChanged: _always("security.password_changed", _fields("user_id")),
+    ev.WebhookCreated: _always("webhook.created", _webhook_created),
+    ev.WebhookUpdated: _always("webhook.updated", _webhook_updated),
+    ev.WebhookDeleted: _always("webhook.deleted", _fields("webhook_id", "owner")),
+    ev.WebhookPaused: _always("webhook.paused", _webhook),
+    ev.WebhookResumed: _always("webhook.resumed", _fields("webhook_id", "pending")),
+    ev.WebhookSwitchedOff: _always("webhook.switched_off", _fields("webhook_id", "reason")),
+    ev.WebhookSecretRotated: _always("webhook.secret_rotated", _fields("webhook_id", "until")),
+    ev.WebhookTested: _always("webhook.ping", _webhook),
 }
 # Kinds that nobody is told of: steps of the scheduler, bookkeeping, and erasures, which stand in the audit.
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
-    ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted, ev.Erased,
+    ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted,
+    ev.Erased,
 })  # fmt: skip

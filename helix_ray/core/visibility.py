@@ -7,6 +7,7 @@
                                  (core/membership.py)
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
+    a webhook                    its owner; administrators
 
 Administrators and viewers see all tasks, and so does the system. An API token that is restricted to
 projects sees only these and their tasks, whatever its owner sees. What a principal does not see
@@ -24,6 +25,7 @@ from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
 from helix_ray.core.task_scope import TaskScope as TaskScope
 from helix_ray.core.views.tasks import ResultView, TaskView
+from helix_ray.core.webhooks import Webhook
 
 
 class TaskRecord(NamedTuple):
@@ -37,7 +39,7 @@ class TaskRecord(NamedTuple):
 
 EVERY_TASK = TaskScope(None, None)
 
-Thing = TaskRecord | Project | Worker | User | Session | ApiToken
+Thing = TaskRecord | Project | Worker | User | Session | ApiToken | Webhook
 
 
 def task_scope(by: Principal) -> TaskScope:
@@ -63,7 +65,16 @@ def sees(by: Principal, thing: Thing) -> bool:
         return in_scope(by, thing.id) and (by.id in thing.members or sees_all_tasks(by))
     if isinstance(thing, Worker):
         return thing.owner == by.id or may(by, ListWorkers)
+    if isinstance(thing, Webhook):
+        return (administers(by) or by.id == thing.owner) and _hears_only(thing, by.projects)
     return administers(by) or by.id == (thing.id if isinstance(thing, User) else thing.user_id)
+
+
+def _hears_only(webhook: Webhook, projects: tuple[str, ...] | None) -> bool:
+    """Say whether a webhook hears of nothing but these projects: a token of them sees no other."""
+    if projects is None:
+        return True
+    return webhook.projects is not None and set(webhook.projects) <= set(projects)
 
 
 def changes(by: Principal, task: TaskRecord) -> bool:

@@ -14,6 +14,7 @@ from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
 from tests.golden.model_story import models
+from tests.golden.webhook_story import webhooks
 
 START = 1_790_000_000.0
 
@@ -380,4 +381,5 @@ STORIES = {
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),
     "journal-models": (models,),
+    "journal-webhooks": (webhooks,),
 }

@@ -110,6 +110,7 @@ def test_there_are_some() -> None:
         "helix_ray.core.orders",
         "helix_ray.core.questions",
         "helix_ray.core.state",
+        "helix_ray.core.webhooks",
     } == {".".join(kind.__module__.split(".")[:3]) for kind in DECLARING}
 
 

@@ -27,6 +27,7 @@ from helix_ray.core.answers.sync import SYNC_ANSWERS, SYNC_STEPS
 from helix_ray.core.answers.tasks import TASK_ANSWERS, TASK_NEWS, TASK_STEPS
 from helix_ray.core.answers.tokens import TOKEN_ANSWERS
 from helix_ray.core.answers.users import USER_ANSWERS
+from helix_ray.core.answers.webhooks import WEBHOOK_ANSWERS
 from helix_ray.core.answers.workers import WORKER_ANSWERS
 from helix_ray.core.errors import ErrorCode, Rejected, forbidden
 from helix_ray.core.questions import QuestionKind, View
@@ -45,6 +46,7 @@ ANSWERERS: Answerers = {
     **USER_ANSWERS,
     **SESSION_ANSWERS,
     **TOKEN_ANSWERS,
+    **WEBHOOK_ANSWERS,
     **FIGURE_ANSWERS,
     **HISTORY_ANSWERS,
     **ERASURE_ANSWERS,

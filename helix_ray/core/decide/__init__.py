@@ -28,6 +28,7 @@ from helix_ray.core.decide.submit import SUBMIT_ORDERS
 from helix_ray.core.decide.tasks import TASK_ORDERS
 from helix_ray.core.decide.tokens import TOKEN_ORDERS
 from helix_ray.core.decide.users import USER_ORDERS
+from helix_ray.core.decide.webhooks import WEBHOOK_ORDERS
 from helix_ray.core.decide.workers import WORKER_ORDERS
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict
 from helix_ray.core.events import ReceiptKept
@@ -50,6 +51,7 @@ DECIDERS: dict[type, Decider] = {
     **TOKEN_ORDERS,
     **REFUSAL_ORDERS,
     **ERASURE_ORDERS,
+    **WEBHOOK_ORDERS,
 }
 
 

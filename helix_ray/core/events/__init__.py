@@ -53,6 +53,18 @@ from helix_ray.core.events.tasks import (
 )
 from helix_ray.core.events.tokens import TokenCreated, TokenRevoked, TokenUsed
 from helix_ray.core.events.users import PasswordChanged, RolesChanged, UserCreated, UserRemoved
+from helix_ray.core.events.webhooks import (
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookPaused,
+    WebhookRedeliveryAsked,
+    WebhookResumed,
+    WebhookSecretRotated,
+    WebhooksMarked,
+    WebhookSwitchedOff,
+    WebhookTested,
+    WebhookUpdated,
+)
 from helix_ray.core.events.workers import WorkerDrained, WorkerLost, WorkerRegistered, WorkerRetired
 from helix_ray.core.origin import NOWHERE, OK, Origin, Outcome
 from helix_ray.core.secrets import conceal
@@ -72,6 +84,8 @@ Event = (
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
     | ErasureRequested | ErasureCompleted
+    | WebhookCreated | WebhookUpdated | WebhookDeleted | WebhookPaused | WebhookResumed | WebhookSwitchedOff
+    | WebhookSecretRotated | WebhookTested | WebhookRedeliveryAsked | WebhooksMarked
 )  # fmt: skip
 
 

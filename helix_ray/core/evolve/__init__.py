@@ -21,6 +21,7 @@ from helix_ray.core.evolve.sessions import SESSION_FACTS
 from helix_ray.core.evolve.tasks import TASK_FACTS
 from helix_ray.core.evolve.tokens import TOKEN_FACTS
 from helix_ray.core.evolve.users import USER_FACTS
+from helix_ray.core.evolve.webhooks import WEBHOOK_FACTS
 from helix_ray.core.evolve.workers import WORKER_FACTS
 from helix_ray.core.state import State
 
@@ -39,6 +40,7 @@ APPLY: Appliers = {
     **RECEIPT_FACTS,
     **RECORD_FACTS,
     **ERASURE_FACTS,
+    **WEBHOOK_FACTS,
 }
 
 # Their `id` is a task's; TasksRetired is about many tasks and marks them itself.

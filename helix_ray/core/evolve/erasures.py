@@ -22,6 +22,7 @@ from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.sessions import end_sessions
 from helix_ray.core.evolve.standing import doom, end_blocks_on
 from helix_ray.core.evolve.tokens import end_tokens
+from helix_ray.core.evolve.webhooks import end_webhooks
 from helix_ray.core.state import State
 
 # Completed erasures that are kept in the state; the journal has all of them.
@@ -29,8 +30,12 @@ ERASURES_REMEMBERED = 1_000
 # A node that missed more of them removes their logs by age (HELIX_LOG_KEEP_S).
 ERASED_TASKS_REMEMBERED = 20_000
 
-_BEGINNINGS = frozenset({"TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated"})
-_ENDS = frozenset({"TaskDeleted", "WorkerRetired", "UserRemoved", "SessionClosed", "TokenRevoked"})
+_BEGINNINGS = frozenset({
+    "TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated", "WebhookCreated",
+})  # fmt: skip
+_ENDS = frozenset({
+    "TaskDeleted", "WorkerRetired", "UserRemoved", "SessionClosed", "TokenRevoked", "WebhookDeleted",
+})  # fmt: skip
 
 
 def _requested(state: State, event: ev.ErasureRequested, fact: ev.Fact) -> None:
@@ -120,6 +125,7 @@ def _end_user(state: State, user_id: str, fact: ev.Fact) -> None:
         project.members.pop(user_id, None)
     end_sessions(state, user_id, None, "user_removed", fact.at)
     end_tokens(state, user_id, "user_removed", fact.at)
+    end_webhooks(state, user_id)
 
 
 _ON_OTHERS: dict[str, Callable[[State, str, ev.Fact], None]] = {

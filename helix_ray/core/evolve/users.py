@@ -6,6 +6,7 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.sessions import end_sessions
 from helix_ray.core.evolve.tokens import end_tokens
+from helix_ray.core.evolve.webhooks import end_webhooks
 from helix_ray.core.state import State, User
 from helix_ray.core.usernames import name_key
 
@@ -35,6 +36,7 @@ def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
         project.members.pop(user.id, None)
     end_sessions(state, event.id, None, "user_removed", fact.at)
     end_tokens(state, event.id, "user_removed", fact.at)
+    end_webhooks(state, event.id)
 
 
 def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:

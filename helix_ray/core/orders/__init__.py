@@ -56,6 +56,18 @@ from helix_ray.core.orders.tasks import (
 )
 from helix_ray.core.orders.tokens import CreateToken, NoteTokenUse, RevokeToken
 from helix_ray.core.orders.users import ChangePassword, ChangeRoles, CreateUser, RemoveUser
+from helix_ray.core.orders.webhooks import (
+    CreateWebhook,
+    DeleteWebhook,
+    NoteDeliveries,
+    PauseWebhook,
+    Redeliver,
+    ResumeWebhook,
+    RotateWebhookSecret,
+    SwitchOffWebhook,
+    TestWebhook,
+    UpdateWebhook,
+)
 from helix_ray.core.orders.workers import (
     DrainWorker,
     Heartbeat,
@@ -84,6 +96,8 @@ OrderBody = (
     | CreateToken | RevokeToken | NoteTokenUse
     | NoteRefusals
     | RequestErasure | CompleteErasure
+    | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
+    | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries
 )  # fmt: skip
 
 

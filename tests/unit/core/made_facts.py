@@ -32,6 +32,7 @@ def _value(declared: Any) -> Any:
     for beginning, value in (
         ("str", "word"), ("int", 3), ("float", 1.5), ("bool", True), ("list[int]", [1]), ("list[str]", ["a"]),
         ("list", []), ("dict", {}), ("Mapping", {}), ("Offer", {"cpu": 1.0}), ("JsonObject", {}),
+        ("FilterRecord", {"events": ["task.*"]}),
     ):  # fmt: skip
         if text.startswith(beginning):
             return value

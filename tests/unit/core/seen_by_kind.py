@@ -36,6 +36,10 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
         return administers(by) or (thing is not None and thing.user_id == by.id)
     if kind in ("UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged"):
         return administers(by) or event.id == by.id
+    if kind.startswith("Webhook") and kind != "WebhooksMarked":
+        webhook = state.webhooks.get(event.id)
+        owner = getattr(event, "owner", None) if webhook is None else webhook.owner
+        return administers(by) or by.id == owner
     if kind == "ReceiptKept":
         return False
     return _of_family(state, by, kind, event)
@@ -55,8 +59,11 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
         if model is None or model.deleted:
             return by.projects is None and sees_all_tasks(by)
         return sees_model(state, by, model)
-    assert isinstance(event, (ev.TasksRetired, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased,
-                              ev.ErasureRequested, ev.ErasureCompleted))  # fmt: skip
+    for_administrators = (
+        ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased,
+        ev.ErasureRequested, ev.ErasureCompleted,
+    )  # fmt: skip
+    assert isinstance(event, for_administrators)
     return administers(by)
 
 

@@ -36,6 +36,8 @@ VALUES: dict[str, Any] = {
     "Offer": {"cpu": 4.0, "gpu": None},
     "FileRef": {"digest": "0" * 64, "bytes": 3},
     "FileRef | None": {"digest": "0" * 64, "bytes": 3},
+    "FilterRecord": {"events": ["task.*"], "projects": [], "types": [], "labels": {}, "statuses": []},
+    "WebhookChanges": {"url": "https://example.com", "headers": {"a": "b"}},
     "ModelMetadata": {"licence": "MIT", "labels": {"zone": "a"}},
     "ExaminationRecord | None": {"state": "ready", "variants": [{"name": "fp32", "gate": None}]},
     "dict[str, object]": {"cpu": "x86"},

@@ -20,6 +20,9 @@ ABOUT_ONE_THING = frozenset(
         "TaskRestored", "TasksRetired", "UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged",
         "SessionOpened", "SessionRefreshed", "SessionClosed", "TokenCreated", "TokenRevoked", "TokenUsed",
         "WorkerRegistered", "WorkerDrained", "WorkerLost", "WorkerRetired",
+        "WebhookCreated", "WebhookUpdated", "WebhookDeleted", "WebhookPaused", "WebhookResumed",
+        "WebhookSwitchedOff", "WebhookSecretRotated", "WebhookTested", "WebhookRedeliveryAsked",
+        "WebhooksMarked",
     )
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.state import Project, State, Task
+from helix_ray.core.webhooks import FilterRecord, Webhook
 from tests.unit.core.stage import ADMIN, COMMAND, DEV, NODE, NODE_2, Stage, spec
 
 
@@ -31,7 +32,16 @@ def furnished() -> State:
         stage.give(o.OpenSession(user_id, f"sess-{number}", f"hash-{number}", stage.now + 9), SYSTEM)
     stage.give(o.CloseSession("sess-0"), SYSTEM)
     stage.give(o.CreateToken("ci", "hash-t", "a1B2", 100.0), DEV)
+    wanted: FilterRecord = {"events": ["*"], "projects": [], "types": [], "labels": {}, "statuses": []}
+    key = "whsec_" + "QUFB" * 8
+    stage.give(o.CreateWebhook(url="https://example.com", filter=wanted, secret=key, signing_secret=key), DEV)
     return stage.state
+
+
+def hook(state: State) -> Webhook:
+    """Return the webhook."""
+    (only,) = state.webhooks.values()
+    return only
 
 
 def shard_of(state: State, index: int) -> Task:
@@ -160,6 +170,9 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.users.clear(), "is a token of nobody"),
     (lambda s: s.ended_by_hash.clear(), "ended_by_hash does not match what ended"),
     (lambda s: s.ended.update({"sess-1": s.ended["sess-0"]}), "something that ended is still there"),
+    (lambda s: s.webhooks_of.clear(), "webhooks_of has []"),
+    (lambda s: s.users.clear(), "has an owner who is gone"),
+    (lambda s: setattr(hook(s), "status", "off"), "is off and held from None"),
 ]
 
 
