@@ -49,9 +49,19 @@ def notice_of(fact: ev.Fact, about: About) -> Notice | None:
         return None
     event = masked(fact.event)
     data = telling.data(fact, event, about)
-    if fault(data, depth_max=STORED_DEPTH_MAX) is not None:
+    if not _is_plain(data):
         data = shown(data)
     return Notice(fact.seq, fact.at, telling.name(event), ev.subject_of(event), data, about)
+
+
+def _is_plain(data: NoticeData) -> bool:
+    """Say whether data is plain JSON; most of its values are short text."""
+    for value in data.values():
+        if value is None or (type(value) is str and value.isascii()):
+            continue
+        if fault(value, depth_max=STORED_DEPTH_MAX) is not None:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from helix_ray.wire.values import CLOSED
 
 EVENT_STREAM = "text/event-stream"
 SEQ_MAX = 2**53
-LIST_CHARS_MAX = 8_192
-# After a line with its name, data and id of a frame follow; an empty line ends it.
+LIST_CHARS_MAX = 1_000
+
 BOOKMARK = "bookmark"
 
 List = Annotated[str, Field(max_length=LIST_CHARS_MAX)]

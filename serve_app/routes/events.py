@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from helix_ray.core.errors import Refused, Rejected, invalid
-from helix_ray.wire.events import EVENT_STREAM, FRAME_SCHEMA, SEQ_MAX, EventsQuery, filter_of_query
+from helix_ray.wire.events import EVENT_STREAM, FRAME_SCHEMA, EventsQuery, filter_of_query
 from serve_app.deps import Caller, SignedIn
 from serve_app.event_stream import EventStream
 from serve_app.openapi import verb
@@ -29,7 +29,7 @@ _DESCRIBED["openapi_extra"]["parameters"] = [
         "in": "header",
         "required": False,
         "description": "The id of the last frame that was read, which goes before `after`.",
-        "schema": {"type": "string", "pattern": "^[0-9]{1,16}$"},
+        "schema": {"type": "string", "pattern": "^[0-9]{0,16}$"},
     }
 ]
 
@@ -53,6 +53,6 @@ def _cursor(caller: Caller, after: int | None) -> int | None:
     # EventSource sends an empty one where it has none.
     if not text:
         return after
-    if _SEQ.fullmatch(text) is None or int(text) > SEQ_MAX:
+    if _SEQ.fullmatch(text) is None:
         raise Refused(invalid("Last-Event-ID must be the id of a frame", field=LAST_EVENT_ID))
     return int(text)

@@ -27,6 +27,8 @@ BY_FRAMEWORK = {
     ("GET", "/api/v1/auth/tokens"),
     ("GET", "/api/v1/harmony/ai/acceleration"),
     ("GET", "/api/v1/harmony/nodes/{node_id}/devices"),
+    ("GET", "/api/v1/aurora/monitoring/system"),
+    ("GET", "/api/v1/harmony/sync/changes"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
     ("GET", "/healthz"),
