@@ -7,23 +7,25 @@ the server reaches. So nothing is fetched unless HELIX_MODEL_URL_HOSTS lists its
     *.example.com                any host below it, the same
     http://10.0.0.5:9000         exactly this origin, at a private address, too
 
-A name is resolved once, its address checked, and that address is connected to, so that a second answer of the
-name server cannot lead elsewhere. A redirect is a URL like the first one. Addresses of the link (where clouds
-answer with credentials) are never connected to.
+Addresses are those of helix_ray/outward: a name is looked up once, every answer checked, and one of them
+connected to. A redirect is a URL like the first one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from collections.abc import AsyncGenerator, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
 
 from helix_ray.core.errors import Refused, Rejected, invalid
+from helix_ray.outward.addresses import Allowed
+from helix_ray.outward.checking import Target, target_of
+from helix_ray.outward.outcome import DNS, FORBIDDEN_ADDRESS, PostFailed
 
 if TYPE_CHECKING:
-    import httpx
+    import httpcore
 
 REDIRECTS_MAX: Final = 3
 CONNECT_S_MAX: Final = 10.0
@@ -31,14 +33,10 @@ SILENT_S_MAX: Final = 30.0
 SETTING: Final = "HELIX_MODEL_URL_HOSTS"
 FIELD: Final = "url"
 URL_CHARS_SHOWN: Final = 200
-_PORTS: Final = {"https": 443, "http": 80}
-
-
-class _Place(NamedTuple):
-    """Where a URL leads: the host of its name, and the address to connect to."""
-
-    host: str
-    address: str
+HEADERS: Final = {"Accept-Encoding": "identity", "User-Agent": "Helix-Ray/1"}
+# Of hosts that are listed by their name, and of origins that are listed as they are.
+PUBLIC: Final = Allowed()
+PRIVATE: Final = Allowed((ip_network("0.0.0.0/0"), ip_network("::/0")), http=True)
 
 
 async def fetched(url: str, hosts: Sequence[str], seconds_max: float) -> AsyncGenerator[bytes, None]:
@@ -47,72 +45,82 @@ async def fetched(url: str, hosts: Sequence[str], seconds_max: float) -> AsyncGe
     Raises Refused (VALIDATION_ERROR) for a URL that is not allowed, does not answer with a file, or takes
     longer than `seconds_max`.
     """
-    import httpx  # the replicas of most clusters never need it
+    import httpcore  # the replicas of most clusters never need it
 
-    timeout = httpx.Timeout(SILENT_S_MAX, connect=CONNECT_S_MAX)
     try:
-        async with (
-            asyncio.timeout(seconds_max),
-            httpx.AsyncClient(timeout=timeout, trust_env=False) as client,
-        ):
-            response = await _answer(client, httpx.URL(url), hosts)
+        async with asyncio.timeout(seconds_max):
+            connection, response = await _answer(url, hosts)
             try:
-                async for data in response.aiter_raw():
-                    yield data
+                parts = response.aiter_stream()
+                while (part := await _next(parts)) is not None:
+                    yield part
             finally:
-                await response.aclose()
+                await connection.aclose()
     except TimeoutError:
         raise Refused(_refusal(f"The file did not arrive within {seconds_max:g} s", url)) from None
-    except httpx.InvalidURL:
-        raise Refused(_refusal("Invalid URL", url)) from None
-    except httpx.HTTPError as error:
+    except PostFailed as failed:
+        raise Refused(_refusal(f"The URL cannot be fetched: {failed.reason}", url)) from None
+    except (OSError, httpcore.RemoteProtocolError) as error:
         raise Refused(_refusal(f"The URL cannot be fetched ({type(error).__name__})", url)) from None
 
 
-async def _answer(client: httpx.AsyncClient, url: httpx.URL, hosts: Sequence[str]) -> httpx.Response:
-    """Return the response that has the file, after redirects."""
+async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
+    async with asyncio.timeout(SILENT_S_MAX):
+        return await anext(parts, None)
+
+
+async def _answer(url: str, hosts: Sequence[str]) -> tuple[httpcore.AsyncHTTP11Connection, httpcore.Response]:
+    """Return the response that has the file, after redirects, and the connection to close."""
     for _ in range(REDIRECTS_MAX + 1):
-        place = await _checked(url, hosts)
-        request = client.build_request(
-            "GET",
-            url.copy_with(host=place.address),
-            headers={"Host": url.netloc.decode(), "Accept-Encoding": "identity"},
-            extensions={"sni_hostname": place.host},
-        )
-        response = await client.send(request, stream=True)
-        location = response.headers.get("Location")
-        if response.is_redirect and location is not None:
-            await response.aclose()
-            url = url.join(location)
-        elif response.status_code == 200:
-            return response
-        else:
-            await response.aclose()
-            raise Refused(_refusal(f"The URL answers with status {response.status_code}", str(url)))
-    raise Refused(_refusal(f"The URL leads to more than {REDIRECTS_MAX} redirects", str(url)))
+        target, allowed = _checked(url, hosts)
+        connection, response = await _asked(target, allowed, url)
+        location = dict(response.headers).get(b"Location") or dict(response.headers).get(b"location")
+        if response.status == 200:
+            return connection, response
+        await connection.aclose()
+        if not 300 <= response.status < 400 or location is None:
+            raise Refused(_refusal(f"The URL answers with status {response.status}", url))
+        url = urljoin(url, location.decode("latin-1"))
+    raise Refused(_refusal(f"The URL leads to more than {REDIRECTS_MAX} redirects", url))
 
 
-async def _checked(url: httpx.URL, hosts: Sequence[str]) -> _Place:
-    """Return where an allowed URL leads; raise Refused for any other."""
-    if url.scheme not in _PORTS or not url.host or url.userinfo:
-        raise Refused(_refusal("A URL must begin with https:// and a host, without a password", str(url)))
-    is_exact = _origin(url) in hosts
-    if not is_exact and not (url.scheme == "https" and _is_listed(url.host, hosts)):
-        message = f"Models are not fetched from {url.host}: {SETTING} does not list it"
-        raise Refused(_refusal(message, str(url)))
-    loop, port = asyncio.get_running_loop(), url.port or _PORTS[url.scheme]
+async def _asked(
+    target: Target, allowed: Allowed, url: str
+) -> tuple[httpcore.AsyncHTTP11Connection, httpcore.Response]:
+    from helix_ray.outward.connecting import Connector
+    from helix_ray.outward.transport import connection_to, request_to
+
+    connector = Connector(allowed)
     try:
-        found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    except OSError:
-        raise Refused(_refusal(f"The host {url.host} is not known", str(url))) from None
-    for *_, address in found:
-        if _is_reachable(str(address[0]), private=is_exact):
-            return _Place(url.host, str(address[0]))
-    raise Refused(_refusal(f"{url.host} is at an address inside the network", str(url)))
+        async with asyncio.timeout(CONNECT_S_MAX):
+            addresses = await connector.addresses(target)
+            _, stream = await connector.connect(target, addresses, None)
+    except PostFailed as failed:
+        if failed.failure == FORBIDDEN_ADDRESS:
+            raise Refused(_refusal(f"{target.host} is at an address inside the network", url)) from None
+        if failed.failure == DNS:
+            raise Refused(_refusal(f"The host {target.host} is not known", url)) from None
+        raise
+    finally:
+        connector.close()
+    connection = connection_to(target, stream)
+    try:
+        return connection, await connection.handle_async_request(request_to(target, HEADERS, method="GET"))
+    except BaseException:
+        await connection.aclose()
+        raise
 
 
-def _origin(url: httpx.URL) -> str:
-    return f"{url.scheme}://{url.netloc.decode()}"
+def _checked(url: str, hosts: Sequence[str]) -> tuple[Target, Allowed]:
+    """Return where an allowed URL leads, and which addresses it may have; raise Refused for any other."""
+    target = target_of(url)
+    if isinstance(target, Rejected):
+        raise Refused(_refusal(target.message, url))
+    if f"{target.scheme}://{target.authority()}" in hosts:
+        return target, PRIVATE
+    if target.scheme == "https" and _is_listed(target.host, hosts):
+        return target, PUBLIC
+    raise Refused(_refusal(f"Models are not fetched from {target.host}: {SETTING} does not list it", url))
 
 
 def _is_listed(host: str, hosts: Sequence[str]) -> bool:
@@ -120,15 +128,6 @@ def _is_listed(host: str, hosts: Sequence[str]) -> bool:
         host == each or (each.startswith("*.") and host.endswith(each[1:]) and host != each[2:])
         for each in hosts
     )
-
-
-def _is_reachable(text: str, *, private: bool) -> bool:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = address if mapped is None else mapped
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        return False
-    return private or address.is_global
 
 
 def _refusal(message: str, url: str) -> Rejected:

@@ -92,7 +92,7 @@ def target_of(url: str) -> Target | Rejected:
         return _bad("must begin with https:// and a host", url)
     scheme, authority, path = found[1].lower(), found[2], found[3]
     if "@" in authority:
-        return _bad("must have no user or password before its host; send them in a header", "")
+        return _bad("must be without a password or user before its host; send them in a header", "")
     place = _BRACKETED.fullmatch(authority) or _NAMED.fullmatch(authority)
     if place is None or "%" in authority:
         return _bad("must have a host name or an address, and optionally a port", url)

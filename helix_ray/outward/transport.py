@@ -19,7 +19,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.outward import outcome as ends
 from helix_ray.outward.addresses import Address, Allowed
 from helix_ray.outward.checking import Target, check_headers, check_target, target_of
-from helix_ray.outward.connecting import Connector
+from helix_ray.outward.connecting import CheckedStream, Connector
 from helix_ray.outward.outcome import PostFailed, PostOutcome
 from helix_ray.outward.parked import Key, Parked
 
@@ -70,7 +70,7 @@ class Sender:
         self, url: str, body: bytes, headers: Mapping[str, str], ca: str | None, where: list[Address]
     ) -> _Response:
         target = _checked(url, self._allowed)
-        request = _request(target, body, headers)
+        request = request_to(target, headers, body)
         addresses = await self._connector.addresses(target)
         for address in addresses:
             kept = await self._parked.take(_key(target, address, ca))
@@ -83,7 +83,7 @@ class Sender:
         where[:] = addresses[-1:]
         address, stream = await self._connector.connect(target, addresses, ca)
         where[:] = [address]
-        fresh = httpcore.AsyncHTTP11Connection(_origin(target), stream, keepalive_expiry=None)
+        fresh = connection_to(target, stream)
         return await self._answered(fresh, request, _key(target, address, ca), is_fresh=True)
 
     async def _answered(
@@ -133,17 +133,24 @@ def _key(target: Target, address: Address, ca: str | None) -> Key:
     return (target.scheme, target.host, target.port, address, ca)
 
 
-def _origin(target: Target) -> httpcore.Origin:
-    return httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+def connection_to(target: Target, stream: CheckedStream) -> httpcore.AsyncHTTP11Connection:
+    """Return a connection of HTTP over an open stream."""
+    origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
+    return httpcore.AsyncHTTP11Connection(origin, stream)
 
 
-def _request(target: Target, body: bytes, headers: Mapping[str, str]) -> httpcore.Request:
+def request_to(
+    target: Target, headers: Mapping[str, str], body: bytes = b"", method: str = "POST"
+) -> httpcore.Request:
+    """Return a request with the transport's own headers and those given; raises PostFailed for bad ones."""
     refused = check_headers(headers)
     if refused is not None:
         raise PostFailed(ends.REQUEST, refused.message)
     # Where two names differ only in their case, the last one counts.
     own = {name.lower(): (name.encode(), value.encode()) for name, value in headers.items()}
-    fixed = [(b"Host", target.authority().encode()), (b"Content-Length", b"%d" % len(body))]
+    fixed = [(b"Host", target.authority().encode())]
+    if method == "POST":
+        fixed.append((b"Content-Length", b"%d" % len(body)))
     own.setdefault("accept-encoding", (b"Accept-Encoding", b"identity"))
     url = httpcore.URL(
         scheme=target.scheme.encode(),
@@ -151,7 +158,7 @@ def _request(target: Target, body: bytes, headers: Mapping[str, str]) -> httpcor
         port=target.port,
         target=target.path.encode(),
     )
-    return httpcore.Request(b"POST", url, headers=[*fixed, *own.values()], content=body)
+    return httpcore.Request(method.encode(), url, headers=[*fixed, *own.values()], content=body)
 
 
 async def _read(response: httpcore.Response) -> _Response:

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from helix_ray.client.errors import HelixError, Invalid
+from helix_ray.outward.addresses import address_of, refusal
 from serve_app import fetching
 from tests.http.models_here import Models, serving_models
 
@@ -104,7 +105,7 @@ def test_a_large_file_is_not_fetched_to_its_end(served: Models, origin: str) -> 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254", "0.0.0.0"])
 def test_addresses_of_the_link_are_never_asked(address: str) -> None:
     """Not even where the operator lists them."""
-    assert not fetching._is_reachable(address, private=True)
+    assert refusal(address_of(address), fetching.PRIVATE) is not None
 
 
 @pytest.mark.parametrize(
@@ -112,5 +113,5 @@ def test_addresses_of_the_link_are_never_asked(address: str) -> None:
 )
 def test_listed_names_do_not_lead_inside(address: str) -> None:
     """A public name may have a private address, by mistake or not."""
-    assert not fetching._is_reachable(address, private=False)
-    assert fetching._is_reachable("93.184.215.14", private=False)
+    assert refusal(address_of(address), fetching.PUBLIC) is not None
+    assert refusal(address_of("93.184.215.14"), fetching.PUBLIC) is None
