@@ -52,11 +52,14 @@ _FORBIDDEN: Final = {
     "64:ff9b:1::/48": "is a translated address of a local network",
     "fc00::/7": "is a private address",
     "fec0::/10": "is a site-local address",
+    "2001::/23": "is a reserved address",
     "2001:db8::/32": "is an address for documentation",
     "3fff::/20": "is an address for documentation",
 }
 _UNICAST: Final = IPv6Network("2000::/3")
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+_LOCAL_TRANSLATED: Final = IPv6Network("64:ff9b:1::/48")
+_COMPATIBLE: Final = IPv6Network("::/96")
 _SIX_TO_FOUR: Final = IPv6Network("2002::/16")
 _TEREDO: Final = IPv6Network("2001::/32")
 # The interface identifiers of ISATAP, before the IPv4 address.
@@ -121,10 +124,9 @@ def carried(address: Address) -> tuple[IPv4Address, ...]:
         return (IPv4Address(number >> 80 & _FOUR),)
     if address in _TEREDO:
         return (IPv4Address(number >> 64 & _FOUR), IPv4Address(~number & _FOUR))
+    if address in _COMPATIBLE and number >> 16:  # not ::1
+        return (last,)
     return (last,) if number >> 32 & _FOUR in _ISATAP else ()
-
-
-_LOCAL_TRANSLATED: Final = IPv6Network("64:ff9b:1::/48")
 
 
 def _of_table(address: Address, table: tuple[tuple[Network, str], ...]) -> str | None:
