@@ -14,7 +14,7 @@ connected to. A redirect is a URL like the first one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -64,7 +64,7 @@ async def fetched(url: str, hosts: Sequence[str], seconds_max: float) -> AsyncGe
         raise Refused(_refusal(f"The URL cannot be fetched ({type(error).__name__})", url)) from None
 
 
-async def _next(parts: AsyncGenerator[bytes, None]) -> bytes | None:
+async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
     async with asyncio.timeout(SILENT_S_MAX):
         return await anext(parts, None)
 

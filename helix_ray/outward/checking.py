@@ -25,7 +25,7 @@ HEADER_CHARS_MAX: Final = 4096
 PORTS: Final = {"https": 443, "http": 80}
 # The transport's own: they say where a request ends and on which connection.
 HEADERS_OF_TRANSPORT: Final = frozenset({
-    "connection", "content-length", "expect", "host", "keep-alive", "proxy-authenticate",
+    "connection", "content-length", "expect", "host", "keep-alive",
     "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 })  # fmt: skip
 _URL: Final = re.compile(r"(?i:(https?))://([^/?#]*)([^#]*)")
@@ -134,7 +134,7 @@ def check_headers(headers: Mapping[str, str]) -> Rejected | None:
             return invalid(f"{name[:80]!r} is not a valid name of a header", field="headers")
         if name.lower() in HEADERS_OF_TRANSPORT:
             return invalid(f"The header {name} cannot be set", field="headers")
-        if len(value) > HEADER_CHARS_MAX or not _HEADER_VALUE.fullmatch(value):
+        if len(value) > HEADER_CHARS_MAX or not _HEADER_VALUE.fullmatch(value.strip(" \t")):
             most = f"at most {HEADER_CHARS_MAX} printable ASCII characters"
             return invalid(f"The value of the header {name[:80]} must have {most}", field="headers")
     return None

@@ -147,7 +147,7 @@ def request_to(
     if refused is not None:
         raise PostFailed(ends.REQUEST, refused.message)
     # Where two names differ only in their case, the last one counts.
-    own = {name.lower(): (name.encode(), value.encode()) for name, value in headers.items()}
+    own = {name.lower(): (name.encode(), value.strip(" \t").encode()) for name, value in headers.items()}
     fixed = [(b"Host", target.authority().encode())]
     if method == "POST":
         fixed.append((b"Content-Length", b"%d" % len(body)))

@@ -149,12 +149,12 @@ def test_headers_cannot_change_the_request() -> None:
             {"": "b"},
             {"Host": "other"}, {"content-length": "0"}, {"Transfer-Encoding": "chunked"},
             {"Connection": "close"},
-            {"X-A": "é"}, {"X-A": " b"}, {"X-A:": "b"},
+            {"X-A": "é"}, {"X-A:": "b"},
         ):  # fmt: skip
             outcome = await sender.post(receiver.url("/ok"), b"{}", headers, timeout_s=5.0)
             assert outcome.failure == "request", headers
         assert receiver.connections == 0
-        await sender.post(receiver.url("/ok"), b"{}", {"x-a": "theirs", "X-A": "ours"}, timeout_s=5.0)
+        await sender.post(receiver.url("/ok"), b"{}", {"x-a": "theirs", "X-A": " ours "}, timeout_s=5.0)
         assert receiver.requests[0].headers["x-a"] == "ours"
 
     run(test)
