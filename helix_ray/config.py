@@ -56,6 +56,12 @@ class Settings:
     api_token_ttl_s_max: int = bounded(365 * 86_400, ge=60)
     api_tokens_per_user_max: int = bounded(100, ge=1, le=10_000)
     webhooks_per_user_max: int = bounded(100, ge=1, le=10_000)
+    devices_per_user_max: int = bounded(50, ge=1, le=1_000)
+    device_ttl_s: int = bounded(365 * 86_400, ge=60)
+    documents_per_user_max: int = bounded(5_000, ge=1, le=100_000)
+    document_bytes_per_user_max: int = bounded(16 * 1024 * 1024, ge=65_536)
+    sync_conflicts_per_user_max: int = bounded(1_000, ge=1, le=10_000)
+    deleted_documents_kept_max: int = bounded(1_000, ge=0, le=100_000)
     trusted_proxies: str = ""
     docs_open: bool = True
     metrics_open: bool = True
@@ -228,6 +234,12 @@ class Settings:
             api_tokens_per_user_max=self.api_tokens_per_user_max,
             webhooks_per_user_max=self.webhooks_per_user_max,
             api_token_ttl_s_max=float(self.api_token_ttl_s_max),
+            devices_per_user_max=self.devices_per_user_max,
+            device_ttl_s=float(self.device_ttl_s),
+            documents_per_user_max=self.documents_per_user_max,
+            document_bytes_per_user_max=self.document_bytes_per_user_max,
+            sync_conflicts_per_user_max=self.sync_conflicts_per_user_max,
+            deleted_documents_kept_max=self.deleted_documents_kept_max,
             retry_backoff_s=self.retry_backoff_s,
             retry_backoff_s_max=self.retry_backoff_s_max,
             losses_max=self.losses_max,

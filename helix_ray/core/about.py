@@ -202,7 +202,7 @@ def _of_user(state: State, event: Any) -> About:
 
 
 def _session(state: State, event: Any) -> About:
-    """Return that of a session or an API token; both have the same space of ids."""
+    """Return that of a session, an API token or a device, whose credential is a token with its id."""
     thing = state.sessions.get(event.id) or state.tokens.get(event.id) or state.ended.get(event.id)
     users = () if thing is None else (thing.user_id,)
     return About(Audience("users", users), known=thing is not None)
@@ -245,8 +245,10 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
         _of_model,
     ),
     **dict.fromkeys((ev.UserCreated, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged), _user),
-    **dict.fromkeys((ev.SessionOpened, ev.TokenCreated), _of_user),
+    **dict.fromkeys((ev.SessionOpened, ev.TokenCreated, ev.DeviceEnrolled, ev.MutationsPushed), _of_user),
+    **dict.fromkeys((ev.DeviceCodeIssued, ev.ConflictResolved), _user),
     **dict.fromkeys((ev.SessionRefreshed, ev.SessionClosed, ev.TokenRevoked, ev.TokenUsed), _session),
+    **dict.fromkeys((ev.DeviceRenamed, ev.DeviceFollowsSet, ev.DeviceRevoked), _session),
     **dict.fromkeys(
         (
             ev.WebhookCreated, ev.WebhookUpdated, ev.WebhookDeleted, ev.WebhookPaused, ev.WebhookResumed,

@@ -90,6 +90,9 @@ READERS: Roles = frozenset({"admin", "developer", "viewer", "publisher"})
 # Models are native code, which every node runs: pushing one is a right of its own.
 PUBLISHERS: Roles = frozenset({"admin", "publisher"})
 EVERYBODY: Roles = frozenset(ROLES)
+# The role of the credentials of synced devices (core/devices.py), which no user has.
+DEVICE = "device"
+DEVICES: Roles = frozenset({DEVICE})
 
 
 class Tokens(Enum):

@@ -8,6 +8,7 @@ and roles come from the state.
     a user with a session        must exist, and the session must be theirs and valid
     a user with an API token     must exist, and the token be valid; it has some of its owner's roles, perhaps
                                      for some projects only
+    a synced device              as with an API token, which is the device's own and has no other role
     code of an attempt           the attempt must run, or end at the moment; it has the rights of its task's
                                      owner, at most a developer's, in the task's project if it has one
     a user without any           must exist (code that uses the port directly: tests, embedding)
@@ -20,7 +21,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from helix_ray.core.access import USER_PREFIX, WRITERS, Capability, Principal, Verb, inside, may, may_give
+from helix_ray.core.access import (
+    DEVICE,
+    USER_PREFIX,
+    WRITERS,
+    Capability,
+    Principal,
+    Verb,
+    inside,
+    may,
+    may_give,
+)
 from helix_ray.core.ended import refusal, why_gone
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.lifecycle import Status
@@ -108,5 +119,8 @@ def _by_token(state: State, by: Principal, user: User, token_id: str, now: float
 
 
 def roles_of(token: ApiToken, user: User) -> tuple[str, ...]:
-    """Return the roles of a token: those that its owner may still give to a token."""
+    """Return the roles of a token: those that its owner may still give to a token; a device's has its own, as
+    long as its owner has any."""
+    if token.roles == (DEVICE,):
+        return token.roles if user.roles else ()
     return tuple(role for role in token.roles if may_give(user.roles, role))

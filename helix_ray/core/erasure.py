@@ -1,10 +1,10 @@
 """Which facts concern the tasks and users of an erasure, and which are never erased.
 
 A fact concerns a task if it is about the task or one of its shards. A fact concerns a user if it is about
-their account, their refused requests, or a session, an API token, a webhook, an external worker or a task
-that they own;
-the receipts of their idempotency keys concern them too. Other facts name a user only by id (members of
-projects, say): they stay, and so do the headers of all facts, which have ids, addresses and times.
+their account and its documents, their refused requests, or a session, an API token, a device, a webhook, an
+external worker or a task that they own; the receipts of their idempotency keys concern them too. Other facts
+name a user only by id (members of projects, say): they stay, and so do the headers of all facts, which have
+ids, addresses and times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from helix_ray.core.state import State
 NEVER_ERASED = (ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted)
 _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
 REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
-_OF_A_USER = (ev.SessionOpened, ev.TokenCreated)
+_OF_A_USER = (ev.SessionOpened, ev.TokenCreated, ev.DeviceEnrolled)
 _OWNED = (ev.WorkerRegistered, ev.WebhookCreated)
 # Their `id` is a user's, a project's or a model's; they contain nothing else about users.
 BY_ID_ONLY = (
@@ -79,6 +79,9 @@ def is_in_use(state: State, fact: ev.Fact) -> bool:
     is folded from it."""
     if isinstance(fact.event, (*REFUSALS, ev.ReceiptKept)):
         return False
+    if isinstance(fact.event, (ev.DeviceEnrolled, ev.MutationsPushed)) and fact.event.user_id in state.users:
+        # A used code stays used, and the user's documents outlive the device that wrote them.
+        return True
     subject = ev.subject_of(fact.event)
     credentials = (state.sessions, state.tokens)
     return any(

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from helix_ray.core.access import DEVICE
 from helix_ray.core.blocking import held_class, inherited_by, level_of, place_of
+from helix_ray.core.devices import UserDocuments
+from helix_ray.core.evolve.devices import count_documents
 from helix_ray.core.evolve.workers import capacity_of
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.models import used_reference
@@ -246,6 +249,26 @@ def _api_tokens_lead_home(state: State) -> Broken:
         yield "something that ended is still there"
 
 
+def _devices_have_credentials(state: State) -> Broken:
+    for device in state.devices.values():
+        token = state.tokens.get(device.id)
+        if token is None or token.user_id != device.user_id:
+            yield f"{device.id} has no credential"
+    bound = {token.id for token in state.tokens.values() if token.roles == (DEVICE,)}
+    if bound != state.devices.keys():
+        yield "some credentials of devices are of no device"
+    devices_of: dict[str, list[str]] = {}
+    for device in state.devices.values():
+        devices_of.setdefault(device.user_id, []).append(device.id)
+    if {user_id: list(ids) for user_id, ids in state.devices_of.items()} != devices_of:
+        yield "devices_of does not match the devices"
+    for user_id, kept in state.documents.items():
+        counted = UserDocuments(kept.documents, kept.conflicts)
+        count_documents(counted)
+        if user_id not in state.users or counted != kept:
+            yield f"the documents of {user_id} are not counted, or nobody's"
+
+
 def _members_are_users(state: State) -> Broken:
     for project in state.projects.values():
         for user_id in project.members:
@@ -302,6 +325,7 @@ LAWS: tuple[Callable[[State], Broken], ...] = (
     _names_and_tokens_lead_home,
     _members_are_users,
     _api_tokens_lead_home,
+    _devices_have_credentials,
     _models_are_sound,
     _webhooks_are_of_users,
 )

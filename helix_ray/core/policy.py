@@ -74,6 +74,15 @@ class Policy:
     api_token_ttl_s_max: float = 31_536_000.0
     # The maximum of webhooks of a user.
     webhooks_per_user_max: int = 100
+    # The maximum of synced devices of a user, and how long a device's credential is valid.
+    devices_per_user_max: int = 50
+    device_ttl_s: float = 31_536_000.0
+    # The maximum of documents of a user that devices share, of the bytes of these with all conflicts, of
+    # unresolved conflicts, and of deleted documents that are remembered.
+    documents_per_user_max: int = 5_000
+    document_bytes_per_user_max: int = 16_777_216
+    sync_conflicts_per_user_max: int = 1_000
+    deleted_documents_kept_max: int = 1_000
     # How long an exchanged refresh token gets the same answer again; after that it counts as stolen.
     refresh_replay_s: float = 30.0
     # What the examination of a model may use, and how long it and a tuning may take.

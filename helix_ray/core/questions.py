@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.aurora_questions import SystemFigures as SystemFigures
 from helix_ray.core.device_history import POINTS_MAX
+from helix_ray.core.device_questions import GetDevice as GetDevice
+from helix_ray.core.device_questions import GetDocuments as GetDocuments
+from helix_ray.core.device_questions import ListConflicts as ListConflicts
+from helix_ray.core.device_questions import ListDevices as ListDevices
 from helix_ray.core.event_questions import ReadEvents as ReadEvents
 from helix_ray.core.model_questions import GetModel as GetModel
 from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
@@ -389,8 +393,7 @@ Question = (
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
-    | ListWebhooks | GetWebhook | WebhookBoard
+    | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
-    | SystemFigures | ReadEvents
-    | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
+    | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
 )  # fmt: skip

@@ -15,6 +15,14 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from helix_ray.core.blocked_on import BlockedOn
+from helix_ray.core.device_rows import (
+    dump_codes,
+    dump_devices,
+    dump_documents,
+    load_codes,
+    load_devices,
+    load_documents,
+)
 from helix_ray.core.durations import Durations
 from helix_ray.core.ended import remember
 from helix_ray.core.erasure_record import Erasure
@@ -46,7 +54,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 16
+FOLD_VERSION = 17
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -343,6 +351,9 @@ PARTS: tuple[Piece, ...] = (
         projects=lambda names: None if names is None else tuple(names),
     ),
     _objects("webhooks", Webhook, index_webhook),
+    Piece("devices", dump_devices, load_devices),
+    Piece("device_codes", dump_codes, load_codes),
+    Piece("documents", dump_documents, load_documents),
     Piece("ended", lambda s: [[n, *_row(each, _ENDED_FIELDS)] for n, each in s.ended.items()], _load_ended),
     Piece("receipts", _dump_receipts, _load_receipts),
 )  # fmt: skip

@@ -14,12 +14,15 @@ from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.changes import DirtyLog
+from helix_ray.core.devices import DeviceCode, EnrolledDevice, UserDocuments
 from helix_ray.core.durations import Durations
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.execution import Execution, unpack
 from helix_ray.core.left import Left
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.models import ModelRecord, ModelTask
+from helix_ray.core.project_records import Project as Project
+from helix_ray.core.project_records import Quota as Quota
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.secrets import SECRET_IN_RUN, below, conceal
 from helix_ray.core.sharing import share_words, shared
@@ -209,25 +212,6 @@ class KeptReceipt:
     until: float
 
 
-@dataclass(slots=True)
-class Quota:
-    """What a project may use at a time, by resource name (`tasks`: attempts; `queued`: unfinished tasks), and
-    the weight of its fair share."""
-
-    limits: dict[str, float] = field(default_factory=dict)
-    weight: float = 1.0
-
-
-@dataclass(slots=True)
-class Project:
-    """A project with its members: user ids, in the order in which they were added."""
-
-    id: str
-    name: str
-    created_at: float
-    members: dict[str, None] = field(default_factory=dict)
-
-
 @dataclass(slots=True, kw_only=True)
 class State:
     """The folded state of the journal as of `seq`."""
@@ -258,6 +242,10 @@ class State:
     projects: dict[str, Project] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
+    devices: dict[str, EnrolledDevice] = field(default_factory=dict)
+    # By hash, the oldest first; and by user id.
+    device_codes: dict[str, DeviceCode] = field(default_factory=dict, repr=False)
+    documents: dict[str, UserDocuments] = field(default_factory=dict)
     # By id, the oldest first; those that are completed are forgotten when there are too many.
     erasures: dict[str, Erasure] = field(default_factory=dict)
     # Tasks that were erased, the newest last, and the seq of the FactsErased that says so: nodes remove what
@@ -317,6 +305,7 @@ class State:
     tokens_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
     tokens_of: dict[str, dict[str, None]] = field(default_factory=dict)
     webhooks_of: dict[str, dict[str, None]] = field(default_factory=dict)
+    devices_of: dict[str, dict[str, None]] = field(default_factory=dict)
     ended_by_hash: dict[str, str] = field(default_factory=dict, repr=False)
 
     def receipts(self, key: str) -> OrderedDict[str, KeptReceipt]:

@@ -215,11 +215,16 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.WebhookSwitchedOff: _always("webhook.switched_off", _fields("webhook_id", "reason")),
     ev.WebhookSecretRotated: _always("webhook.secret_rotated", _fields("webhook_id", "until")),
     ev.WebhookTested: _always("webhook.ping", _webhook),
+    ev.DeviceEnrolled: _always("device.enrolled", _fields("device_id", "user_id", "name", "type")),
+    ev.DeviceRenamed: _always("device.renamed", _fields("device_id", "name")),
+    ev.DeviceRevoked: _always("device.revoked", _fields("device_id", "reason")),
 }
-# Kinds that nobody is told of: steps of the scheduler, bookkeeping, and erasures, which stand in the audit.
+# Kinds that nobody is told of: steps of the scheduler, bookkeeping, erasures, which stand in the audit, and
+# what devices have written, which they pull.
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
     ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted,
     ev.Erased,
+    ev.DeviceCodeIssued, ev.DeviceFollowsSet, ev.MutationsPushed, ev.ConflictResolved,
 })  # fmt: skip

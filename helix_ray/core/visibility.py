@@ -8,6 +8,8 @@
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
     a webhook                    its owner; administrators
+    a device                     the user; administrators; itself, and no other device of the user
+    a document, a conflict       the user and their devices
 
 Administrators and viewers see all tasks, and so does the system. An API token that is restricted to
 projects sees only these and their tasks, whatever its owner sees. What a principal does not see
@@ -20,7 +22,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from helix_ray.core.access import USER_PREFIX, Principal, in_scope, may
+from helix_ray.core.access import DEVICE, USER_PREFIX, Principal, in_scope, may
+from helix_ray.core.devices import EnrolledDevice
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
 from helix_ray.core.task_scope import TaskScope as TaskScope
@@ -39,7 +42,7 @@ class TaskRecord(NamedTuple):
 
 EVERY_TASK = TaskScope(None, None)
 
-Thing = TaskRecord | Project | Worker | User | Session | ApiToken | Webhook
+Thing = TaskRecord | Project | Worker | User | Session | ApiToken | Webhook | EnrolledDevice
 
 
 def task_scope(by: Principal) -> TaskScope:
@@ -63,6 +66,8 @@ def sees(by: Principal, thing: Thing) -> bool:
         return task_scope(by).has(*thing)
     if isinstance(thing, Project):
         return in_scope(by, thing.id) and (by.id in thing.members or sees_all_tasks(by))
+    if isinstance(thing, EnrolledDevice) and by.roles == (DEVICE,):
+        return thing.id == by.token
     if isinstance(thing, Worker):
         return thing.owner == by.id or may(by, ListWorkers)
     if isinstance(thing, Webhook):

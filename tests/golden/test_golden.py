@@ -206,7 +206,9 @@ def test_whatever_has_left_can_be_erased(name: str) -> None:
             assert as_kept(state) == as_kept(expected), (things, seqs)
 
 
-BEGINNINGS = {"TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated"}
+BEGINNINGS = {
+    "TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated", "DeviceEnrolled",
+}  # fmt: skip
 # What is counted, and who may still be told why something of theirs ended.
 COUNTED = ("retired", "durations", "endings", "ended", "rewritten")
 TOTALS = ("completed", "failed", "turn")

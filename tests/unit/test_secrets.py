@@ -37,7 +37,9 @@ HARMLESS = {
     "Settings.runtime_env_keep_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",
     "Principal.token",
-    "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id", "NoteTokenUse.token_id", "Order.key",
+    "RateLimitPolicy.keys_max", "UsageRow.key", "RevokeToken.token_id",
+    "Document.key", "SyncConflict.key",
+    "NoteTokenUse.token_id", "Order.key",
     "Origin.credential",
     "Author.credential", "Policy.api_tokens_per_user_max", "Policy.api_token_ttl_s_max",
     "Policy.refresh_replay_s",
@@ -106,6 +108,7 @@ DECLARING = sorted(
 def test_there_are_some() -> None:
     """The walk has found events, orders, questions and things of the state."""
     assert {
+        "helix_ray.core.devices",
         "helix_ray.core.events",
         "helix_ray.core.orders",
         "helix_ray.core.questions",

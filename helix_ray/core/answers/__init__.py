@@ -10,6 +10,7 @@ from collections.abc import Generator
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
+from helix_ray.core.answers.devices import DEVICE_ANSWERS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.events import EVENT_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
@@ -47,6 +48,7 @@ ANSWERERS: Answerers = {
     **SESSION_ANSWERS,
     **TOKEN_ANSWERS,
     **WEBHOOK_ANSWERS,
+    **DEVICE_ANSWERS,
     **FIGURE_ANSWERS,
     **HISTORY_ANSWERS,
     **ERASURE_ANSWERS,

@@ -21,7 +21,8 @@ def _list_tokens(picture: Picture, question: q.ListTokens, by: Principal) -> Tok
     if wanted == "":
         return not_found("User", question.username or "")
     ids = list(picture.state.tokens) if wanted is None else list(picture.state.tokens_of.get(wanted, ()))
-    tokens = (picture.state.tokens[token_id] for token_id in ids)
+    devices = picture.state.devices
+    tokens = (picture.state.tokens[token_id] for token_id in ids if token_id not in devices)
     return {"tokens": [token_view(token, picture.state.users[token.user_id]) for token in tokens]}
 
 

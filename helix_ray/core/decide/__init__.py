@@ -15,9 +15,11 @@ from dataclasses import replace
 
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.devices import DEVICE_ORDERS
 from helix_ray.core.decide.erasures import ERASURE_ORDERS
 from helix_ray.core.decide.model_tasks import MODEL_TASK_ORDERS
 from helix_ray.core.decide.models import MODEL_ORDERS
+from helix_ray.core.decide.mutations import MUTATION_ORDERS
 from helix_ray.core.decide.outcome import AnyDecision, Context, Decider, Decision
 from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
@@ -49,6 +51,8 @@ DECIDERS: dict[type, Decider] = {
     **USER_ORDERS,
     **SESSION_ORDERS,
     **TOKEN_ORDERS,
+    **DEVICE_ORDERS,
+    **MUTATION_ORDERS,
     **REFUSAL_ORDERS,
     **ERASURE_ORDERS,
     **WEBHOOK_ORDERS,

@@ -69,8 +69,9 @@ def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
 
 
 def tokens_of(ctx: Context, user_id: str) -> list[ApiToken]:
-    """Return the tokens of a user, the oldest first."""
-    return [ctx.state.tokens[token_id] for token_id in ctx.state.tokens_of.get(user_id, ())]
+    """Return the tokens of a user, the oldest first, without the credentials of devices."""
+    ids = (each for each in ctx.state.tokens_of.get(user_id, ()) if each not in ctx.state.devices)
+    return [ctx.state.tokens[token_id] for token_id in ids]
 
 
 def revoke_token(body: RevokeToken, ctx: Context) -> Decision[IdData] | Rejected:
@@ -79,7 +80,7 @@ def revoke_token(body: RevokeToken, ctx: Context) -> Decision[IdData] | Rejected
     A token that is restricted to projects can only revoke itself: others may have a wider scope.
     """
     token, by = ctx.state.tokens.get(body.token_id), ctx.order.by
-    if token is None or not sees(by, token):
+    if token is None or token.id in ctx.state.devices or not sees(by, token):
         return not_found("Token", body.token_id)
     if by.projects is not None and token.id != by.token:
         return not_found("Token", body.token_id)

@@ -21,6 +21,15 @@ from helix_ray.core.events.attempts import (
     TaskRequeued,
     TaskUnblocked,
 )
+from helix_ray.core.events.devices import (
+    ConflictResolved,
+    DeviceCodeIssued,
+    DeviceEnrolled,
+    DeviceFollowsSet,
+    DeviceRenamed,
+    DeviceRevoked,
+    MutationsPushed,
+)
 from helix_ray.core.events.erasures import Erased, ErasureCompleted, ErasureRequested, FactsErased
 from helix_ray.core.events.models import (
     ModelActivated,
@@ -83,6 +92,8 @@ Event = (
     | FactsErased
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
+    | DeviceCodeIssued | DeviceEnrolled | DeviceRenamed | DeviceFollowsSet | DeviceRevoked
+    | MutationsPushed | ConflictResolved
     | ErasureRequested | ErasureCompleted
     | WebhookCreated | WebhookUpdated | WebhookDeleted | WebhookPaused | WebhookResumed | WebhookSwitchedOff
     | WebhookSecretRotated | WebhookTested | WebhookRedeliveryAsked | WebhooksMarked

@@ -10,6 +10,7 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
 from helix_ray.core.evolve.blocked import BLOCKED_FACTS
+from helix_ray.core.evolve.devices import DEVICE_FACTS
 from helix_ray.core.evolve.erasures import ERASURE_FACTS, is_passed_over, pass_over
 from helix_ray.core.evolve.models import MODEL_FACTS
 from helix_ray.core.evolve.projects import PROJECT_FACTS
@@ -37,6 +38,7 @@ APPLY: Appliers = {
     **USER_FACTS,
     **SESSION_FACTS,
     **TOKEN_FACTS,
+    **DEVICE_FACTS,
     **RECEIPT_FACTS,
     **RECORD_FACTS,
     **ERASURE_FACTS,

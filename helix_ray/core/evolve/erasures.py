@@ -19,6 +19,7 @@ from collections.abc import Callable
 from helix_ray.core import events as ev
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.devices import end_devices
 from helix_ray.core.evolve.sessions import end_sessions
 from helix_ray.core.evolve.standing import doom, end_blocks_on
 from helix_ray.core.evolve.tokens import end_tokens
@@ -32,9 +33,11 @@ ERASED_TASKS_REMEMBERED = 20_000
 
 _BEGINNINGS = frozenset({
     "TaskSubmitted", "WorkerRegistered", "UserCreated", "SessionOpened", "TokenCreated", "WebhookCreated",
+    "DeviceEnrolled",
 })  # fmt: skip
 _ENDS = frozenset({
     "TaskDeleted", "WorkerRetired", "UserRemoved", "SessionClosed", "TokenRevoked", "WebhookDeleted",
+    "DeviceRevoked",
 })  # fmt: skip
 
 
@@ -126,6 +129,7 @@ def _end_user(state: State, user_id: str, fact: ev.Fact) -> None:
     end_sessions(state, user_id, None, "user_removed", fact.at)
     end_tokens(state, user_id, "user_removed", fact.at)
     end_webhooks(state, user_id)
+    end_devices(state, user_id)
 
 
 _ON_OTHERS: dict[str, Callable[[State, str, ev.Fact], None]] = {

@@ -12,10 +12,11 @@ from helix_ray.core.state import ApiToken, Ended, State
 def end_tokens(state: State, user_id: str, reason: str, at: float) -> None:
     """End all API tokens of a user."""
     for token_id in list(state.tokens_of.get(user_id, ())):
-        _end_token(state, token_id, reason, at)
+        end_token(state, token_id, reason, at)
 
 
-def _end_token(state: State, token_id: str, reason: str, at: float) -> None:
+def end_token(state: State, token_id: str, reason: str, at: float) -> None:
+    """End one API token, or the credential of a device."""
     token = state.tokens.pop(token_id)
     del state.tokens_by_hash[token.token_hash]
     drop_from(state.tokens_of, token.user_id, token_id)
@@ -47,7 +48,7 @@ def _token_created(state: State, event: ev.TokenCreated, fact: ev.Fact) -> None:
 
 
 def _token_revoked(state: State, event: ev.TokenRevoked, fact: ev.Fact) -> None:
-    _end_token(state, event.id, event.reason, fact.at)
+    end_token(state, event.id, event.reason, fact.at)
 
 
 def _token_used(state: State, event: ev.TokenUsed, fact: ev.Fact) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.evolve.devices import end_devices
 from helix_ray.core.evolve.sessions import end_sessions
 from helix_ray.core.evolve.tokens import end_tokens
 from helix_ray.core.evolve.webhooks import end_webhooks
@@ -37,6 +38,7 @@ def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
     end_sessions(state, event.id, None, "user_removed", fact.at)
     end_tokens(state, event.id, "user_removed", fact.at)
     end_webhooks(state, event.id)
+    end_devices(state, event.id)
 
 
 def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:

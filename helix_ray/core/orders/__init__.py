@@ -19,6 +19,14 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
+from helix_ray.core.orders.devices import (
+    ChangeDevice,
+    EnrolDevice,
+    IssueDeviceCode,
+    PushMutations,
+    ResolveConflict,
+    RevokeDevice,
+)
 from helix_ray.core.orders.erasures import CompleteErasure, RequestErasure
 from helix_ray.core.orders.kind import Data_co, OrderKind
 from helix_ray.core.orders.models import (
@@ -94,6 +102,7 @@ OrderBody = (
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
     | OpenSession | RefreshSession | CloseSession
     | CreateToken | RevokeToken | NoteTokenUse
+    | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
     | NoteRefusals
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret

@@ -10,6 +10,7 @@ from tests.unit.core.stage import COMMAND, spec
 
 KINDS: tuple[type[Any], ...] = (*get_args(ev.Event), ev.Erased)
 DIGEST = "ab" * 32
+FOLLOWS: dict[str, Any] = {"tasks": [], "documents": ["notes"]}
 
 
 def made(kind: type[Any], subject: str, owner: str, project: str | None) -> Any:
@@ -33,6 +34,7 @@ def _value(declared: Any) -> Any:
         ("str", "word"), ("int", 3), ("float", 1.5), ("bool", True), ("list[int]", [1]), ("list[str]", ["a"]),
         ("list", []), ("dict", {}), ("Mapping", {}), ("Offer", {"cpu": 1.0}), ("JsonObject", {}),
         ("FilterRecord", {"events": ["task.*"]}),
+        ("Follows", FOLLOWS), ("DocumentChange | None", None),
     ):  # fmt: skip
         if text.startswith(beginning):
             return value

@@ -29,12 +29,14 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
         return sees(by, known or TaskRecord(event.owner, None, event.spec.get("project_id")))
     if kind == "QuotaSet":
         return may(by, ListQuotas) and (event.id == by.id or _project(state, by, event.id))
-    if kind in ("SessionOpened", "TokenCreated"):
+    if kind in ("SessionOpened", "TokenCreated", "DeviceEnrolled", "MutationsPushed"):
         return administers(by) or event.user_id == by.id
-    if kind in ("SessionRefreshed", "SessionClosed", "TokenRevoked", "TokenUsed"):
+    if kind in ("SessionRefreshed", "SessionClosed", "TokenRevoked", "TokenUsed", "DeviceRenamed",
+                "DeviceFollowsSet", "DeviceRevoked"):  # fmt: skip
         thing = state.sessions.get(event.id) or state.tokens.get(event.id) or state.ended.get(event.id)
         return administers(by) or (thing is not None and thing.user_id == by.id)
-    if kind in ("UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged"):
+    if kind in ("UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged", "DeviceCodeIssued",
+                "ConflictResolved"):  # fmt: skip
         return administers(by) or event.id == by.id
     if kind.startswith("Webhook") and kind != "WebhooksMarked":
         webhook = state.webhooks.get(event.id)

@@ -6,7 +6,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
-from helix_ray.core.access import ROLES, SYSTEM, Principal, may
+from helix_ray.core.access import DEVICE, ROLES, SYSTEM, Principal, may, may_give
 from helix_ray.core.verbs import VERBS
 from helix_ray.core.visibility import administers, sees_all_tasks
 
@@ -87,6 +87,16 @@ TABLE = {
     "GetModelVersion": "adpv",
     "GetModelEvidence": "adpv",
     "NamedFiles": "",
+    "IssueDeviceCode": "adpvw",
+    "EnrolDevice": "",
+    "ChangeDevice": "adpvw",
+    "RevokeDevice": "adpvw",
+    "PushMutations": "",
+    "ResolveConflict": "adpvw",
+    "ListDevices": "adpvw",
+    "GetDevice": "adpvw",
+    "GetDocuments": "adpvw",
+    "ListConflicts": "adpvw",
     "RequestErasure": "a",
     "CompleteErasure": "",
     "ListErasures": "a",
@@ -119,7 +129,22 @@ TABLE = {
 def test_the_table_names_every_verb() -> None:
     """A verb that is added has to be decided on here, and names no role that there is not."""
     assert set(TABLE) == set(VERBS)
-    assert set().union(*(verb.allowed for verb in VERBS.values())) <= set(ROLES)
+    assert set().union(*(verb.allowed for verb in VERBS.values())) <= {*ROLES, DEVICE}
+
+
+# What the credential of a synced device may use: nothing that is added can be used without being here.
+OF_DEVICES = {
+    "ChangeDevice", "RevokeDevice", "PushMutations", "ResolveConflict", "GetDevice", "GetDocuments",
+    "ListConflicts",
+}  # fmt: skip
+
+
+def test_a_device_may_sync_and_nothing_else() -> None:
+    """Its role is none that a user or an API token can have."""
+    device = Principal("user-1", "", (DEVICE,), token="device-1")
+    assert {name for name, verb in VERBS.items() if may(device, verb)} == OF_DEVICES
+    assert DEVICE not in ROLES
+    assert not may_give(("admin",), DEVICE)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -44,6 +44,11 @@ VALUES: dict[str, Any] = {
     "list[ChoiceRecord]": [{"batch": 16, "variant": "fp32"}],
     "dict[str, str]": {"zone": "a"},
     "dict[str, float]": {"cpu": 4.0},
+    "Follows": {"tasks": [{"project": None, "label": "zone=a", "owner": None}], "documents": ["notes"]},
+    "list[DocumentChange]": [{"kind": "notes", "key": "a", "fields": {"b": [1, 2, 0, "device-1"]}}],
+    "DocumentChange | None": {"kind": "notes", "key": "a", "fields": {}},
+    "list[ListedConflict]": [{"id": "conflict-1", "fields": None}],
+    "list[list[str]]": [["notes", "a"]],
 }
 
 

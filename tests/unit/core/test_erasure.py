@@ -23,6 +23,8 @@ ABOUT_ONE_THING = frozenset(
         "WebhookCreated", "WebhookUpdated", "WebhookDeleted", "WebhookPaused", "WebhookResumed",
         "WebhookSwitchedOff", "WebhookSecretRotated", "WebhookTested", "WebhookRedeliveryAsked",
         "WebhooksMarked",
+        "DeviceCodeIssued", "DeviceEnrolled", "DeviceRenamed", "DeviceFollowsSet", "DeviceRevoked",
+        "MutationsPushed", "ConflictResolved",
     )
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import pytest
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.blocked_on import BlockedOn
+from helix_ray.core.devices import EnrolledDevice, UserDocuments, follows_own
 from helix_ray.core.invariants import LAWS, check
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.ready_queue import ReadyQueue
@@ -91,6 +92,11 @@ def shuffle_finished(state: State) -> None:
     state.finished.move_to_end(next(iter(state.finished)))
 
 
+DEVICE = EnrolledDevice(
+    id="device-1", user_id="user-dev", name="phone", type="phone", follows=follows_own("user-dev"),
+    enrolled_at=0.0,
+)  # fmt: skip
+
 DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.by_status.update({Status.FAILED: 7}), "by_status has 7 failed, there are 1"),
     (unqueue, "stands in 0 queues instead of 1"),
@@ -168,6 +174,10 @@ DAMAGE: list[tuple[Callable[[State], object], str]] = [
     (lambda s: s.tokens_by_hash.clear(), "tokens_by_hash does not match the tokens"),
     (lambda s: s.tokens_of.clear(), "tokens_of does not match the tokens"),
     (lambda s: s.users.clear(), "is a token of nobody"),
+    (lambda s: s.devices.update({"device-1": DEVICE}), "device-1 has no credential"),
+    (lambda s: s.devices.update({"device-1": DEVICE}), "devices_of does not match the devices"),
+    (lambda s: setattr(next(iter(s.tokens.values())), "roles", ("device",)), "are of no device"),
+    (lambda s: s.documents.update({"user-ghost": UserDocuments()}), "are not counted, or nobody's"),
     (lambda s: s.ended_by_hash.clear(), "ended_by_hash does not match what ended"),
     (lambda s: s.ended.update({"sess-1": s.ended["sess-0"]}), "something that ended is still there"),
     (lambda s: s.webhooks_of.clear(), "webhooks_of has []"),
