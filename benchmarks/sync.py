@@ -208,7 +208,7 @@ def _device(user: int) -> dict[str, Any]:
     scope = Scope(name, TaskScope(name, None), (Selector(owner=name),), ("settings", "notes"))
     return {
         "id": f"device-{user}", "user": name, "name": "phone", "type": "phone", "scope": scope,
-        "last_mutation": 0, "enrolled_at": 0.0,
+        "last_mutation": 0, "refused": None, "enrolled_at": 0.0,
     }  # fmt: skip
 
 

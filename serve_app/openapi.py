@@ -31,7 +31,7 @@ _ERRORS: Final = {
     409: (
         "CONFLICT: the request conflicts with the current state or with an earlier use of its Idempotency-Key"
     ),
-    410: "GONE: the journal cannot continue from this cursor; `details` has `earliest` and `latest`",
+    410: "GONE: the cursor cannot be continued; `details` says where, or how, to begin again",
     413: "PAYLOAD_TOO_LARGE: the body exceeds its limit",
     429: "RATE_LIMIT_EXCEEDED: see Retry-After",
     500: "INTERNAL_ERROR: an internal error, logged under the request id",
@@ -193,7 +193,7 @@ def _possible(path: str, method: str, operation: dict[str, Any], secured: bool) 
     if method != "get" or path.endswith("/result"):
         found.append(409)
     if path.endswith("/sync/changes"):
-        found += [404, 409]
+        found += [404, 409, 410]
     return sorted(found)
 
 

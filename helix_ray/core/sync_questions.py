@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import EVERYBODY, SYSTEM_ONLY, Tokens
+from helix_ray.core.access import DEVICES, EVERYBODY, SYSTEM_ONLY, Tokens
 from helix_ray.core.follows import Scope
 from helix_ray.core.question_kind import QuestionKind
 from helix_ray.core.views.sync import BoardView, ChangesView, RowsView, SyncStatusView
@@ -17,7 +17,7 @@ CURSOR_CHARS_MAX = 200
 class PullChanges(QuestionKind[ChangesView]):
     """What has changed since a cursor in what a device follows; waits until there is something."""
 
-    allowed = EVERYBODY
+    allowed = DEVICES
     tokens = Tokens.ALL
     of_sync = True
 
@@ -30,7 +30,7 @@ class PullChanges(QuestionKind[ChangesView]):
 class SyncStatus(QuestionKind[SyncStatusView]):
     """When the caller's devices last had everything; for administrators those of all users."""
 
-    allowed = EVERYBODY
+    allowed = EVERYBODY | DEVICES
     tokens = Tokens.ALL
     of_sync = True
 

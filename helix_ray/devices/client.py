@@ -136,7 +136,7 @@ class DeviceClient:
             if wait_s:
                 params["wait_s"] = wait_s
         answer = self._request("GET", "/harmony/sync/changes", params=params)
-        if answer.status_code in (409, 410):
+        if answer.status_code == 410:
             self.replica.restart()
             return False
         page = self._checked(answer)

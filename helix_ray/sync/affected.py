@@ -16,6 +16,10 @@ TASK_FACTS = (
     ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled,
     ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
 )  # fmt: skip
+# Facts about one device, whose id they have; a credential that is revoked may be a device's.
+DEVICE_FACTS = (
+    ev.DeviceEnrolled, ev.DeviceRenamed, ev.DeviceFollowsSet, ev.DeviceRevoked, ev.TokenRevoked,
+)  # fmt: skip
 USER_FACTS = (ev.UserRemoved, ev.RolesChanged)
 
 # User, kind and key of a document.
@@ -59,6 +63,20 @@ def _note(found: Affected, fact: Fact) -> None:
         found.erased = True
     elif isinstance(event, USER_FACTS):
         found.users.add(event.id)
+    elif isinstance(event, DEVICE_FACTS):
+        found.devices.add(event.id)
+    elif isinstance(event, ev.MutationsPushed):
+        _note_pushed(found, event, fact.seq)
+    elif isinstance(event, ev.ConflictResolved) and event.change is not None:
+        found.documents[event.id, event.change["kind"], event.change["key"]] = fact.seq
+
+
+def _note_pushed(found: Affected, event: ev.MutationsPushed, seq: int) -> None:
+    found.mutated[event.id] = event.last_mutation
+    for change in event.changes:
+        found.documents[event.user_id, change["kind"], change["key"]] = seq
+    # The status says what was refused, and no more when something was accepted since.
+    found.devices.add(event.id)
 
 
 def _note_entering(found: Affected, fact: Fact) -> None:

@@ -260,10 +260,10 @@ class ChangeLog:
         """Overwrite what was erased also in the file's log."""
         self._con.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def changed(self) -> list[Followed]:
-        """Return the scopes that have changed since the last call."""
+    def changed(self) -> set[int]:
+        """Return the ids of the lists that have changed since the last call."""
         ids, self._changed = self._changed, set()
-        return [self._by_id[id_] for id_ in ids if id_ in self._by_id]
+        return ids
 
     # ---------------------------------------------------------------------------------------- questions
 

@@ -67,20 +67,23 @@ class SyncDesk:
 
     def taking(
         self, affected: Affected, cursor: int, now: float
-    ) -> Generator[QuestionKind[Any], Any, list[Followed]]:
-        """Take what facts up to a cursor have changed; return the scopes that have changed. Anything that is
-        raised in between leaves the cursor where it was, and the same facts can be taken again."""
+    ) -> Generator[QuestionKind[Any], Any, set[int]]:
+        """Take what facts up to a cursor have changed; return the ids of the lists that have changed, or that
+        a device does not follow any more. Anything that is raised in between leaves the cursor where it was,
+        and the same facts can be taken again."""
+        left: set[int] = set()
         if (board := self._board_wanted(affected)) is not None:
             view: BoardView = yield board
-            self._take_board(board, view)
+            left = self._take_board(board, view)
             if not self.log.followed:
                 # Whatever is followed from here on is read after this.
                 cursor = max(cursor, view["seq"])
-        for scope in self._unfilled():
-            self._fill(scope, (yield ScopeRows(scope)), now)
+            for scope in self._unfilled(view):
+                self._fill(scope, (yield ScopeRows(scope)), now)
+            self.board.known = True
         asked = self._rows_wanted(affected)
         self._take(affected, asked, None if asked is None else (yield asked), cursor, now)
-        return self.log.changed()
+        return left | self.log.changed()
 
     def _board_wanted(self, affected: Affected) -> DeviceBoard | None:
         if not self.board.known:
@@ -89,26 +92,33 @@ class SyncDesk:
             return None
         return DeviceBoard(tuple(sorted(affected.devices)), tuple(sorted(affected.users)))
 
-    def _take_board(self, question: DeviceBoard, view: BoardView) -> None:
-        """Take devices as they are; what nobody follows any more is forgotten."""
-        before = set(self.board.devices)
-        self.board.take(question, view)
-        wanted = self.board.scopes()
+    def _take_board(self, question: DeviceBoard, view: BoardView) -> set[int]:
+        """Take devices as they are; what nobody follows any more is forgotten. Return the lists that devices
+        have left."""
+        first, board = not self.board.known, self.board
+        had = board.take(question, view)
+        left = {self.log.followed[text].id for text in had.values() if text in self.log.followed}
+        # Of a file that is opened again nobody knows what was followed.
+        once = list(self.log.followed) if first else set(had.values())
         with self.log.transaction():
-            for text, each in list(self.log.followed.items()):
-                if text not in wanted:
+            for text in once:
+                if not board.has(text) and (each := self.log.followed.get(text)) is not None:
                     self._routes.drop(each)
                     self.log.unfollow(each)
             for device in view["devices"]:
-                if device["id"] in self.board.devices and device["id"] not in self._mutated:
+                if device["id"] in board.devices and device["id"] not in self._mutated:
                     self._set_mutated(device["id"], device["last_mutation"])
-            for device_id in before - self.board.devices.keys():
-                self.presence.forget(device_id)
-                self.log.forget_device(device_id)
-                self._mutated.pop(device_id, None)
+            for device_id in had:
+                if device_id not in board.devices:
+                    self.presence.forget(device_id)
+                    self.log.forget_device(device_id)
+                    self._mutated.pop(device_id, None)
+        return left
 
-    def _unfilled(self) -> list[Scope]:
-        return [scope for text, scope in self.board.scopes().items() if text not in self.log.followed]
+    def _unfilled(self, view: BoardView) -> list[Scope]:
+        """Return the scopes of devices that were read of which nothing is known yet."""
+        texts = {self.board.text_of(device["id"]) for device in view["devices"]} - self.log.followed.keys()
+        return [self.board.scope(text) for text in sorted(text for text in texts if text is not None)]
 
     def _fill(self, scope: Scope, rows: RowsView, now: float) -> None:
         with self.log.transaction():
@@ -195,7 +205,7 @@ class SyncDesk:
 
     def followed(self, device: BoardDevice) -> Followed | None:
         """Return the list of what a device follows; None while it is being read."""
-        return self.log.followed.get(device["scope"].text())
+        return self.list_of(device["id"])
 
     def pull(self, question: PullChanges, user: str, now: float) -> ChangesView | Rejected:
         """Return the next page of changes for a device of a user."""
@@ -216,8 +226,7 @@ class SyncDesk:
 
     def list_of(self, device_id: str) -> Followed | None:
         """Return the list of a device; None where it is unknown, or being read."""
-        device = self.board.devices.get(device_id)
-        return None if device is None else self.followed(device)
+        return self.log.followed.get(self.board.text_of(device_id) or "")
 
     def has_news(self, question: PullChanges, user: str) -> bool:
         """Say whether a pull would be answered with something, or refused."""
@@ -242,4 +251,5 @@ class SyncDesk:
             "name": device["name"],
             "last_sync": self.presence.last_sync(device["id"]),
             "status": self.presence.status(device["id"], last, now),
+            "refused": device["refused"],
         }

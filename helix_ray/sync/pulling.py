@@ -87,7 +87,7 @@ class ChangePages:
 
 def _gone(reason: str) -> Rejected:
     return Rejected(
-        ErrorCode.CONFLICT, f"{REASONS[reason]}. {RESTART}", {"reset": True, "reason": reason, "cursor": None}
+        ErrorCode.GONE, f"{REASONS[reason]}. {RESTART}", {"reset": True, "reason": reason, "cursor": None}
     )
 
 

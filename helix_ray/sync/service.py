@@ -13,7 +13,6 @@ from helix_ray.core.questions import PullChanges, QuestionKind
 from helix_ray.core.views.sync import ChangesView, SyncStatusView
 from helix_ray.ports import Batch
 from helix_ray.sync.affected import affected_by
-from helix_ray.sync.change_log import Followed
 from helix_ray.sync.desk import SyncDesk
 
 Ask = Callable[[QuestionKind[Any]], Awaitable[Any]]
@@ -54,14 +53,14 @@ class SyncService:
                     raise Refused(answer)
                 question = taking.send(answer)
         except StopIteration as taken:
-            self._tell(taken.value, bool(affected.devices or affected.users))
+            self._tell(taken.value)
         except Refused:
             raise
         except Exception:
             # Memory may be ahead of the file.
             self.desk.log.close()
             self.desk = self._begun()
-            self._tell((), True)
+            self._tell(list(self._news))
             raise
 
     async def pull(
@@ -104,10 +103,9 @@ class SyncService:
         each = self.desk.list_of(device_id)
         return self._news.setdefault(NOWHERE if each is None else each.id, asyncio.Event())
 
-    def _tell(self, changed: Iterable[Followed], all_of_them: bool) -> None:
+    def _tell(self, lists: Iterable[int]) -> None:
         """Wake who waits for these lists, and who waits for the cursor."""
-        ids = list(self._news) if all_of_them else [each.id for each in changed]
-        for id_ in ids:
+        for id_ in lists:
             if (event := self._news.pop(id_, None)) is not None:
                 event.set()
         self._moved.set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 import orjson
 from pydantic import BaseModel, Field, JsonValue, with_config
@@ -66,6 +66,8 @@ class SyncedDeviceOut(TypedDict):
     device_type: str
     last_sync: str | None
     status: Literal["synced", "behind", "offline"]
+    # Only where the last thing that it sent was refused.
+    reason: NotRequired[str]
 
 
 @with_config(CLOSED)
@@ -104,9 +106,10 @@ def status_out(view: SyncStatusView, enabled: bool, interval_s: int) -> dict[str
 
 
 def _device(device: SyncedDevice) -> dict[str, object]:
-    return {
+    shown: dict[str, object] = {
         "device_id": device["device_id"],
         "device_type": device["device_type"],
         "last_sync": iso_or_none(device["last_sync"]),
         "status": device["status"],
     }
+    return shown if device["refused"] is None else {**shown, "reason": device["refused"]}

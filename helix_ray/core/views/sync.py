@@ -60,6 +60,8 @@ class BoardDevice(TypedDict):
     type: str
     scope: Scope
     last_mutation: int
+    # Why the last mutation was refused; None: it was not.
+    refused: str | None
     enrolled_at: float
 
 
@@ -96,13 +98,15 @@ class ChangesView(TypedDict):
 
 
 class SyncedDevice(TypedDict):
-    """A device in the status: when it last had everything (None: never), and how it is doing."""
+    """A device in the status: when it last had everything (None: never), and how it is doing. `refused` says
+    why the last thing that it sent was refused, if it was."""
 
     device_id: str
     device_type: str
     name: str
     last_sync: float | None
     status: str
+    refused: str | None
 
 
 class SyncStatusView(TypedDict):

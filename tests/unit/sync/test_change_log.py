@@ -138,7 +138,7 @@ def test_a_cursor_that_cannot_be_continued_is_gone_with_the_reason() -> None:
     for cursor, reason in ((forged, "unknown"), (foreign.cursor, "lost"), (old, "too_old")):
         answer = world.desk.pull(PullChanges("phone", cursor), ANNA, world.now)
         assert isinstance(answer, Rejected)
-        assert answer.code is ErrorCode.CONFLICT
+        assert answer.code is ErrorCode.GONE
         assert answer.details == {"reset": True, "reason": reason, "cursor": None}
     assert phone.pull_all() == world.expected("phone")
     assert phone.resets == 1

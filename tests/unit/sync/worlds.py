@@ -43,7 +43,7 @@ class World:
         """Enrol a device, or change what it follows."""
         self.devices[device_id] = {
             "id": device_id, "user": what.user, "name": device_id, "type": "phone", "scope": what,
-            "last_mutation": 0, "enrolled_at": self.now,
+            "last_mutation": 0, "refused": None, "enrolled_at": self.now,
         }  # fmt: skip
         self._fact(Affected(devices={device_id}))
 
