@@ -158,11 +158,7 @@ class Follower:
         self.cursor = answer["cursor"]
         if answer["has_more"]:
             return False
-        total = 0
-        for (kind, key), (version, _) in self.staged.items():
-            total = checksum.plus(total, checksum.part(kind, key, version))
-        assert answer["checksum"] == checksum.shown(total)
-        assert answer["rows"] == len(self.staged)
+        checked(self.staged, answer)
         self.rows = dict(self.staged)
         return True
 
@@ -171,3 +167,12 @@ class Follower:
         while not self.pull(limit):
             pass
         return {place: row for place, (_, row) in self.rows.items()}
+
+
+def checked(rows: dict[tuple[str, str], tuple[int, Any]], answer: ChangesView) -> None:
+    """Compare rows, each with its version, with the checksum of a last page."""
+    total = 0
+    for (kind, key), (version, _) in rows.items():
+        total = checksum.plus(total, checksum.part(kind, key, version))
+    assert answer["checksum"] == checksum.shown(total)
+    assert answer["rows"] == len(rows)
