@@ -42,6 +42,8 @@ NICENESS = 2
 # A transaction of a thousand facts takes some tens of milliseconds, and pulls wait meanwhile.
 BATCH = BatchLimits(1_000)
 TIDY_EVERY_S = 5.0
+# How often to ask whether there is a device again, when all were revoked.
+IDLE_S = 0.5
 # Less than the callers' patience, see AnswerTimeouts in helix_ray/plane/calls.py.
 FIRST_TRY_S_MAX = 2.0
 BEHIND_S_MAX = 3.0
@@ -132,7 +134,12 @@ class SyncDevices(LivingActor):
             os._exit(70)
 
     async def _follow(self) -> None:
-        if not self._service.desk.board.known:
+        service = self._service
+        if service.is_idle and not await service.has_devices():
+            # Reading facts costs the master some microseconds each, and nobody wants them.
+            await asyncio.sleep(IDLE_S)
+            return
+        if not service.desk.board.known:
             await self.take(Batch((), self.cursor, self.cursor))
         await self._following.step()
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from helix_ray.core.errors import Refused, Rejected
-from helix_ray.core.questions import PullChanges, QuestionKind
+from helix_ray.core.questions import DeviceBoard, PullChanges, QuestionKind
 from helix_ray.core.views.sync import ChangesView, SyncStatusView
 from helix_ray.ports import Batch
 from helix_ray.sync.affected import affected_by
@@ -62,6 +62,20 @@ class SyncService:
             self.desk = self._begun()
             self._tell(list(self._news))
             raise
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is no device, as far as is known."""
+        return self.desk.board.known and not self.desk.board.devices
+
+    async def has_devices(self) -> bool:
+        """Ask whether there are devices again; then nothing in between is of interest. Raises Refused."""
+        answer = await self._ask(DeviceBoard(()))
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
+        if answer["total"]:
+            self.desk.board.known = False
+        return bool(answer["total"])
 
     async def pull(
         self, question: PullChanges, user: str, seq: int, wait_s: float
