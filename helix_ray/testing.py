@@ -95,7 +95,7 @@ class MemoryControlPlane:
         self._cuts: dict[tuple[str, int], tuple[int, int]] = {}
         self._waiting: dict[int, _Waiter] = {}
         self._lock = RLock()
-        self.sync = SyncHere(self.ask, self.engine.facts, self.clock.wall, SYNC_INTERVAL_S)
+        self.sync = SyncHere(self.ask, self._facts, self.clock.wall, SYNC_INTERVAL_S)
 
     # ------------------------------------------------------------------------------------- the verbs
 
@@ -184,6 +184,9 @@ class MemoryControlPlane:
             self._cuts[task_id, attempt] = (start, end)
 
     # -------------------------------------------------------------------------------------- within
+
+    def _facts(self, after: int, limit: int) -> Batch:
+        return self.engine.facts(after, limit)
 
     def _synced(self, question: QuestionKind[Any], by: Principal) -> Answer:
         with self._lock:

@@ -14,6 +14,8 @@
   const PUSH_MUTATIONS_MAX = 100;
   const RESTARTS_MAX = 5;
   const REFUSALS_KEPT_MAX = 100;
+  // A stamp is never before the one before it, unless that was of a clock that was wrong by more than this.
+  const CLOCK_WRONG_MS_MIN = 60_000;
 
   // ---------------------------------------------------------------------------------------- the checksum
 
@@ -77,8 +79,8 @@
   // What a device knows, and what each answer does to it; it sends and writes nothing.
   class Replica {
     constructor(kept) {
-      const state = { cursor: null, rows: {}, queue: [], next_id: 1, sent: 0, refused: [], offset_s: 0, ...kept };
-      Object.assign(this, state);
+      const fresh = { cursor: null, rows: {}, queue: [], next_id: 1, sent: 0, refused: [] };
+      Object.assign(this, fresh, { offset_s: 0, last_stamp: 0 }, kept);
       this.place = this.cursor;
       this.staged = null;
       this.fresh = false;
@@ -86,8 +88,8 @@
     }
 
     state() {
-      const { cursor, rows, queue, next_id, sent, refused, offset_s } = this;
-      return { cursor, rows, queue, next_id, sent, refused, offset_s };
+      const { cursor, rows, queue, next_id, sent, refused, offset_s, last_stamp } = this;
+      return { cursor, rows, queue, next_id, sent, refused, offset_s, last_stamp };
     }
 
     add(mutation) {
@@ -96,7 +98,20 @@
       return id;
     }
 
-    unsent(limit) { return this.queue.filter((each) => each.id > this.sent).slice(0, limit); }
+    // When something is done that is done now, by the server's clock as far as it is known: not before what
+    // was done before.
+    stamp(nowMs) {
+      const stamp = Math.floor(nowMs + this.offset_s * 1000);
+      const wrong = this.last_stamp > stamp + CLOCK_WRONG_MS_MIN;
+      this.last_stamp = wrong ? stamp : Math.max(stamp, this.last_stamp);
+      return this.last_stamp;
+    }
+
+    // The next mutations for the server, in order, without what only the device needs.
+    unsent(limit) {
+      const left = this.queue.filter((each) => each.id > this.sent).slice(0, limit);
+      return left.map(({ corrected, ...each }) => each);
+    }
 
     takeVerdicts(verdicts) {
       const refused = [];
@@ -210,11 +225,12 @@
       return id;
     }
 
-    // When it was made, by the server's clock as far as it is known, and on what it was based.
+    // When it was made, and on what it was based. What was made in the same millisecond is told apart by a
+    // counter.
     stamped(mutation) {
-      const stamp = Math.floor(this.clock() + this.replica.offset_s * 1000);
-      if (mutation.key === undefined) return { ...mutation, stamp };
-      return { ...mutation, stamp, base_version: this.replica.version(mutation.kind, mutation.key) };
+      const made = { ...mutation, stamp: this.replica.stamp(this.clock()), counter: this.replica.next_id };
+      if (mutation.key === undefined) return made;
+      return { ...made, base_version: this.replica.version(mutation.kind, mutation.key) };
     }
 
     // Send what was made here, and get everything that has changed.
@@ -244,7 +260,7 @@
     // A mutation that was refused because of this device's clock is made once more, by the server's.
     correct({ code, mutation }) {
       if (code !== "clock" || mutation.corrected) return;
-      const { id, stamp, ...plain } = mutation;
+      const { id, stamp, counter, ...plain } = mutation;
       this.replica.add(this.stamped({ ...plain, corrected: true }));
     }
 

@@ -22,6 +22,7 @@ PULL_LIMIT = 500
 TIMEOUT_S = 60.0
 # How often one call begins again before it gives up: each needs one more request.
 RESTARTS_MAX = 5
+MADE_AGAIN = frozenset({"id", "stamp", "counter"})
 
 
 class DeviceRefused(Exception):
@@ -83,10 +84,11 @@ class DeviceClient:
         return number
 
     def _stamped(self, mutation: Mapping[str, Any]) -> State:
-        """Say when it was made, by the server's clock as far as it is known, and on what it was based."""
-        stamp = int((self._clock() + self.replica.offset_s) * 1000)
-        made: State = {**mutation, "stamp": stamp}
-        if mutation.get("key") is not None:
+        """Say when it was made and on what it was based. What was made in the same millisecond is told apart
+        by a counter."""
+        stamp = self.replica.stamp(self._clock())
+        made: State = {**mutation, "stamp": stamp, "counter": self.replica.next_id}
+        if "key" in mutation:
             made["base_version"] = self.replica.version(mutation["kind"], mutation["key"])
         return made
 
@@ -117,7 +119,7 @@ class DeviceClient:
         """A mutation that was refused because of this device's clock is made once more, by the server's."""
         mutation = refusal["mutation"]
         if refusal["code"] == "clock" and not mutation.get("corrected"):
-            plain = {name: value for name, value in mutation.items() if name not in ("id", "stamp")}
+            plain = {name: value for name, value in mutation.items() if name not in MADE_AGAIN}
             self.replica.add(self._stamped({**plain, "corrected": True}))
 
     def pull(self, wait_s: float = 0.0) -> None:
@@ -145,6 +147,10 @@ class DeviceClient:
 
     def _heard(self, server_time: str) -> None:
         self.replica.offset_s = datetime.fromisoformat(server_time).timestamp() - self._clock()
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        self._http.close()
 
     # ------------------------------------------------------------------------------------- within
 

@@ -21,6 +21,10 @@ from helix_ray.devices.store import State
 
 SUM_MODULUS = 1 << 48
 REFUSALS_KEPT_MAX = 100
+# Beside what the server wants to know of a mutation, what only the device needs.
+OWN_FIELDS = frozenset({"corrected"})
+# A stamp is never before the one before it, unless that was of a clock that was wrong by more than this.
+CLOCK_WRONG_MS_MIN = 60_000
 
 
 class RefusedMutation(TypedDict):
@@ -57,6 +61,7 @@ class Replica:
         self.refused: list[RefusedMutation] = kept.get("refused", [])
         # Seconds by which the server's clock is ahead of this device's.
         self.offset_s: float = kept.get("offset_s", 0.0)
+        self.last_stamp: int = kept.get("last_stamp", 0)
         self._staged: dict[str, KeptRow] | None = None
         self._place = self.cursor
         # Whether the pages that are collected belong to a first pull.
@@ -68,6 +73,7 @@ class Replica:
         return {
             "cursor": self.cursor, "rows": self.rows, "queue": self.queue, "next_id": self.next_id,
             "sent": self.sent, "refused": self.refused, "offset_s": self.offset_s,
+            "last_stamp": self.last_stamp,
         }  # fmt: skip
 
     # -------------------------------------------------------------------------------------- its own changes
@@ -79,9 +85,19 @@ class Replica:
         self.queue.append({"id": number, **mutation})
         return number
 
+    def stamp(self, now_s: float) -> int:
+        """Return when something is done that is done now, in milliseconds of the server's clock as far as it
+        is known: not before what was done before."""
+        now_ms = int((now_s + self.offset_s) * 1000)
+        if now_ms < self.last_stamp <= now_ms + CLOCK_WRONG_MS_MIN:
+            now_ms = self.last_stamp
+        self.last_stamp = now_ms
+        return now_ms
+
     def unsent(self, limit: int) -> list[State]:
         """Return the next mutations for the server, in order."""
-        return [each for each in self.queue if each["id"] > self.sent][:limit]
+        left = [each for each in self.queue if each["id"] > self.sent][:limit]
+        return [{name: each[name] for name in each if name not in OWN_FIELDS} for each in left]
 
     def take_verdicts(self, verdicts: Sequence[Mapping[str, Any]]) -> list[RefusedMutation]:
         """Take the answer to a push; return the refused mutations, each with code and reason."""
