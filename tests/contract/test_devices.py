@@ -89,8 +89,8 @@ def sync(device: Side) -> None:
 def test_all_devices_converge_and_nothing_acknowledged_is_lost(
     api: Api, require: Require, tmp_path: Path, seed: int
 ) -> None:
-    """Two devices of each client write and delete the same notes, submit tasks, lose requests and answers, and
-    are killed in the middle of pushes and pulls."""
+    """Two devices of each client write and delete the same notes, submit tasks, lose requests and answers,
+    and are killed in the middle of pushes and pulls."""
     chance = random.Random(seed)
     written: set[str] = set()
     with crowd(api, require, tmp_path, "psps") as all_of_them:
