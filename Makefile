@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup demo test chaos check style types bench clean help go hosts sandbox redis
+.PHONY: test-replicas setup demo test chaos check style types bench clean help go node hosts sandbox redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -60,7 +60,7 @@ SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference te
 test-replicas: ## the tiers with servers, with three API replicas each
 	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
 
-test: sandbox style go hosts ## everything that CI runs; LANES=1 for one after the other
+test: sandbox style go node hosts ## everything that CI runs; LANES=1 for one after the other
 	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going types $(addprefix lane/,$(SIDE_BY_SIDE))
 
 # Without make's own variables: tests start programs, make among them. A folder is run without those in it that are lanes.
@@ -73,10 +73,14 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
+	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
 go:
 	@$(call debian,go,golang-go)
+
+node:
+	@$(call debian,node,nodejs)
 
 # For the hosts of tests/e2e/hosts.py, where root may make them.
 hosts:
