@@ -22,6 +22,7 @@ PROCESSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "actors of the head": (NAMED, HEAVY),
     "node worker": (("actors.node_worker", *NAMED), HEAVY),
     "supervisor": (("actors.node_care", *NAMED), HEAVY),
+    "synced devices": (("actors.sync_devices", *NAMED), HEAVY),
     "executor": (("actors.executor",), (*HEAVY, "sqlite3", "helix_ray.config", "helix_ray.engine")),
     "history": (("helix_ray.views.history",), tuple(name for name in HEAVY if name != "duckdb")),
     "Serve's proxy": (
