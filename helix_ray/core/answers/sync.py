@@ -9,7 +9,7 @@ from typing import TypeGuard
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.picture import Answerers, Picture, Steppers, whole
-from helix_ray.core.devices import NO_DOCUMENTS, Device, Document, Follows
+from helix_ray.core.devices import NO_DOCUMENTS, Document, EnrolledDevice, Follows
 from helix_ray.core.follows import Scope, Selector, TaskSubject, labels_of
 from helix_ray.core.state import State, Task, User, project_of
 from helix_ray.core.views.sync import BoardDevice, BoardView, DocumentRow, RowsView, TaskRow, task_row
@@ -28,7 +28,7 @@ def _device_board(picture: Picture, question: q.DeviceBoard, by: Principal) -> B
     return {"devices": found, "total": len(state.devices), "seq": state.seq}
 
 
-def _board_device(state: State, device: Device) -> BoardDevice:
+def _board_device(state: State, device: EnrolledDevice) -> BoardDevice:
     return {
         "id": device.id,
         "user": device.user_id,
@@ -48,7 +48,7 @@ def scope_of(user: User, follows: Follows) -> Scope:
     return Scope(user.id, seen, selectors, tuple(sorted(follows["documents"])))
 
 
-def _last_refused(device: Device) -> str | None:
+def _last_refused(device: EnrolledDevice) -> str | None:
     """Return the number of the last mutation if it was refused, and why."""
     verdict = device.verdicts.get(device.last_mutation)
     if verdict is None or verdict[0] != "refused":
