@@ -73,7 +73,6 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
-	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
 go:
