@@ -73,6 +73,7 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
+	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
 go:

@@ -14,6 +14,7 @@ from helix_ray.client.api_tokens import TokenCalls
 from helix_ray.client.datasets import DatasetCalls
 from helix_ray.client.erasures import ErasureCalls
 from helix_ray.client.errors import NotFound, NotSignedIn
+from helix_ray.client.events import EventCalls
 from helix_ray.client.logs import LogCalls
 from helix_ray.client.models import ModelCalls
 from helix_ray.client.monitoring import MonitoringCalls
@@ -54,7 +55,7 @@ TASK_TYPE = "building"
 
 class Client(
     LogCalls, NodeCalls, AccelerationCalls, MonitoringCalls, PlacementCalls, QuotaCalls,
-    ProjectCalls, UserCalls, TokenCalls, ErasureCalls, ModelCalls, DatasetCalls,
+    ProjectCalls, UserCalls, TokenCalls, ErasureCalls, ModelCalls, DatasetCalls, EventCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 

@@ -73,7 +73,8 @@ class Form:
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call: `path` is below the API's root, `body` is JSON values (or `form` instead), `headers` are
-    added to the usual ones."""
+    added to the usual ones. `silence_s` is the longest silence of its stream, where that is not the usual
+    one."""
 
     method: str
     path: str
@@ -83,6 +84,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Form | None = None
     idempotency_key: str | None = None
+    silence_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ class Transport:
 
     @contextmanager
     def _open(self, request: Request) -> Iterator[httpx.Response]:
-        built = self._build(request, self._timeout(self.timeouts.stream_s))
+        built = self._build(request, self._timeout(request.silence_s or self.timeouts.stream_s))
         start, attempt = self._clock(), 0
         while True:
             attempt += 1
@@ -177,6 +179,10 @@ class Transport:
             yield from pieces
         except httpx.TransportError as error:
             raise self._no_answer(error) from error
+
+    def rest(self, pause_s: float) -> None:
+        """Wait before a stream is opened again."""
+        self._sleep(pause_s)
 
     def close(self) -> None:
         """Close the connections; safe to call twice."""
