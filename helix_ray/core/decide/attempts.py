@@ -3,10 +3,10 @@ against the fencing number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from helix_ray.core.decide.blocked import OUTCOMES, Blocks
-from helix_ray.core.decide.endings import Endings
+from helix_ray.core.decide.endings import UNFINISHED_PERCENT_MAX, Endings
 from helix_ray.core.decide.inheritance import inherited_priorities
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.shards import parents_started
@@ -19,7 +19,7 @@ from helix_ray.core.events import (
     TaskReleased,
     TaskRequeued,
 )
-from helix_ray.core.families import is_sharded, parent_of
+from helix_ray.core.families import is_sharded, parent_of, shards_of
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import (
     AttemptReport,
@@ -36,6 +36,9 @@ from helix_ray.core.retry import retry_delay_s
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Task
 from helix_ray.core.weight import LINKS_PER_TASK, tasks_of
+
+PARENT_PROGRESS_S = 1.0
+"""How often the progress of a parent is recorded while its shards move on, in seconds."""
 
 
 def start(body: StartAttempts, ctx: Context) -> Decision[StartedData]:
@@ -140,6 +143,7 @@ def report(body: ReportAttempts, ctx: Context) -> Decision[ReportedData] | Rejec
         else:
             data["taken"] = i
             break
+    endings.events.extend(_of_parents(reached, ctx, endings))
     return Decision(endings.events, data, noted=_refused_late(body, data["stale"], ctx))
 
 
@@ -200,6 +204,22 @@ def progress(task: Task, percent: float, note: str | None) -> list[Event]:
     if percent <= task.progress and (note is None or note == task.note):
         return []
     return [TaskProgressed(task.id, task.attempt, max(task.progress, percent), note)]
+
+
+def _of_parents(reached: Mapping[str, float], ctx: Context, endings: Endings) -> Iterator[Event]:
+    """Record the progress of parents whose shards have moved on, at most once in PARENT_PROGRESS_S: shards
+    have as many rows each, so that their mean counts rows."""
+    found = (parent_of(ctx.state, ctx.state.tasks[task_id]) for task_id in reached)
+    for parent in {task.id: task for task in found if task is not None}.values():
+        is_told = parent.status is not Status.RUNNING or endings.moves(parent)
+        if is_told or ctx.now - parent.updated_at < PARENT_PROGRESS_S:
+            continue
+        percents = (
+            100.0 if shard.status is Status.COMPLETED else max(shard.progress, reached.get(shard.id, 0.0))
+            for shard in shards_of(ctx.state, parent)
+        )
+        percent = sum(percents) / parent.spec["shards"]["count"]
+        yield from progress(parent, min(percent, UNFINISHED_PERCENT_MAX), None)
 
 
 def clamp(percent: float) -> float:

@@ -150,6 +150,10 @@ class Endings:
                 self._left -= 1
                 self.events.append(TaskReleased(other_id))
 
+    def moves(self, parent: Task) -> bool:
+        """Say whether the order ends a parent, or a shard of it."""
+        return parent.id in self._results or self.over(parent)
+
     def _hand_in(self, shard: Task, result: Any) -> None:
         """Pass a completed shard to its parent: progress, or the parent's completion."""
         parent = parent_of(self._state, shard)

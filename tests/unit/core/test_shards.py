@@ -62,6 +62,35 @@ def test_it_runs_with_its_first_shard_and_ends_with_its_last() -> None:
     assert stage.sound()
 
 
+def test_the_progress_of_a_parent_counts_what_running_shards_have_done() -> None:
+    """Their mean, as they have as many rows each; at most once a second, and it never goes back."""
+    stage = Stage()
+    whole, (first, second) = sharded(stage)
+    stage.start(first, second)
+
+    def reach(**percents: float) -> float:
+        reports = (
+            AttemptReport(shard, stage.task(shard).attempt, "progressed", progress=percents[name])
+            for name, shard in (("first", first), ("second", second)) if name in percents
+        )  # fmt: skip
+        stage.report(*reports)
+        return stage.task(whole).progress
+
+    stage.now += 1
+    assert reach(first=40.0, second=20.0) == 30.0
+    assert reach(first=60.0) == 30.0
+    stage.now += 1
+    assert reach(second=60.0) == 60.0
+    stage.end(first, result={"value": "a"})
+    stage.now += 1
+    assert reach(second=100.0) == 99.0
+    stage.report(AttemptReport(second, 1, "lost"))
+    stage.start(second)
+    stage.now += 1
+    assert reach(second=10.0) == 99.0
+    assert stage.sound()
+
+
 def test_shards_that_end_in_one_order_complete_it_once() -> None:
     """And what waits for it is released."""
     stage = Stage()
