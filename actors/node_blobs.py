@@ -54,6 +54,10 @@ class HeadStore(Protocol):
         ...
 
 
+SAID_AFTER_S = 1.0
+"""How long an attempt waits for its files before that is reported, in seconds."""
+
+
 @dataclass(slots=True)
 class _Held:
     """A blob that is held for attempts, and since when none of them needs it."""
@@ -65,15 +69,20 @@ class _Held:
 
 # Called when the files of an attempt are all held, or with what went wrong.
 Came = Callable[[Key, BlobError | None], None]
+Say = Callable[[AttemptReport], None]
 
 
 class NodeBlobs:
     """The blobs of one node worker; for its event loop."""
 
-    def __init__(self, store: BlobStore, source: HeadStore, came: Came) -> None:
+    def __init__(
+        self, store: BlobStore, source: HeadStore, came: Came, say: Say = lambda report: None
+    ) -> None:
+        """`say` reports what attempts wait for their files."""
         self._store = store
         self._source = source
         self._came = came
+        self._say = say
         self._held: dict[str, _Held] = {}
         self._coming: dict[str, asyncio.Task[_Held]] = {}
         self._waiting: dict[Key, asyncio.Task[None]] = {}
@@ -126,6 +135,8 @@ class NodeBlobs:
 
     async def _gather(self, key: Key, digests: Sequence[str]) -> None:
         error: BlobError | None = None
+        said: list[AttemptReport] = []
+        timer = asyncio.get_running_loop().call_later(SAID_AFTER_S, self._say_waits, key, digests, said)
         try:
             for digest in digests:
                 (await self._here(digest)).users.add(key)
@@ -134,10 +145,19 @@ class NodeBlobs:
         except OSError as found:
             error = BlobError(f"the node cannot read or write its copy of a file: {found.strerror}")
         finally:
+            timer.cancel()
             self._waiting.pop(key, None)
+        if said:
+            self._say(_noted(key, ""))
         if error is not None:
             log.warning("the files of attempt %d of %s do not come: %s", key[1], key[0], error)
         self._came(key, error)
+
+    def _say_waits(self, key: Key, digests: Sequence[str], said: list[AttemptReport]) -> None:
+        """Say that an attempt waits for files; in `said`, too."""
+        missing = sum(digest not in self._held for digest in digests)
+        said.append(_noted(key, f"waiting for {missing} {'file' if missing == 1 else 'files'} on its node"))
+        self._say(said[-1])
 
     async def _here(self, digest: str) -> _Held:
         """Return a held blob: all that wait for it share one fetch, which goes on if one of them stops."""
@@ -249,6 +269,10 @@ class NodeBlobs:
             await self._source.write(await FolderBlobs(self._store).open(digest))
         finally:
             pin.release()
+
+
+def _noted(key: Key, note: str) -> AttemptReport:
+    return AttemptReport(*key, "progressed", progress=0.0, note=note)
 
 
 def report_of_fetch(key: Key, error: BlobError) -> AttemptReport:

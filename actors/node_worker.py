@@ -133,7 +133,12 @@ class NodeWorker(AttemptFiles):
         self._shelf = ResultShelf(settings.result_inline_bytes_max)
         self._arguments = ArgumentKeeper(self._ended)
         self._packages = PackageKeeper(settings.runtime_env_keep_s)
-        self._blobs = NodeBlobs(node_store(settings, home), RayBlobs(), self._blobs_came)
+        self._blobs = NodeBlobs(
+            node_store(settings, home),
+            RayBlobs(),
+            self._blobs_came,
+            lambda report: self._reporter.add(report),
+        )
         self._reporter = Reporter(offer["worker_id"], lambda: self._boot, self._order)
         self._registered = False
         # The refusal of its last registration, if it was refused.

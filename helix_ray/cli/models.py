@@ -15,16 +15,23 @@ from helix_ray.cli.tables import Columns
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
     from helix_ray.core.model_records import AccuracyRecord, ChoiceRecord, VariantRecord
-    from helix_ray.wire.models import EvidenceOut, ModelOut, TuningOut, VersionOut
+    from helix_ray.wire.models import (
+        EvidenceOut,
+        ModelOut,
+        TuningLineOut,
+        TuningOut,
+        VersionLineOut,
+        VersionOut,
+    )
 
 app = typer.Typer(no_args_is_help=False, help="Push models, see what was measured, activate them.")
 COLUMNS = Columns(
-    ("MODEL", "ACTIVE", "VERSIONS", "CANARIES", "PROJECT", "OWNER", "CREATED"),
+    ("MODEL", "ACTIVE", "TUNED", "VERSIONS", "CANARIES", "PROJECT", "OWNER", "CREATED"),
     ("CREATED", "OWNER", "PROJECT", "CANARIES"),
 )
 # Reasons are whole lines below a table: cut in a column they say nothing.
 VERSION_COLUMNS = Columns(
-    ("VERSION", "STATE", "USE", "BYTES", "PUSHED", "BY", "VARIANTS"), ("VARIANTS", "BY", "BYTES")
+    ("VERSION", "STATE", "USE", "TUNED", "BYTES", "PUSHED", "BY", "VARIANTS"), ("VARIANTS", "BY", "BYTES")
 )
 GATE_COLUMNS = Columns(
     ("VERSION", "VARIANT", "ARITHMETIC", "STATE", "DATA", "ROWS", "ERROR", "COSINE", "TOP1", "ACCURACY %",
@@ -233,15 +240,19 @@ def _show(model: ModelOut, as_json: bool) -> None:
     put("")
     print_table(VERSION_COLUMNS, [_version_row(model, number) for number in range(len(model["versions"]))])
     for each in model["versions"]:
-        _put_reason(f"{model['name']}@{each['version']}", each["state"], each["reason"])
+        named = f"{model['name']}@{each['version']}"
+        _put_reason(named, each["state"], each["reason"])
+        for tuning in each["tunings"]:
+            put(_on_class(named, tuning))
 
 
 def _row(model: ModelOut) -> tuple[str, ...]:
     canaries = " ".join(f"{each['version']}:{amount(each['percent'])} %" for each in model["canaries"])
     alive = sum(each["state"] != "deleted" for each in model["versions"])
+    active = [each for each in model["versions"] if each["version"] == model["active"]]
     return (
-        model["name"], str(model["active"] or ""), str(alive), canaries, model["project_id"] or "",
-        model["owner"], when(model["created_at"]),
+        model["name"], str(model["active"] or ""), "".join(map(_tuned, active)), str(alive), canaries,
+        model["project_id"] or "", model["owner"], when(model["created_at"]),
     )  # fmt: skip
 
 
@@ -251,8 +262,8 @@ def _version_row(model: ModelOut, place: int) -> tuple[str, ...]:
     percent = {each["version"]: each["percent"] for each in model["canaries"]}.get(number)
     use = "active" if model["active"] == number else f"{amount(percent)} %" if percent else ""
     return (
-        str(number), version["state"], use, str(version["bytes"]), when(version["pushed_at"]),
-        version["pushed_by"], " ".join(version["variants"]),
+        str(number), version["state"], use, _tuned(version), str(version["bytes"]),
+        when(version["pushed_at"]), version["pushed_by"], " ".join(version["variants"]),
     )  # fmt: skip
 
 
@@ -278,8 +289,20 @@ def _show_version(version: VersionOut, as_json: bool) -> None:
             "metadata": version["metadata"],
             "warnings": "\n".join(version["warnings"]),
             "variants": " ".join(each["name"] for each in version["variants"] if each["state"] == "ready"),
+            "tuned": "\n".join(_on_class("", each).lstrip() for each in version["tunings"]),
         }
     )
+
+
+def _tuned(version: VersionLineOut) -> str:
+    """Say on how many classes of nodes a version is tuned, of those that it has met."""
+    done = sum(each["state"] == "tuned" for each in version["tunings"])
+    return f"{done} of {len(version['tunings'])}" if version["tunings"] else ""
+
+
+def _on_class(named: str, tuning: TuningLineOut | TuningOut) -> str:
+    reason = f": {tuning['reason']}" if tuning["reason"] else ""
+    return f"{named} on {tuning['node_class']}: {tuning['state']}{reason}"
 
 
 def _put_reason(what: str, state: str, reason: str | None) -> None:
@@ -323,8 +346,7 @@ def _accuracy(accuracy: AccuracyRecord) -> str:
 def _show_tuning(named: str, tuning: TuningOut) -> None:
     """Show what was chosen on a class of nodes: for each batch the ratio to FP32 with its interval."""
     put("")
-    reason = f": {tuning['reason']}" if tuning["reason"] else ""
-    put(f"{named} on {tuning['node_class']}: {tuning['state']}{reason}")
+    put(_on_class(named, tuning))
     if tuning["choices"]:
         print_table(TUNING_COLUMNS, [_choice_row(choice) for choice in tuning["choices"]])
 

@@ -106,7 +106,7 @@ class ChoiceRecord(TypedDict):
 
 class TuningRecord(TypedDict):
     """The tuning of a version on a class of nodes: its task, and what it chose. `evidence` is the file with
-    all that was measured."""
+    all that was measured, `tries` counts its tasks, `again_at` is when one that failed is tried again."""
 
     task: str
     state: Literal["tuning", "tuned", "failed"]
@@ -115,6 +115,8 @@ class TuningRecord(TypedDict):
     choices: list[ChoiceRecord]
     evidence: FileRef | None
     at: float
+    tries: int
+    again_at: float | None
 
 
 class ModelFiles(TypedDict):

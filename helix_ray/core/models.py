@@ -41,6 +41,11 @@ BOUNDS = tuple(BoundsRecord.__annotations__)
 # Kinds of runs that only the control plane makes.
 EXAMINATION, TUNING = "examination", "tuning"
 
+# How often a tuning is tried, how long after the first failure again, and how much later each time.
+TUNING_TRIES_MAX = 4
+TUNING_AGAIN_S = 300.0
+TUNING_AGAIN_FACTOR = 4.0
+
 VersionState = Literal["examining", "ready", "rejected", "deleted"]
 
 _NAME = re.compile(MODEL_NAME_PATTERN[1:-1])
@@ -80,6 +85,13 @@ class ModelVersion:
         if self.state == "deleted" or (self.state == "rejected" and self.report is None):
             return False
         return (self.file, self.calibration, self.heldout) == (file, calibration, heldout)
+
+    def wants_tuning(self, node_class: str, now: float) -> bool:
+        """Say whether it was never measured on a class of nodes, or a failed try is due again."""
+        known = self.tunings.get(node_class)
+        if known is None:
+            return True
+        return known["state"] == "failed" and known["again_at"] is not None and known["again_at"] <= now
 
     def variants(self) -> list[VariantRecord]:
         """Return the variants that inference may use: those that passed the gate, and FP32."""
@@ -143,6 +155,11 @@ def is_usable(variant: VariantRecord) -> bool:
     """Say whether inference may use a variant."""
     gate = variant.get("gate")
     return variant["state"] == "ready" and (gate is None or gate["passed"])
+
+
+def tuning_again_after_s(tries: int) -> float | None:
+    """Return how long after its failure a tuning is tried again; None after the last try."""
+    return TUNING_AGAIN_S * TUNING_AGAIN_FACTOR ** (tries - 1) if tries < TUNING_TRIES_MAX else None
 
 
 def reference(name: str, number: int) -> str:

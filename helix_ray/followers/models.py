@@ -1,6 +1,7 @@
 """Takes what examinations and tunings found out, and submits the tunings that are missing.
 
-A version that tasks get (active or a canary) is measured once on every class of nodes that lives; a node
+A version that tasks get (active or a canary) is measured once on every class of nodes that lives, and a few
+times more where that fails (core/models.py, TUNING_TRIES_MAX); a node
 whose hardware or runtime changes is of another class, so what was measured before does not count for it.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.model_reports import is_conclusive
-from helix_ray.core.models import NODE_CLASS_LABEL, ModelTask
+from helix_ray.core.models import NODE_CLASS_LABEL, ModelTask, ModelVersion
 from helix_ray.core.orders import ConcludeModelTask, OrderBody, SubmitTuning
 from helix_ray.core.state import State
 from helix_ray.followers.base import News
@@ -40,7 +41,7 @@ class ModelKeeper:
             self._next = news.mono
         elif news.mono >= self._next:
             self._next = news.mono + LOOK_EVERY_S
-            orders += _missing_tunings(state)
+            orders += _missing_tunings(state, news.now)
         return orders
 
 
@@ -62,7 +63,7 @@ def _is_concludable(state: State, task_id: str, made: ModelTask) -> bool:
     return task is not None and task.status is Status.COMPLETED and is_conclusive(made, task.result)
 
 
-def _missing_tunings(state: State) -> Iterator[SubmitTuning]:
+def _missing_tunings(state: State, now: float) -> Iterator[SubmitTuning]:
     classes = node_classes(state)
     under_way = Counter(
         made.node_class for task_id, made in state.model_tasks.items() if _is_unfinished(state, task_id)
@@ -71,11 +72,19 @@ def _missing_tunings(state: State) -> Iterator[SubmitTuning]:
         for number in model.used():
             version = model.ready(number)
             for node_class in classes:
-                if version is None or node_class in version.tunings:
+                if version is None or not _is_due(state, version, node_class, now):
                     continue
                 if under_way[node_class] < TUNINGS_AT_ONCE_MAX:
                     under_way[node_class] += 1
                     yield SubmitTuning(model.id, number, node_class)
+
+
+def _is_due(state: State, version: ModelVersion, node_class: str, now: float) -> bool:
+    known = version.tunings.get(node_class)
+    # One that had failed may have been retried by hand.
+    if known is not None and _is_unfinished(state, known["task"]):
+        return False
+    return version.wants_tuning(node_class, now)
 
 
 def _is_unfinished(state: State, task_id: str) -> bool:

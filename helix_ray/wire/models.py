@@ -113,6 +113,15 @@ class CanaryOut(TypedDict):
 
 
 @with_config(CLOSED)
+class TuningLineOut(TypedDict):
+    """On which class of nodes a version is, or is to be, tuned: tuning, tuned, or failed for a reason."""
+
+    node_class: str
+    state: str
+    reason: str | None
+
+
+@with_config(CLOSED)
 class VersionLineOut(TypedDict):
     """A version in a list; `variants` may be used."""
 
@@ -124,6 +133,7 @@ class VersionLineOut(TypedDict):
     pushed_by: str
     pushed_at: str
     variants: list[str]
+    tunings: list[TuningLineOut]
 
 
 @with_config(CLOSED)
@@ -180,11 +190,13 @@ class VersionOut(TypedDict):
     batch: str | None
     warnings: list[str]
     variants: list[VariantJson]
+    tunings: list[TuningLineOut]
 
 
 @with_config(CLOSED)
 class TuningOut(TypedDict):
-    """What the tuner measured and chose on a class of nodes; `rows` are all measurements."""
+    """What the tuner measured and chose on a class of nodes; `rows` are all measurements, `again_at` is when
+    a tuning that failed is tried again."""
 
     node_class: str
     task: str
@@ -194,6 +206,7 @@ class TuningOut(TypedDict):
     choices: list[ChoiceJson]
     evidence: FileOut | None
     at: str
+    again_at: str | None
     rows: list[ObjectJson]
 
 
@@ -250,7 +263,9 @@ def model_out(view: ModelView) -> ModelOut:
 
 
 def _line_out(view: VersionLineView) -> VersionLineOut:
-    return {**view, "pushed_at": iso(view["pushed_at"])}
+    return {
+        **view, "pushed_at": iso(view["pushed_at"]), "tunings": [{**each} for each in view["tunings"]]
+    }  # fmt: skip
 
 
 def version_out(view: VersionView) -> VersionOut:
@@ -261,6 +276,7 @@ def version_out(view: VersionView) -> VersionOut:
         "heldout": None if view["heldout"] is None else {**view["heldout"]},
         "pushed_at": iso(view["pushed_at"]),
         "examined_at": iso_or_none(view["examined_at"]),
+        "tunings": [{**each} for each in view["tunings"]],
     }
 
 
@@ -282,5 +298,6 @@ def _tuning_out(view: TuningView) -> TuningOut:
         **view,
         "evidence": None if view["evidence"] is None else {**view["evidence"]},
         "at": iso(view["at"]),
+        "again_at": iso_or_none(view["again_at"]),
         "rows": [],
     }

@@ -182,6 +182,8 @@ def _explained(picture: Picture, task: Task, named: NamedTasks) -> ExplainView:
         view = _plain(task, "dependencies", f"it is waiting for {_tasks(len(waits))}")
         view["waits_for"] = waits
         return view
+    if task.status is Status.RUNNING and task.note:
+        return _plain(task, task.status.value, f"it is running: {task.note}")
     if task.status is not Status.PENDING:
         return _plain(task, task.status.value, f"it is {task.status.value}")
     if task.id in picture.state.delayed:

@@ -211,8 +211,8 @@ def _of_parents(reached: Mapping[str, float], ctx: Context, endings: Endings) ->
     have as many rows each, so that their mean counts rows."""
     found = (parent_of(ctx.state, ctx.state.tasks[task_id]) for task_id in reached)
     for parent in {task.id: task for task in found if task is not None}.values():
-        is_told = parent.status is not Status.RUNNING or endings.moves(parent)
-        if is_told or ctx.now - parent.updated_at < PARENT_PROGRESS_S:
+        is_moved = parent.status is not Status.RUNNING or endings.moves(parent)
+        if is_moved or ctx.now - parent.updated_at < PARENT_PROGRESS_S:
             continue
         percents = (
             100.0 if shard.status is Status.COMPLETED else max(shard.progress, reached.get(shard.id, 0.0))

@@ -31,6 +31,7 @@ from helix_ray.core.models import (
     ModelTask,
     ModelVersion,
     reference,
+    tuning_again_after_s,
 )
 from helix_ray.core.orders import ConcludeModelTask, SubmitTuning
 from helix_ray.core.orders.kind import NoData
@@ -131,12 +132,12 @@ def no_room(spec: TaskSpec, owner: str, ctx: Context) -> Rejected | None:
 
 
 def submit_tuning(body: SubmitTuning, ctx: Context) -> Decision[NoData] | Rejected:
-    """Begin the tuning of a ready version, once for each class of nodes."""
+    """Begin the tuning of a ready version: once for each class of nodes, and again where it has failed."""
     model = ctx.state.models.get(body.name)
     version = model.ready(body.version) if model is not None else None
     if model is None or version is None:
         return not_found("Model version", reference(body.name, body.version))
-    if body.node_class in version.tunings:
+    if not version.wants_tuning(body.node_class, ctx.now) or _is_under_way(version, body.node_class, ctx):
         return Decision([], {})
     spec = _tuning(model, version, body.node_class, ctx)
     task_id = f"task-{ctx.order.seed}"
@@ -146,6 +147,13 @@ def submit_tuning(body: SubmitTuning, ctx: Context) -> Decision[NoData] | Reject
         return conflict("This task exists already", id=task_id)
     begun = ModelTuningBegun(model.id, version.number, body.node_class, task_id)
     return Decision([begun, TaskSubmitted(task_id, version.owner, spec, [])], {})
+
+
+def _is_under_way(version: ModelVersion, node_class: str, ctx: Context) -> bool:
+    """Say whether the task of a tuning that had failed was retried by hand."""
+    known = version.tunings.get(node_class)
+    task = None if known is None else ctx.state.tasks.get(known["task"])
+    return task is not None and task.status not in TERMINAL
 
 
 def conclude(body: ConcludeModelTask, ctx: Context) -> Decision[NoData]:
@@ -185,7 +193,10 @@ def _tuned(made: ModelTask, model: ModelRecord, task: Task | None) -> list[Event
         reason = _why_not(task, "tuning")
         if (known["state"], known["reason"]) == ("failed", reason):
             return []
-        return [ModelTuned(model.id, made.version, node_class, "failed", reason)]
+        # What a user has cancelled or deleted is left alone, and a report that cannot be read stays so.
+        has_failed = task is not None and task.status is Status.FAILED
+        after_s = tuning_again_after_s(known["tries"]) if has_failed else None
+        return [ModelTuned(model.id, made.version, node_class, "failed", reason, again_after_s=after_s)]
     machine = result["machine"] if isinstance(result.get("machine"), dict) else {}
     evidence = file_of(result.get("evidence"))
     return [ModelTuned(model.id, made.version, node_class, "tuned", None, choices, machine, evidence)]

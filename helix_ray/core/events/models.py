@@ -99,7 +99,8 @@ class ModelTuningBegun:
 
 @dataclass(slots=True)
 class ModelTuned:
-    """A version was measured on a class of nodes (`tuned`), or could not be (`failed`)."""
+    """A version was measured on a class of nodes (`tuned`), or could not be (`failed`): then it is tried
+    again after `again_after_s`, if ever."""
 
     id: str
     version: int
@@ -109,3 +110,4 @@ class ModelTuned:
     choices: list[ChoiceRecord] = field(default_factory=list)
     machine: dict[str, object] = field(default_factory=dict)
     evidence: FileRef | None = None
+    again_after_s: float | None = None

@@ -109,6 +109,9 @@ def _forget(state: State, model: ModelRecord, number: int) -> None:
 
 
 def _tuning_begun(state: State, event: ev.ModelTuningBegun, fact: ev.Fact) -> None:
+    before = state.models[event.id].versions[event.version].tunings.get(event.node_class)
+    if before is not None:
+        state.model_tasks.pop(before["task"], None)
     tuning: TuningRecord = {
         "task": event.task,
         "state": "tuning",
@@ -117,6 +120,8 @@ def _tuning_begun(state: State, event: ev.ModelTuningBegun, fact: ev.Fact) -> No
         "choices": [],
         "evidence": None,
         "at": fact.at,
+        "tries": 1 if before is None else before["tries"] + 1,
+        "again_at": None,
     }
     _set_tuning(state, event, tuning)
     state.model_tasks[event.task] = ModelTask(event.id, event.version, event.node_class)
@@ -132,6 +137,8 @@ def _tuned(state: State, event: ev.ModelTuned, fact: ev.Fact) -> None:
         "choices": event.choices,
         "evidence": event.evidence,
         "at": fact.at,
+        "tries": before["tries"],
+        "again_at": None if event.again_after_s is None else fact.at + event.again_after_s,
     }
     _set_tuning(state, event, tuning)
     if event.state == "tuned":

@@ -22,6 +22,14 @@ class CanaryView(TypedDict):
     percent: float
 
 
+class TuningLineView(TypedDict):
+    """On which class of nodes a version is, or is to be, tuned, and why it is not."""
+
+    node_class: str
+    state: str
+    reason: str | None
+
+
 class VersionLineView(TypedDict):
     """A version in a list."""
 
@@ -33,6 +41,7 @@ class VersionLineView(TypedDict):
     pushed_by: str
     pushed_at: float
     variants: list[str]
+    tunings: list[TuningLineView]
 
 
 class ModelView(TypedDict):
@@ -78,10 +87,12 @@ class VersionView(TypedDict):
     batch: str | None
     warnings: list[str]
     variants: list[VariantRecord]
+    tunings: list[TuningLineView]
 
 
 class TuningView(TypedDict):
-    """The tuning of a version on a class of nodes; `evidence` is the file with all that was measured."""
+    """The tuning of a version on a class of nodes; `evidence` is the file with all that was measured, and
+    `again_at` when one that failed is tried again."""
 
     node_class: str
     task: str
@@ -91,6 +102,7 @@ class TuningView(TypedDict):
     choices: list[ChoiceRecord]
     evidence: FileRef | None
     at: float
+    again_at: float | None
 
 
 class VersionEvidenceView(TypedDict):
@@ -159,7 +171,15 @@ def version_view(state: State, model: ModelRecord, version: ModelVersion) -> Ver
         "batch": shapes["batch"] if shapes is not None else None,
         "warnings": report["warnings"] if report is not None else [],
         "variants": report["variants"] if report is not None else [],
+        "tunings": _tuning_lines(version),
     }
+
+
+def _tuning_lines(version: ModelVersion) -> list[TuningLineView]:
+    return [
+        {"node_class": node_class, "state": each["state"], "reason": each["reason"]}
+        for node_class, each in sorted(version.tunings.items())
+    ]
 
 
 def evidence_view(model: ModelRecord, number: int | None) -> EvidenceView:
@@ -179,6 +199,7 @@ def _evidence(version: ModelVersion) -> VersionEvidenceView:
             "choices": each["choices"],
             "evidence": each["evidence"],
             "at": each["at"],
+            "again_at": each["again_at"],
         }
         for node_class, each in sorted(version.tunings.items())
     ]
@@ -203,6 +224,7 @@ def _line(state: State, version: ModelVersion) -> VersionLineView:
         "pushed_by": _username(state, version.owner),
         "pushed_at": version.pushed_at,
         "variants": [each["name"] for each in version.variants()],
+        "tunings": _tuning_lines(version),
     }
 
 

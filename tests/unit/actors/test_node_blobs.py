@@ -17,6 +17,7 @@ from actors.blob_store import PART_BYTES
 from actors.node_blobs import NodeBlobs, report_of_fetch, report_of_upload
 from helix_ray.blobs.errors import BlobDamaged, BlobError, BlobMissing, BlobsAway, StoreFull
 from helix_ray.blobs.store import BlobStore
+from helix_ray.core.orders import AttemptReport
 from helix_ray.execution.effects import Key
 
 LONG = 2 * PART_BYTES + 5
@@ -73,7 +74,19 @@ class Node:
         self.store = BlobStore(folder / "node", budget_bytes)
         self.came: dict[Key, BlobError | None] = {}
         self.some = asyncio.Event()
-        self.blobs = NodeBlobs(self.store, self.head, self._came)
+        self.said: list[AttemptReport] = []
+        self.blobs = NodeBlobs(self.store, self.head, self._came, self._heard)
+
+    def _heard(self, report: AttemptReport) -> None:
+        self.said.append(report)
+        self.some.set()
+
+    async def heard(self) -> None:
+        """Wait until something was said."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.said:
+                self.some.clear()
+                await self.some.wait()
 
     def _came(self, key: Key, error: BlobError | None) -> None:
         assert key not in self.came, "said once"
@@ -107,6 +120,28 @@ def test_one_fetch_serves_all_that_wait(tmp_path: Path) -> None:
         assert (node.blobs.folder / digest).read_bytes() == content
         assert node.blobs.need(THREE, (digest,))
         assert not node.store.delete(digest), "it is held"
+
+    run(work())
+
+
+def test_who_waits_for_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the note of the attempt, until its files are there; `explain` shows it. A short wait is not said."""
+    monkeypatch.setattr(node_blobs, "SAID_AFTER_S", 0.02)
+
+    async def work() -> None:
+        node = Node(tmp_path)
+        first, second = node.head.put(b"first"), node.head.put(b"second")
+        node.head.gate.clear()
+        node.blobs.need(ONE, (first, second))
+        await node.heard()
+        assert node.said[0].note == "waiting for 2 files on its node"
+        node.head.gate.set()
+        assert await node.until(ONE) == [None]
+        assert [(report.outcome, report.note) for report in node.said[1:]] == [("progressed", "")]
+        monkeypatch.setattr(node_blobs, "SAID_AFTER_S", 100.0)
+        node.blobs.need(TWO, (node.head.put(b"third"),))
+        assert await node.until(TWO) == [None]
+        assert len(node.said) == 2
 
     run(work())
 

@@ -11,6 +11,7 @@ from helix_ray.cli import models
 COLUMNS = 80
 NODE_CLASS = "x86-64-amx-2c-ort1.32.0-e4a03b30"
 REASON = "heldout: no array for input 'image'; it has images, labels"
+AT = "2026-11-27T01:30:00Z"
 SATURATED = "relative error 1.01 is above 0.2; cosine -0.18 is below 0.99"
 
 
@@ -47,6 +48,18 @@ def evidence() -> Any:
     return {"name": "digits", "versions": [ready, rejected]}
 
 
+def model() -> Any:
+    said = {"sha256": "a", "bytes": 1_093_465, "pushed_by": "ada", "pushed_at": AT, "reason": None}
+    lines = [{"node_class": each["node_class"], "state": each["state"], "reason": each["reason"]}
+             for each in evidence()["versions"][0]["tunings"]]  # fmt: skip
+    versions = [
+        {**said, "version": 12, "state": "ready", "variants": ["fp32"], "tunings": lines},
+        {**said, "version": 11, "state": "rejected", "variants": [], "tunings": [], "reason": REASON},
+    ]
+    whole = {"name": "digits", "owner": "ada", "project_id": None, "created_at": AT}
+    return {**whole, "active": 12, "earlier": None, "canaries": [], "versions": versions}
+
+
 class Connected:
     """A client whose server has one answer."""
 
@@ -54,6 +67,12 @@ class Connected:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+    def models(self) -> Any:
+        return [model()]
+
+    def model(self, name: str) -> Any:
+        return model()
 
     def model_evidence(self, name: str, version: int | None) -> Any:
         return evidence()
@@ -78,3 +97,19 @@ def test_evidence_fits_eighty_columns_and_cuts_no_reason(
     chosen = "128 int8-dynamic CPUExecutionProvider 1 1.68 1.63 to 1.76"
     assert [line for line in lines if line.split() == chosen.split()]
     assert lines[-1] == "digits@12 on other: failed: its tuning was cancelled"
+
+
+def test_lists_say_where_a_version_is_tuned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On how many of its classes of nodes in the table; below it each class, with the reason of a failure."""
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    monkeypatch.setattr(models, "connect", Connected)
+    models.list_models()
+    head, row = capsys.readouterr().out.splitlines()
+    assert row[head.index("TUNED") :].startswith("1 of 2")
+    models.show("digits")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"digits@12 on {NODE_CLASS}: tuned" in lines
+    assert "digits@12 on other: failed: its tuning was cancelled" in lines
+    assert [line for line in lines if "1 of 2" in line and line.startswith("12")]

@@ -10,7 +10,7 @@ import pytest
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.liveness import Liveness
-from helix_ray.core.models import NODE_CLASS_LABEL
+from helix_ray.core.models import NODE_CLASS_LABEL, TUNING_TRIES_MAX
 from helix_ray.core.orders import OrderBody
 from helix_ray.followers.base import News
 from helix_ray.followers.models import TUNINGS_AT_ONCE_MAX, ModelKeeper
@@ -84,6 +84,46 @@ def test_an_examination_that_is_gone_rejects(stage: ModelStage) -> None:
     stage.give(o.DeleteTask(pushed["examination"]), PUBLISHER)
     carry_out(stage)
     assert "deleted" in str(stage.state.models["digits"].versions[1].reason)
+
+
+def test_a_tuning_that_fails_is_tried_again_a_few_times(stage: ModelStage) -> None:
+    """Each time after a longer wait, and not for ever; one that is cancelled is left alone."""
+    stage.ready("one")
+    waits = []
+    for _ in range(TUNING_TRIES_MAX):
+        carry_out(stage)
+        (task_id,) = stage.state.model_tasks
+        stage.start(task_id)
+        stage.end(task_id, "failed", error={"reason": "memory", "message": "too much"}, retryable=False)
+        carry_out(stage)
+        tuning = stage.state.models["digits"].versions[1].tunings[CLASS]
+        assert (tuning["task"], tuning["state"]) == (task_id, "failed")
+        waits.append(None if tuning["again_at"] is None else tuning["again_at"] - stage.now)
+        assert reaction(stage) == []
+        stage.now += 1e6
+    assert waits == [300.0, 1200.0, 4800.0, None]
+    assert reaction(stage) == []
+
+
+def test_a_tuning_that_is_cancelled_or_retried_by_hand_is_not_begun_again(stage: ModelStage) -> None:
+    """Who cancels it does not want it; and two of one kind would measure each other."""
+    for name in ("cancelled", "retried"):
+        stage.ready("one", name=name)
+    carry_out(stage)
+    cancelled, retried = stage.state.model_tasks
+    stage.give(o.CancelTask(cancelled), PUBLISHER)
+    stage.start(retried)
+    stage.end(retried, "failed", error={"reason": "memory", "message": "too much"}, retryable=False)
+    carry_out(stage)
+    stage.give(o.RetryTask(retried), PUBLISHER)
+    stage.now += 1e6
+    assert reaction(stage) == []
+    before = len(stage.facts)
+    stage.give(o.SubmitTuning("retried", 1, CLASS), SYSTEM)
+    assert stage.kinds(before) == []
+    finish(stage, retried, tuned())
+    carry_out(stage)
+    assert stage.state.models["retried"].versions[1].tunings[CLASS]["state"] == "tuned"
 
 
 def test_every_class_of_nodes_is_measured(stage: ModelStage) -> None:

@@ -264,7 +264,7 @@ def test_a_tuning_is_a_task_for_nodes_of_its_class(stage: ModelStage) -> None:
 
 
 def test_a_failed_tuning_keeps_its_reason(stage: ModelStage) -> None:
-    """It is not begun again by itself; what is retried counts."""
+    """A report that cannot be read is not asked for again; what is retried by hand counts."""
     stage.ready("one")
     stage.give(o.SubmitTuning("digits", 1, CLASS), SYSTEM)
     (task_id,) = stage.state.model_tasks
