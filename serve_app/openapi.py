@@ -21,7 +21,7 @@ from serve_app.deps import KEY_CHARS_MAX, VERB
 
 JSON: Final = "application/json"
 REF: Final = "#/components/schemas/{model}"
-METHODS: Final = frozenset({"get", "put", "post", "delete"})
+METHODS: Final = frozenset({"get", "put", "post", "patch", "delete"})
 
 _ERRORS: Final = {
     400: "VALIDATION_ERROR: a field is missing, unknown or invalid; see `details.field`",

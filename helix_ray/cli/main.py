@@ -20,6 +20,7 @@ from helix_ray.cli import (
     node,
     projects,
     quotas,
+    synced,
     system,
     tasks,
     tokens,
@@ -82,6 +83,7 @@ app.add_typer(projects.app, name="project", cls=CommandGroup)
 app.add_typer(quotas.app, name="quota", cls=CommandGroup)
 app.add_typer(users.app, name="user", cls=CommandGroup)
 app.add_typer(tokens.app, name="token", cls=CommandGroup)
+app.add_typer(synced.app, name="device", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
 

@@ -23,6 +23,7 @@ from helix_ray.client.placement import PlacementCalls
 from helix_ray.client.projects import ProjectCalls
 from helix_ray.client.quotas import QuotaCalls
 from helix_ray.client.session import ClientSession
+from helix_ray.client.synced import SyncedDeviceCalls
 from helix_ray.client.tokens import MemoryTokens, SessionTokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
 from helix_ray.client.users import UserCalls
@@ -56,6 +57,7 @@ TASK_TYPE = "building"
 class Client(
     LogCalls, NodeCalls, AccelerationCalls, MonitoringCalls, PlacementCalls, QuotaCalls,
     ProjectCalls, UserCalls, TokenCalls, ErasureCalls, ModelCalls, DatasetCalls, EventCalls,
+    SyncedDeviceCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
@@ -130,7 +132,7 @@ class Client(
     def full_id(self, kind: str, text: str) -> str:
         """Return the one id that begins with a text; the text itself where none does.
 
-        `kind` is task, worker, node, project, model, user, token or erasure.
+        `kind` is task, worker, node, project, model, user, token, device or erasure.
         Methods that take one id do that by themselves. Raises NotFound with `matches` where several begin so.
         """
         return self._session.full_id(kind, text)

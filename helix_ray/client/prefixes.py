@@ -45,6 +45,7 @@ KINDS: Mapping[str, ListedKind] = {
     "model": ListedKind("/models", "models", "name", named=True),
     "user": ListedKind("/users", "users", "username", named=True),
     "token": ListedKind("/auth/tokens", "tokens"),
+    "device": ListedKind("/devices", "devices"),
     "erasure": ListedKind("/aurora/erasures", "erasures"),
 }
 

@@ -112,7 +112,7 @@ class Document:
     deleted: Stamp | None = None
     version: int = 0
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> dict[str, object]:
         """Return the fields' values by name."""
         return {name: each.value for name, each in self.fields.items()}
 
@@ -129,7 +129,7 @@ class SyncConflict:
     reason: str
     kind: str
     key: str
-    fields: dict[str, Any] | None
+    fields: dict[str, object] | None
     stamp: Stamp
     mutation: int
     at: float

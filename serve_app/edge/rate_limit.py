@@ -35,8 +35,13 @@ if TYPE_CHECKING:
 
 # Not counted: probes and scrapers must neither be locked out nor use up the limit of their address.
 EXEMPT_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-# Also counted per client address under a stricter policy: routes that check a password.
-STRICT_PATHS: Mapping[str, str] = {"/api/v1/auth/login": LOGIN.name, "/api/v1/auth/password": LOGIN.name}
+# Also counted per client address under a stricter policy, by "METHOD path": routes that check a password or
+# a one-time code.
+STRICT_PATHS: Mapping[str, str] = {
+    "POST /api/v1/auth/login": LOGIN.name,
+    "PUT /api/v1/auth/password": LOGIN.name,
+    "POST /api/v1/devices": LOGIN.name,
+}
 
 
 # Event streams have places of their own (serve_app/stream_hub.py).
@@ -64,7 +69,9 @@ CLASSES: tuple[Class, ...] = (
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
     Class(STREAMS.name, re.compile(f"GET {EVENTS_PATH}")),
     Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/devices(/.*)?")),
-    Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/harmony/sync/(changes|mutations|conflicts(/.*)?)")),
+    Class(
+        DEVICES.name, re.compile(r"[A-Z]+ /api/v1/harmony/sync/(changes|mutations|conflicts(/.*)?|documents)")
+    ),
     Class(INFERENCE.name, re.compile(r"[A-Z]+ /v2/.*")),
 )
 
@@ -162,7 +169,7 @@ class RateLimits:
         if asked.path in self._exempt_paths:
             return Admission(((policy, self._limiter.peek(key, policy)),))
         counted: list[Counted] = []
-        strict = self._strict_paths.get(asked.path)
+        strict = self._strict_paths.get(f"{asked.method} {asked.path}")
         try:
             if strict is not None:
                 counted.append((strict, await self._limiter.take(address, strict)))

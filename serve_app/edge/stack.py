@@ -75,7 +75,8 @@ def wrap(
     """Wrap an application in the edge.
 
     trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact
-    path. exempt_paths are not counted; strict_paths maps paths to a policy that also counts them per address.
+    path. exempt_paths are not counted; strict_paths maps "METHOD path" to a policy that also
+    counts them per address.
     streams_open_max limits the long responses that a user may have open at this replica.
     """
     return Edge(

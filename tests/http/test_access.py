@@ -28,6 +28,7 @@ from tests.http.api_server import PLENTY, Api, error_of, serving_api
 PUBLIC = {
     ("post", f"{PREFIX}/auth/login"),
     ("post", f"{PREFIX}/auth/refresh"),
+    ("post", f"{PREFIX}/devices"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),

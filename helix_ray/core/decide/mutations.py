@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from helix_ray.core.access import Principal, Verb, may
 from helix_ray.core.decide.devices import device_of
@@ -40,7 +40,7 @@ from helix_ray.core.devices import (
     UserDocuments,
     bytes_of,
 )
-from helix_ray.core.errors import NotInMemory, Rejected, conflict, forbidden, invalid, not_found
+from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import ConflictResolved, Event, MutationsPushed
 from helix_ray.core.events.devices import DocumentChange, ListedConflict
 from helix_ray.core.merging import FieldsChange, Merged, apply, changes_anything, merge
@@ -50,6 +50,7 @@ from helix_ray.core.orders.devices import MutatedData, Mutation, MutationVerdict
 from helix_ray.core.orders.kind import IdData
 
 ABOUT_TASKS: Final = frozenset({"cancel", "edit", "submit"})
+_NEEDED: Final = {"cancel": {"task_id"}, "edit": {"task_id", "edits"}, "submit": {"task"}}
 CLOCK: Final = "clock"
 _WHY: Final = {
     "deleted": "The document was deleted meanwhile: the change is listed as a conflict",
@@ -184,6 +185,10 @@ class _Push:
     def take(self, mutation: Mutation) -> NotInMemory | None:
         """Add the verdict of a mutation, or stop in front of it. A task that has left memory is asked for:
         then nothing is carried out."""
+        if "invalid" in mutation:
+            code, message, details = mutation["invalid"]
+            self._add(mutation, Rejected(ErrorCode(code), message, details))
+            return None
         if mutation["op"] not in ABOUT_TASKS:
             self._add(mutation, self._document(mutation))
             return None
@@ -244,6 +249,8 @@ class _Push:
     def _task(self, mutation: Mutation) -> AnyDecision | Rejected:
         user = self._ctx.state.users[self._device.user_id]
         by = Principal(user.id, user.username, user.roles, token=self._device.id)
+        if not _NEEDED[mutation["op"]] <= mutation.keys():
+            return invalid("The mutation lacks a field", fields=sorted(_NEEDED[mutation["op"]]))
         body, decider = _order_of(mutation)
         if not may(by, body):
             return forbidden("Your role does not allow this", roles=list(by.roles), action=body.__name__)
@@ -279,7 +286,7 @@ def _malformed(mutation: Mutation) -> Rejected | None:
     return _bad_fields(fields)
 
 
-def _bad_fields(fields: dict[str, Any]) -> Rejected | None:
+def _bad_fields(fields: dict[str, object]) -> Rejected | None:
     if any(not 0 < len(name) <= FIELD_NAME_CHARS_MAX for name in fields):
         return invalid("Invalid name of a field", field="fields", chars_max=FIELD_NAME_CHARS_MAX)
     size = bytes_of(fields)

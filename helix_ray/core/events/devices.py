@@ -27,7 +27,7 @@ class ListedConflict(TypedDict):
     reason: str
     kind: str
     key: str
-    fields: dict[str, Any] | None
+    fields: dict[str, object] | None
     stamp: list[Any]
     mutation: int
 

@@ -41,12 +41,14 @@ class Mutation(TypedDict):
     counter: NotRequired[int]
     kind: NotRequired[str]
     key: NotRequired[str]
-    fields: NotRequired[dict[str, Any]]
+    fields: NotRequired[dict[str, object]]
     merge: NotRequired[Literal["fields", "manual"]]
     base_version: NotRequired[int | None]
     task_id: NotRequired[str]
     edits: NotRequired[TaskEdits]
     task: NotRequired[TaskSpec]
+    # Why it is none: code, message and details of its refusal. It has no other fields then.
+    invalid: NotRequired[list[Any]]
 
 
 class MutationVerdict(TypedDict):
@@ -56,7 +58,7 @@ class MutationVerdict(TypedDict):
     verdict: Literal["applied", "already", "refused", "conflict"]
     code: NotRequired[str]
     reason: NotRequired[str]
-    details: NotRequired[dict[str, Any]]
+    details: NotRequired[dict[str, object]]
 
 
 class MutatedData(TypedDict):
@@ -138,14 +140,14 @@ class PushMutations(OrderKind[MutatedData]):
 
     def work_in(self, state: State) -> int:
         """Count what ends with a task."""
-        ends = (weight_of_end(state, m["task_id"]) for m in self.mutations if m["op"] == "cancel")
+        ends = (weight_of_end(state, m.get("task_id", "")) for m in self.mutations if m["op"] == "cancel")
         submits = (_weight(m) for m in self.mutations if m["op"] == "submit")
         return len(self.mutations) + max((*ends, *submits), default=0)
 
 
 def _weight(mutation: Mutation) -> int:
     if mutation["op"] == "submit":
-        return weight_of_spec(mutation["task"])
+        return weight_of_spec(mutation.get("task") or {})
     return ENDING_TASKS if mutation["op"] == "cancel" else 1
 
 
@@ -159,4 +161,4 @@ class ResolveConflict(OrderKind[IdData]):
 
     conflict_id: str
     keep: Literal["current", "listed", "fields"]
-    fields: dict[str, Any] | None = None
+    fields: dict[str, object] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from helix_ray.core.devices import Document, EnrolledDevice, Follows, SyncConflict
 from helix_ray.core.state import ApiToken, User
@@ -35,7 +35,7 @@ class DocumentView(TypedDict):
     key: str
     version: int
     merge: str
-    fields: dict[str, Any]
+    fields: dict[str, object]
 
 
 class DocumentsView(TypedDict):
@@ -52,12 +52,12 @@ class SyncConflictView(TypedDict):
     reason: str
     kind: str
     key: str
-    fields: dict[str, Any] | None
+    fields: dict[str, object] | None
     device_id: str
     made_at: float
     mutation: int
     listed_at: float
-    current: dict[str, Any] | None
+    current: dict[str, object] | None
 
 
 class SyncConflictsView(TypedDict):
