@@ -37,8 +37,11 @@ WAKE_S_PER_STREAM = 0.0004
 CATCH_UPS_MAX = 2
 RETRY_AFTER_S = 5
 
-# What may end a stream, or change what it shows.
-_ENDS = (ev.SessionClosed, ev.TokenRevoked, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged)
+# Kinds of facts that may end a stream, or change what it shows, and whose id is a user's, a session's, an API
+# token's or a device's, which is that of its token.
+_ENDS = frozenset({
+    "SessionClosed", "TokenRevoked", "DeviceRevoked", "UserRemoved", "RolesChanged", "PasswordChanged",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +159,8 @@ class Hub:
             return
         ring.add(found.notices, found.cursor)
         for fact in found.facts:
-            if isinstance(fact.event, _ENDS):
-                self._mark(fact.event.id)
+            if type(fact.event).__name__ in _ENDS:
+                self._mark(ev.subject_of(fact.event))
         self._wake()
 
     def _mark(self, ended: str) -> None:
