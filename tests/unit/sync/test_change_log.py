@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.follows import Selector, scope_from
 from helix_ray.core.questions import PullChanges
+from helix_ray.sync.affected import Affected
 from helix_ray.sync.change_log import MEMORY, ChangeLog
 from helix_ray.sync.desk import SyncDesk
 from tests.unit.sync.worlds import KEY, Follower, World, scope
@@ -203,7 +205,7 @@ def test_compaction_and_restarts_at_any_point_change_nothing(seed: int) -> None:
         assert follower.pull_all() == world.expected(follower.device_id)
 
 
-def test_a_file_that_is_opened_again_goes_on(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_that_is_opened_again_goes_on(tmp_path: Path) -> None:
     """After a restart cursors are continued, without a first pull."""
     path = tmp_path / "sync.sqlite"
     world = World(SyncDesk(ChangeLog(path), KEY, 30.0))
@@ -228,3 +230,16 @@ def test_a_scope_is_read_back_from_its_text() -> None:
     what = scope(ANNA, Selector(project="p", label="a=b"), Selector(owner=BEN))
     assert scope_from(what.text()) == what
     assert scope(BEN).text() != what.text()
+
+
+def test_what_was_erased_is_in_no_byte_of_the_file(tmp_path: Path) -> None:
+    """Neither in the database nor in its log, once the fact that says so was taken."""
+    world = World(SyncDesk(ChangeLog(tmp_path / "sync.sqlite"), KEY, 30.0))
+    world.enrol("phone", scope(ANNA))
+    world.set_task("task-1", ANNA, title="confidential words")
+    world.set_task("task-2", ANNA)
+    assert any(b"confidential" in path.read_bytes() for path in tmp_path.iterdir())
+    del world.tasks["task-1"]
+    world.take_fact(Affected(tasks={"task-1": world.seq + 1}, erased=True))
+    assert not any(b"confidential" in path.read_bytes() for path in tmp_path.iterdir())
+    assert Follower(world, "phone").pull_all() == world.expected("phone")

@@ -37,7 +37,7 @@ class Plane(World):
         self.asked.append(question)
         return AWAY if self.away else self._answer(question)
 
-    def _fact(self, affected: Any) -> None:
+    def take_fact(self, affected: Any) -> None:
         """Nothing is taken by itself."""
         self.seq += 1
 

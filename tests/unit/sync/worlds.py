@@ -45,12 +45,12 @@ class World:
             "id": device_id, "user": what.user, "name": device_id, "type": "phone", "scope": what,
             "last_mutation": 0, "refused": None, "enrolled_at": self.now,
         }  # fmt: skip
-        self._fact(Affected(devices={device_id}))
+        self.take_fact(Affected(devices={device_id}))
 
     def revoke(self, device_id: str) -> None:
         """Revoke a device."""
         del self.devices[device_id]
-        self._fact(Affected(devices={device_id}))
+        self.take_fact(Affected(devices={device_id}))
 
     def set_task(self, task_id: str, owner: str, **fields: Any) -> None:
         """Submit a task, or change it."""
@@ -62,12 +62,12 @@ class World:
         }  # fmt: skip
         self.tasks[task_id] = row
         self.seq -= 1
-        self._fact(Affected(tasks={task_id: self.seq + 1}, entering={task_id: None}))
+        self.take_fact(Affected(tasks={task_id: self.seq + 1}, entering={task_id: None}))
 
     def drop_task(self, task_id: str) -> None:
         """Delete a task."""
         self.tasks.pop(task_id, None)
-        self._fact(Affected(tasks={task_id: self.seq + 1}))
+        self.take_fact(Affected(tasks={task_id: self.seq + 1}))
 
     def set_document(self, user: str, kind: str, key: str, **fields: Any) -> None:
         """Write a document of a user; delete it where no fields are given."""
@@ -75,9 +75,10 @@ class World:
             self.documents[user, kind, key] = fields
         else:
             self.documents.pop((user, kind, key), None)
-        self._fact(Affected(documents={(user, kind, key): self.seq + 1}))
+        self.take_fact(Affected(documents={(user, kind, key): self.seq + 1}))
 
-    def _fact(self, affected: Affected) -> None:
+    def take_fact(self, affected: Affected) -> None:
+        """Let the desk take one more fact."""
         self.seq += 1
         taking = self.desk.taking(affected, self.seq, self.now)
         with suppress(StopIteration):
