@@ -47,6 +47,7 @@ from serve_app.routes import (
     tasks,
     tokens,
     users,
+    webhooks,
     workers,
 )
 from serve_app.sessions import SessionCache
@@ -64,6 +65,7 @@ ROUTERS = (
         quotas.router, sessions.router, tokens.router,
         users.router, projects.router, erasures.router, models.router, datasets.router,
         sync.router, devices.router, mutations.router,
+        webhooks.router,
         events.router,
     )),
     ("", health.router),

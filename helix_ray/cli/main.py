@@ -26,6 +26,7 @@ from helix_ray.cli import (
     tokens,
     up,
     users,
+    webhooks,
     workers,
 )
 from helix_ray.cli.exits import CommandGroup, HelixGroup
@@ -84,6 +85,7 @@ app.add_typer(quotas.app, name="quota", cls=CommandGroup)
 app.add_typer(users.app, name="user", cls=CommandGroup)
 app.add_typer(tokens.app, name="token", cls=CommandGroup)
 app.add_typer(synced.app, name="device", cls=CommandGroup)
+app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
 

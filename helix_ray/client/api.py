@@ -28,6 +28,7 @@ from helix_ray.client.tokens import MemoryTokens, SessionTokens, TokenStore
 from helix_ray.client.transport import Request, Retries, Timeouts, Transport
 from helix_ray.client.users import UserCalls
 from helix_ray.client.waiting import wait_for_tasks
+from helix_ray.client.webhooks import WebhookCalls
 
 if TYPE_CHECKING:
     from helix_ray.wire.task_answers import (
@@ -58,6 +59,7 @@ class Client(
     LogCalls, NodeCalls, AccelerationCalls, MonitoringCalls, PlacementCalls, QuotaCalls,
     ProjectCalls, UserCalls, TokenCalls, ErasureCalls, ModelCalls, DatasetCalls, EventCalls,
     SyncedDeviceCalls,
+    WebhookCalls,
 ):  # fmt: skip
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 

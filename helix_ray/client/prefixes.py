@@ -46,6 +46,7 @@ KINDS: Mapping[str, ListedKind] = {
     "user": ListedKind("/users", "users", "username", named=True),
     "token": ListedKind("/auth/tokens", "tokens"),
     "device": ListedKind("/devices", "devices"),
+    "webhook": ListedKind("/webhooks", "webhooks"),
     "erasure": ListedKind("/aurora/erasures", "erasures"),
 }
 

@@ -1,7 +1,7 @@
 """What a webhook may look like: its address, headers, secrets and certificates.
 
-Secrets and values of headers may be sealed already; then only their length is checked, and the edge has
-checked the rest.
+Secrets and values of headers may be sealed already; then only their length is checked. The edge, which has
+them as they were sent, says `plain`: a text that only looks sealed must not pass there.
 """
 
 from __future__ import annotations
@@ -62,30 +62,30 @@ def refuse_name(name: str) -> Rejected | None:
     return invalid("Invalid name of a webhook", field="name", chars_max=WEBHOOK_NAME_CHARS_MAX)
 
 
-def refuse_headers(headers: Mapping[str, str]) -> Rejected | None:
+def refuse_headers(headers: Mapping[str, str], *, plain: bool = False) -> Rejected | None:
     """Return why headers cannot be sent: too many, too long, reserved, or not ASCII."""
     if len(headers) > HEADERS_MAX:
         return invalid("Too many headers", field="headers", headers_max=HEADERS_MAX)
     if len({name.lower() for name in headers}) < len(headers):
         return invalid("Each header must be given once, whatever its case", field="headers")
     for name, value in headers.items():
-        refusal = _refuse_header(name, value)
+        refusal = _refuse_header(name, value, plain)
         if refusal is not None:
             return refusal
-    size = sum(len(name) + _bytes_of(value) for name, value in headers.items())
+    size = sum(len(name) + _bytes_of(value, plain) for name, value in headers.items())
     if size > HEADERS_BYTES_MAX:
         return invalid("The headers are too long", field="headers", header_bytes_max=HEADERS_BYTES_MAX)
     return None
 
 
-def _refuse_header(name: str, value: str) -> Rejected | None:
+def _refuse_header(name: str, value: str, plain: bool) -> Rejected | None:
     field, lower = f"headers.{name[:HEADER_NAME_CHARS_MAX]}", name.lower()
     if len(name) > HEADER_NAME_CHARS_MAX or _HEADER_NAME.fullmatch(name) is None:
         message = "Invalid name of a header"
         return invalid(message, field="headers", chars_max=HEADER_NAME_CHARS_MAX, pattern=HEADER_NAME_PATTERN)
     if lower in RESERVED_HEADERS or lower.startswith(RESERVED_PREFIX):
         return invalid("This header is set by the sender", field=field, reserved=sorted(RESERVED_HEADERS))
-    if not is_sealed(value) and _HEADER_VALUE.fullmatch(value) is None:
+    if (plain or not is_sealed(value)) and _HEADER_VALUE.fullmatch(value) is None:
         message = "The value of a header must be one line of ASCII"
         return invalid(message, field=field, pattern=HEADER_VALUE_PATTERN)
     return None
@@ -99,22 +99,18 @@ def refuse_ca(ca: str | None) -> Rejected | None:
     return invalid(message, field="ca", bytes_max=CA_BYTES_MAX)
 
 
-def refuse_secret(secret: str, field: str = "secret") -> Rejected | None:
+def refuse_secret(secret: str, *, plain: bool = False) -> Rejected | None:
     """Return why a text is no secret: too short, too long, or a `whsec_...` with too short a key."""
-    if is_sealed(secret):
-        found = sealed_bytes(secret)
-        fits = SECRET_CHARS_MIN <= found <= SECRET_BYTES_MAX
-    else:
-        fits = len(secret) >= SECRET_CHARS_MIN and _bytes_of(secret) <= SECRET_BYTES_MAX
-    if not fits:
+    size, sealed = _bytes_of(secret, plain), not plain and is_sealed(secret)
+    if (size if sealed else len(secret)) < SECRET_CHARS_MIN or size > SECRET_BYTES_MAX:
         message = f"A secret must have at least {SECRET_CHARS_MIN} characters"
-        return invalid(message, field=field, chars_min=SECRET_CHARS_MIN, bytes_max=SECRET_BYTES_MAX)
-    if is_sealed(secret) or not secret.startswith(SIGNING_KEY_PREFIX) or is_signing_secret(secret):
+        return invalid(message, field="secret", chars_min=SECRET_CHARS_MIN, bytes_max=SECRET_BYTES_MAX)
+    if sealed or not secret.startswith(SIGNING_KEY_PREFIX) or is_signing_secret(secret):
         return None
     return invalid(
         f"A secret that begins with {SIGNING_KEY_PREFIX} must go on with {SIGNING_KEY_BYTES_MIN} to "
         f"{SIGNING_KEY_BYTES_MAX} bytes in base64",
-        field=field,
+        field="secret",
         bytes_min=SIGNING_KEY_BYTES_MIN,
         bytes_max=SIGNING_KEY_BYTES_MAX,
     )
@@ -131,5 +127,5 @@ def is_signing_secret(secret: str) -> bool:
     return SIGNING_KEY_BYTES_MIN <= len(key) <= SIGNING_KEY_BYTES_MAX
 
 
-def _bytes_of(text: str) -> int:
-    return sealed_bytes(text) if is_sealed(text) else len(text.encode("utf-8", "surrogatepass"))
+def _bytes_of(text: str, plain: bool) -> int:
+    return sealed_bytes(text) if not plain and is_sealed(text) else len(text.encode("utf-8", "surrogatepass"))

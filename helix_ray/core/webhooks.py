@@ -53,6 +53,16 @@ class FilterRecord(TypedDict):
     statuses: list[str]
 
 
+class FilterChanges(TypedDict, total=False):
+    """What an update changes of a filter."""
+
+    events: list[str]
+    projects: list[str]
+    types: list[str]
+    labels: dict[str, str]
+    statuses: list[str]
+
+
 class RotatedSecret(TypedDict):
     """A signing secret that was replaced, and until when it signs as well, epoch seconds."""
 

@@ -34,21 +34,7 @@ PUBLIC = {
     ("get", "/metrics"),
 }
 # Asked on the way to the answer of another route, or by the Python API.
-WITHOUT_ROUTE = {
-    "CreateWebhook",
-    "UpdateWebhook",
-    "DeleteWebhook",
-    "PauseWebhook",
-    "ResumeWebhook",
-    "RotateWebhookSecret",
-    "TestWebhook",
-    "Redeliver",
-    "ListWebhooks",
-    "GetWebhook",
-    "Counts",
-    "PlanTask",
-    "WaitTasks",
-}
+WITHOUT_ROUTE = {"Counts", "PlanTask", "WaitTasks"}
 BODIES: dict[str, Any] = {
     f"{PREFIX}/auth/password": {"current_password": "wrong password", "new_password": "another password"},
 }

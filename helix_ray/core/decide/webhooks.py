@@ -35,7 +35,7 @@ from helix_ray.core.orders import (
     UpdateWebhook,
 )
 from helix_ray.core.orders.kind import IdData, NoData
-from helix_ray.core.orders.webhooks import SignedData
+from helix_ray.core.orders.webhooks import AskedData, SignedData
 from helix_ray.core.visibility import sees
 from helix_ray.core.webhook_shape import (
     refuse_ca,
@@ -96,11 +96,13 @@ def update(body: UpdateWebhook, ctx: Context) -> Decision[IdData] | Rejected:
     webhook = _find(body.webhook_id, ctx)
     if isinstance(webhook, Rejected):
         return webhook
-    refusal = _check(body.changes)
+    changes = body.changes.copy()
+    if body.filter:
+        changes["filter"] = {**webhook.filter, **body.filter}
+    refusal = _check(changes)
     if refusal is not None:
         return refusal
-    changes = body.changes.copy()
-    for name, value in body.changes.items():
+    for name, value in changes.copy().items():
         # Sealed values of headers are others each time.
         if value == getattr(webhook, name):
             del changes[name]  # type: ignore[misc]  # a name of the type's own
@@ -172,7 +174,7 @@ def rotate(body: RotateWebhookSecret, ctx: Context) -> Decision[SignedData] | Re
     return Decision([rotated], {"id": webhook.id, "fingerprint": body.fingerprint})
 
 
-def test(body: TestWebhook, ctx: Context) -> Decision[IdData] | Rejected:
+def test(body: TestWebhook, ctx: Context) -> Decision[AskedData] | Rejected:
     """Ask for a ping."""
     webhook = _find(body.webhook_id, ctx)
     if isinstance(webhook, Rejected):
@@ -180,10 +182,10 @@ def test(body: TestWebhook, ctx: Context) -> Decision[IdData] | Rejected:
     if webhook.status != "active":
         message = f"The webhook is {webhook.status}, and gets a ping when it is resumed: resume it first"
         return conflict(message, status=webhook.status, reason=webhook.reason)
-    return Decision([WebhookTested(webhook.id)], {"id": webhook.id})
+    return Decision([WebhookTested(webhook.id)], {"id": webhook.id, "seq": ctx.state.seq + 1})
 
 
-def redeliver(body: Redeliver, ctx: Context) -> Decision[IdData] | Rejected:
+def redeliver(body: Redeliver, ctx: Context) -> Decision[AskedData] | Rejected:
     """Ask for messages once more; of facts that are there now, also of those before the webhook."""
     webhook = _find(body.webhook_id, ctx)
     if isinstance(webhook, Rejected):
@@ -193,7 +195,8 @@ def redeliver(body: Redeliver, ctx: Context) -> Decision[IdData] | Rejected:
     if not 0 <= body.after < through <= head:
         message = "Invalid range: it must end after its beginning, and not after the newest fact"
         return invalid(message, field="after", after=body.after, through=through, newest=head)
-    return Decision([WebhookRedeliveryAsked(webhook.id, body.after, through)], {"id": webhook.id})
+    asked = WebhookRedeliveryAsked(webhook.id, body.after, through)
+    return Decision([asked], {"id": webhook.id, "seq": head + 1})
 
 
 def switch_off(body: SwitchOffWebhook, ctx: Context) -> Decision[IdData] | Rejected:

@@ -7,7 +7,14 @@ from typing import TypedDict
 
 from helix_ray.core.access import SYSTEM_ONLY, WRITERS, Tokens
 from helix_ray.core.orders.kind import IdData, NoData, OrderKind
-from helix_ray.core.webhooks import OVERLAP_S, SECRET_IN_WEBHOOK, FilterRecord, Pending, WebhookChanges
+from helix_ray.core.webhooks import (
+    OVERLAP_S,
+    SECRET_IN_WEBHOOK,
+    FilterChanges,
+    FilterRecord,
+    Pending,
+    WebhookChanges,
+)
 
 
 class SignedData(TypedDict):
@@ -16,6 +23,13 @@ class SignedData(TypedDict):
 
     id: str
     fingerprint: str
+
+
+class AskedData(TypedDict):
+    """The webhook that was asked to be told something, and the seq of the fact that says so."""
+
+    id: str
+    seq: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +54,7 @@ class CreateWebhook(OrderKind[SignedData]):
 
 @dataclass(frozen=True, slots=True)
 class UpdateWebhook(OrderKind[IdData]):
-    """Change a webhook; headers are replaced as a whole."""
+    """Change a webhook; headers are replaced as a whole, and of its filter what `filter` names."""
 
     allowed = WRITERS
     tokens = Tokens.ALL
@@ -50,6 +64,7 @@ class UpdateWebhook(OrderKind[IdData]):
 
     webhook_id: str
     changes: WebhookChanges
+    filter: FilterChanges = field(default_factory=FilterChanges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,7 @@ class RotateWebhookSecret(OrderKind[SignedData]):
 
 
 @dataclass(frozen=True, slots=True)
-class TestWebhook(OrderKind[IdData]):
+class TestWebhook(OrderKind[AskedData]):
     """Send a ping to a webhook."""
 
     __test__ = False  # pytest would take it for a test
@@ -116,7 +131,7 @@ class TestWebhook(OrderKind[IdData]):
 
 
 @dataclass(frozen=True, slots=True)
-class Redeliver(OrderKind[IdData]):
+class Redeliver(OrderKind[AskedData]):
     """Send what a webhook wants of the facts after a seq, through another one, once more; None: all since."""
 
     allowed = WRITERS
