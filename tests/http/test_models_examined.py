@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from tests.http.running_node import Helix, Node, serving
 from tests.unit.inference.small_models import matmul, save
 
 CLASS = "test-class"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.py"
 # On this machine's two busy cores.
 WAIT_S = "120"
 
@@ -106,6 +110,19 @@ def test_what_is_no_model_is_rejected(signed_in: Helix, files: Path) -> None:
     assert signed_in("model", "activate", "broken", "1").code == 5
     assert signed_in("model", "delete", "broken").code == 0
     assert signed_in("model", "show", "broken").code == 4
+
+
+def test_the_example_reads_digits(url: str) -> None:
+    """examples/digits.py: pushed with rows that calibrate, examined, and run on the others, in two shards."""
+    environment = {**os.environ, "HELIX_URL": url, "HELIX_PASSWORD": PASSWORD}
+    program = [sys.executable, str(EXAMPLE), "digits_transformer", "2"]
+    done = subprocess.run(
+        program, env=environment, capture_output=True, text=True, timeout=float(WAIT_S), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fp32: ready" in done.stdout
+    right = float(done.stdout.splitlines()[-1].partition("%")[0])
+    assert right > 95.0, done.stdout
 
 
 def test_usage(signed_in: Helix, files: Path, tmp_path: Path) -> None:
