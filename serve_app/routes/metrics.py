@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from helix_ray.core.questions import Metrics
 from helix_ray.core.turns import BUCKETS_S
-from helix_ray.core.views.figures import LoopsView, MetricsView
+from helix_ray.core.views.figures import AcceleratorFiguresView, LoopsView, MetricsView
 from serve_app.deps import ask_within, services_of, signed_in
 from serve_app.openapi import public
 
@@ -68,6 +68,7 @@ class _Figures(Collector):
         yield GaugeMetricFamily(
             "helix_event_streams", "Open event streams of the API replica that answers.", value=self._streams
         )
+        yield from _devices(figures["devices"])
         yield from _loops(figures["loops"])
 
 
@@ -76,6 +77,26 @@ def _gauge(name: str, text: str, labels: list[str], rows: Iterable[Sequence[Any]
     for *values, amount in rows:
         family.add_metric(values, amount)
     return family
+
+
+def _devices(devices: Sequence[AcceleratorFiguresView]) -> Iterator[Metric]:
+    """Yield the figures of accelerators; a utilization that is not known is left out."""
+    by = [(each["kind"], each["vendor"], each) for each in devices]
+    labels = ["kind", "vendor"]
+    yield _gauge("helix_devices", "Accelerators.", labels, [[*name, each["count"]] for *name, each in by])
+    yield _gauge(
+        "helix_device_utilization_percent",
+        "Mean utilization of the accelerators of which it is known.",
+        labels,
+        [[*name, each["utilization"]] for *name, each in by if each["utilization"] is not None],
+    )
+    for what, text in (("used", "Memory of accelerators in use."), ("total", "Memory of accelerators.")):
+        sizes = [[*name, _in_bytes(each, what)] for *name, each in by]
+        yield _gauge(f"helix_device_memory_{what}_bytes", text, labels, sizes)
+
+
+def _in_bytes(devices: AcceleratorFiguresView, what: str) -> int:
+    return (devices["memory_used_mb"] if what == "used" else devices["memory_total_mb"]) << 20
 
 
 def _loops(loops: dict[str, LoopsView]) -> Iterator[Metric]:

@@ -7,6 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from helix_ray.config import Settings
 from tests.http.api_server import Api, error_of, serving_api
+from tests.http.devices import device
+from tests.http.fleet import Fleet
 
 
 def figures(url: str, **headers: str) -> tuple[str, dict[tuple[str, ...], float]]:
@@ -36,6 +38,24 @@ def test_the_lag_of_followers_and_the_size_of_the_log_are_told(api: Api) -> None
     text, samples = figures(api.url)
     assert samples["helix_journal_log_bytes",] >= 0
     assert "# TYPE helix_follower_lag_facts gauge" in text
+
+
+def test_accelerators_are_told_by_kind_and_vendor(fleet: Fleet) -> None:
+    """How many, how busy those are of which it is known, and their memory; nothing of a lost node."""
+    first, second = fleet.node("a", gpu=2.0), fleet.node("b", gpu=1.0)
+    memory = {"memory_used_mb": 100, "memory_total_mb": 1000}
+    fleet.beat(first, devices=[device("gpu", 0, utilization=90.0, **memory), device("gpu", 1, **memory)])
+    fleet.beat(second, devices=[device("gpu", 0, utilization=None, reason="mig", **memory)])
+    _, samples = figures(fleet.api.url)
+    vendor = device("gpu", 0)["vendor"]
+    assert samples["helix_devices", "gpu", vendor] == 3
+    assert samples["helix_device_utilization_percent", "gpu", vendor] == 70.0
+    assert samples["helix_device_memory_used_bytes", "gpu", vendor] == 300 << 20
+    assert samples["helix_device_memory_total_bytes", "gpu", vendor] == 3000 << 20
+    fleet.lose(first)
+    _, samples = figures(fleet.api.url)
+    assert samples["helix_devices", "gpu", vendor] == 1
+    assert ("helix_device_utilization_percent", "gpu", vendor) not in samples
 
 
 def test_an_operator_may_close_them() -> None:

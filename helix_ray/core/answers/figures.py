@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
+from helix_ray.core.answers.acceleration import devices_of
 from helix_ray.core.answers.picture import Answerers, Picture
-from helix_ray.core.views.figures import CountsView, MetricsView
+from helix_ray.core.specs import DeviceSample
+from helix_ray.core.views.figures import AcceleratorFiguresView, CountsView, MetricsView
 
 
 def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
@@ -36,6 +39,28 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
         "loops": {},
         "followers": {},
         "log_bytes": 0,
+        "devices": _devices(picture),
+    }
+
+
+def _devices(picture: Picture) -> list[AcceleratorFiguresView]:
+    """Return the devices of all nodes by kind and vendor; those of external workers are what they say."""
+    groups: dict[tuple[str, str], list[DeviceSample]] = {}
+    for worker in picture.state.workers.values():
+        for device in devices_of(picture, worker) if worker.kind == "node" and not worker.lost else ():
+            groups.setdefault((device["kind"], device["vendor"]), []).append(device)
+    return [_figures(kind, vendor, found) for (kind, vendor), found in sorted(groups.items())]
+
+
+def _figures(kind: str, vendor: str, found: Sequence[DeviceSample]) -> AcceleratorFiguresView:
+    known = [device["utilization"] for device in found if "utilization" in device]
+    return {
+        "kind": kind,
+        "vendor": vendor,
+        "count": len(found),
+        "utilization": sum(known) / len(known) if known else None,
+        "memory_used_mb": sum(device.get("memory_used_mb", 0) for device in found),
+        "memory_total_mb": sum(device.get("memory_total_mb", 0) for device in found),
     }
 
 

@@ -34,9 +34,21 @@ class CountsView(TypedDict):
     sessions: int
 
 
+class AcceleratorFiguresView(TypedDict):
+    """The accelerators of one kind and vendor: how many, the mean percent of those of which it is known, and
+    MiB of memory."""
+
+    kind: str
+    vendor: str
+    count: int
+    utilization: float | None
+    memory_used_mb: int
+    memory_total_mb: int
+
+
 class MetricsView(TypedDict):
     """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
-    `followers` how many facts each is behind."""
+    `followers` how many facts each is behind, `devices` by kind and vendor."""
 
     seq: int
     tasks: dict[str, int]
@@ -46,6 +58,7 @@ class MetricsView(TypedDict):
     loops: dict[str, LoopsView]
     followers: dict[str, int]
     log_bytes: int
+    devices: list[AcceleratorFiguresView]
 
 
 class ReadinessView(TypedDict):
