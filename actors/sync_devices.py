@@ -73,7 +73,8 @@ class SyncDevices(LivingActor):
 
     def _begun(self) -> SyncDesk:
         board = EnrolledDevices(self._shard, self._settings.sync_shards)
-        return SyncDesk(self._opened(), self._key, self._settings.sync_interval_s, board)
+        settings = self._settings
+        return SyncDesk(self._opened(), self._key, settings.sync_interval_s, board, settings.sync_rows_max)
 
     def _opened(self) -> ChangeLog:
         try:

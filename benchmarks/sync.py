@@ -67,9 +67,9 @@ class Simulated:
         if isinstance(question, ScopeRows):
             user = question.scope.user.removeprefix("user-")
             found = [self.tasks[f"task-{user}-{number}"] for number in range(TASKS_PER_USER)]
-            return {"tasks": found, "documents": [], "seq": self.seq}
+            return {"tasks": found, "documents": [], "seq": self.seq, "whole": True}
         tasks = [self.tasks[task_id] for task_id in question.task_ids]  # type: ignore[attr-defined]
-        return {"tasks": tasks, "documents": [], "seq": self.seq}
+        return {"tasks": tasks, "documents": [], "seq": self.seq, "whole": True}
 
     def change(self, task_id: str, at: float) -> Fact:
         """Change a task that was due to change at a monotonic time."""

@@ -140,6 +140,7 @@ class Settings:
     # Synced devices.
     sync_enabled: bool = True
     sync_interval_s: int = bounded(30, ge=1, le=86_400)
+    sync_rows_max: int = bounded(50_000, ge=1)
     sync_shards: int = bounded(1, ge=1, le=64)
     sync_tombstones_keep_s: float = bounded(30 * 86_400.0, ge=0)
 

@@ -57,10 +57,11 @@ class FollowedRows(QuestionKind[RowsView]):
 
 @dataclass(frozen=True, slots=True)
 class ScopeRows(QuestionKind[RowsView]):
-    """All tasks and documents in a scope."""
+    """All tasks and documents in a scope, unless it has more than `rows_max` tasks."""
 
     allowed = SYSTEM_ONLY
     travels_alone = True
     in_steps = True
 
     scope: Scope
+    rows_max: int

@@ -265,6 +265,10 @@ class ChangeLog:
         ids, self._changed = self._changed, set()
         return ids
 
+    def lists(self, ids: Iterable[int]) -> list[Followed]:
+        """Return the lists with these ids, as far as they are there."""
+        return [self._by_id[id_] for id_ in ids if id_ in self._by_id]
+
     # ---------------------------------------------------------------------------------------- questions
 
     def known(self, names: Iterable[str]) -> set[str]:

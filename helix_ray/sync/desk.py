@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from helix_ray.core.errors import ErrorCode, Rejected, not_found
+from helix_ray.core.errors import ErrorCode, Rejected, conflict, not_found
 from helix_ray.core.follows import Scope, TaskSubject
 from helix_ray.core.questions import DeviceBoard, FollowedRows, PullChanges, QuestionKind, ScopeRows
 from helix_ray.core.views.sync import (
@@ -40,15 +40,25 @@ STARTING = Rejected(
     ErrorCode.SERVICE_UNAVAILABLE, "What this device follows is being read. Try again", {"retry_after_s": 1}
 )
 EVERYTHING = DeviceBoard()
+ROWS_MAX = 50_000
 
 
 class SyncDesk:
     """The devices of one shard. For one thread at a time."""
 
     def __init__(
-        self, log: ChangeLog, key: bytes, interval_s: float, board: EnrolledDevices | None = None
+        self,
+        log: ChangeLog,
+        key: bytes,
+        interval_s: float,
+        board: EnrolledDevices | None = None,
+        rows_max: int = ROWS_MAX,
     ) -> None:
-        """`key` authenticates cursors; `interval_s` is how often devices should ask at least."""
+        """`key` authenticates cursors; `interval_s` is how often devices should ask at least; `rows_max` is
+        how many things a device may follow."""
+        self._rows_max = rows_max
+        # The texts of scopes that have more: they have no list.
+        self._too_large: set[str] = set()
         self.log = log
         self.board = board or EnrolledDevices()
         self.presence = Presence(log.seen(), interval_s)
@@ -79,11 +89,13 @@ class SyncDesk:
                 # Whatever is followed from here on is read after this.
                 cursor = max(cursor, view["seq"])
             for scope in self._unfilled(view):
-                self._fill(scope, (yield ScopeRows(scope)), now)
+                self._fill(scope, (yield ScopeRows(scope, self._rows_max)), now)
             self.board.known = True
         asked = self._rows_wanted(affected)
         self._take(affected, asked, None if asked is None else (yield asked), cursor, now)
-        return left | self.log.changed()
+        changed = self.log.changed()
+        self._drop_too_large(changed)
+        return left | changed
 
     def _board_wanted(self, affected: Affected) -> DeviceBoard | None:
         if not self.board.known:
@@ -101,6 +113,7 @@ class SyncDesk:
         # Of a file that is opened again nobody knows what was followed.
         once = list(self.log.followed) if first else set(had.values())
         with self.log.transaction():
+            self._too_large = {text for text in self._too_large if board.has(text)}
             for text in once:
                 if not board.has(text) and (each := self.log.followed.get(text)) is not None:
                     self._routes.drop(each)
@@ -118,9 +131,23 @@ class SyncDesk:
     def _unfilled(self, view: BoardView) -> list[Scope]:
         """Return the scopes of devices that were read of which nothing is known yet."""
         texts = {self.board.text_of(device["id"]) for device in view["devices"]} - self.log.followed.keys()
+        texts -= self._too_large
         return [self.board.scope(text) for text in sorted(text for text in texts if text is not None)]
 
+    def _drop_too_large(self, changed: set[int]) -> None:
+        """Forget lists that have grown beyond the limit: their devices must follow less."""
+        grown = [each for each in self.log.lists(changed) if each.rows > self._rows_max]
+        if grown:
+            with self.log.transaction():
+                for each in grown:
+                    self._too_large.add(each.text)
+                    self._routes.drop(each)
+                    self.log.unfollow(each)
+
     def _fill(self, scope: Scope, rows: RowsView, now: float) -> None:
+        if not rows["whole"]:
+            self._too_large.add(scope.text())
+            return
         with self.log.transaction():
             each = self.log.follow(scope)
             for row in rows["tasks"]:
@@ -214,7 +241,7 @@ class SyncDesk:
             return device
         each = self.followed(device)
         if each is None:
-            return STARTING
+            return self._without_list(device["id"])
         self.presence.asked(device["id"], now)
         cursor = self._pages.cursor_of(question.cursor, each)
         if isinstance(cursor, Rejected):
@@ -227,6 +254,13 @@ class SyncDesk:
     def list_of(self, device_id: str) -> Followed | None:
         """Return the list of a device; None where it is unknown, or being read."""
         return self.log.followed.get(self.board.text_of(device_id) or "")
+
+    def _without_list(self, device_id: str) -> Rejected:
+        if self.board.text_of(device_id) not in self._too_large:
+            return STARTING
+        return conflict(
+            f"This device follows more than {self._rows_max} things: let it follow less", limit=self._rows_max
+        )
 
     def has_news(self, question: PullChanges, user: str) -> bool:
         """Say whether a pull would be answered with something, or refused."""

@@ -80,7 +80,7 @@ def _followed_rows(picture: Picture, question: q.FollowedRows, by: Principal) ->
     tasks = picture.state.tasks
     found = [task_row(tasks[task_id]) for task_id in question.task_ids if _is_kept(tasks.get(task_id))]
     documents = _documents(picture.state, question.documents)
-    return {"tasks": found, "documents": documents, "seq": picture.state.seq}
+    return {"tasks": found, "documents": documents, "seq": picture.state.seq, "whole": True}
 
 
 def _scope_rows(picture: Picture, question: q.ScopeRows, by: Principal) -> RowsView:
@@ -95,10 +95,12 @@ def scope_rows(picture: Picture, question: q.ScopeRows, by: Principal) -> Genera
     found: list[TaskRow] = []
     while some := list(islice(ids, SCAN_TASKS_PER_STEP)):
         found += [task_row(task) for task in _in_scope(state, some, question.scope)]
+        if len(found) > question.rows_max:
+            return {"tasks": [], "documents": [], "seq": seq, "whole": False}
         yield
     user, kinds = question.scope.user, question.scope.kinds
     keys = [(user, *key) for key in state.documents.get(user, NO_DOCUMENTS).documents if key[0] in kinds]
-    return {"tasks": found, "documents": _documents(state, keys), "seq": seq}
+    return {"tasks": found, "documents": _documents(state, keys), "seq": seq, "whole": True}
 
 
 def _in_scope(state: State, ids: Iterable[str], scope: Scope) -> Iterable[Task]:

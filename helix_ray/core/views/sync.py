@@ -44,11 +44,13 @@ class DocumentRow(TypedDict):
 
 
 class RowsView(TypedDict):
-    """Tasks and documents as of `seq`; what does not exist (any more) is left out."""
+    """Tasks and documents as of `seq`; what does not exist (any more) is left out. Where there are too many,
+    it is not `whole`."""
 
     tasks: list[TaskRow]
     documents: list[DocumentRow]
     seq: int
+    whole: bool
 
 
 class BoardDevice(TypedDict):

@@ -243,3 +243,23 @@ def test_what_was_erased_is_in_no_byte_of_the_file(tmp_path: Path) -> None:
     world.take_fact(Affected(tasks={"task-1": world.seq + 1}, erased=True))
     assert not any(b"confidential" in path.read_bytes() for path in tmp_path.iterdir())
     assert Follower(world, "phone").pull_all() == world.expected("phone")
+
+
+def test_a_device_that_follows_too_much_is_refused_until_it_follows_less() -> None:
+    """At the beginning and when it grows; others go on, and nothing of it stays in the file."""
+    world = World(SyncDesk(ChangeLog(MEMORY), KEY, 30.0, rows_max=3))
+    world.enrol("phone", scope(ANNA))
+    for i in range(3):
+        world.set_task(f"task-{i}", ANNA, labels={"a": "b"} if i else {})
+    phone = Follower(world, "phone")
+    assert len(phone.pull_all()) == 3
+    world.set_task("task-3", ANNA)
+    world.enrol("tablet", scope(ANNA, Selector(owner=ANNA), Selector(project="p")))
+    for device in ("phone", "tablet"):
+        answer = world.desk.pull(PullChanges(device, None), ANNA, world.now)
+        assert isinstance(answer, Rejected)
+        assert (answer.code, answer.details) == (ErrorCode.CONFLICT, {"limit": 3})
+    assert world.desk.log.known(["task\t\ttask-1"]) == set()
+    world.enrol("phone", scope(ANNA, Selector(label="a=b")))
+    assert phone.pull_all() == world.expected("phone")
+    assert len(phone.rows) == 2

@@ -92,7 +92,8 @@ class World:
             devices = [self.devices[each] for each in ids if each in self.devices]
             return {"devices": devices, "total": len(self.devices), "seq": self.seq}
         if isinstance(question, ScopeRows):
-            return self._in_scope(question.scope)
+            rows = self._in_scope(question.scope)
+            return rows if len(rows["tasks"]) <= question.rows_max else {**rows, "whole": False}
         tasks = [self.tasks[i] for i in question.task_ids if i in self.tasks]
         return self._rows(tasks, [key for key in question.documents if key in self.documents])
 
@@ -107,7 +108,7 @@ class World:
             {"user": u, "kind": k, "key": n, "version": self.seq, "fields": self.documents[u, k, n]}
             for u, k, n in documents
         ]
-        return {"tasks": tasks, "documents": shown, "seq": self.seq}  # type: ignore[typeddict-item]
+        return {"tasks": tasks, "documents": shown, "seq": self.seq, "whole": True}  # type: ignore[typeddict-item]
 
     def expected(self, device_id: str) -> dict[tuple[str, str], Any]:
         """What a device must have when it has everything."""
