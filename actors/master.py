@@ -218,7 +218,7 @@ class Master(LivingActor):
         self, after: int, limit: int, by: Principal, wait_s: float = 0.0, abouts: bool = False
     ) -> Batch | Rejected | NotReady:
         """Return the facts after a cursor that `by` may see, waiting up to `wait_s` seconds for some; with
-        what each is about, if the system asks so."""
+        what each is about, if that is asked."""
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         ask = partial(self._engine.events, after, min(limit, EVENTS_MAX), by, abouts)

@@ -25,7 +25,7 @@ from typing import Protocol
 
 from helix_ray.core import admission, snapshot
 from helix_ray.core.about import about
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer, steps
 from helix_ray.core.answers.picture import Picture
 from helix_ray.core.authority import admit, as_of
@@ -346,14 +346,14 @@ class Engine:
 
     def events(self, after: int, limit: int, by: Principal, abouts: bool = False) -> Batch | Rejected:
         """Return those of up to `limit` facts after a cursor that `by` may see; the cursor also moves past
-        the others. `abouts`: say of each what it is about, to the system alone."""
+        the others. `abouts`: say of each what it is about."""
         present = self._guard.forged(by) or as_of(self.state, by, self.clock.wall())
         if isinstance(present, Rejected):
             return present
         batch = self.facts(after, limit)
-        if abouts and by == SYSTEM:
-            return replace(batch, abouts=tuple(about(self.state, fact.event) for fact in batch.facts))
-        return replace(batch, facts=shown_to(present, batch.facts, self.state))
+        shown = shown_to(present, batch.facts, self.state)
+        found = tuple(about(self.state, fact.event) for fact in shown) if abouts else ()
+        return replace(batch, facts=shown, abouts=found)
 
     def facts(self, after: int, limit: int) -> Batch:
         """Return facts after a cursor: from memory when they are recent, else from the journal."""

@@ -58,8 +58,8 @@ class ControlPlane(Protocol):
     ) -> Batch:
         """Return the facts after a cursor that `by` may see (core/feeds.py), waiting up to `wait_s` for some.
 
-        The cursor also moves past other facts, so a batch may be empty with a later cursor. `abouts`, for the
-        system alone, says of each fact what it is about (core/about.py). Raises
+        The cursor also moves past other facts, so a batch may be empty with a later cursor. `abouts` says
+        of each fact what it is about (core/about.py). Raises
         Refused when `by` does not exist any more (UNAUTHORIZED), or the control plane does not
         respond (SERVICE_UNAVAILABLE).
         """

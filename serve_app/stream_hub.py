@@ -1,6 +1,6 @@
 """The hub of a replica's event streams: one reader of the journal for all of them, and their places.
 
-    1. follow   while there are streams, one feed (helix_ray/followers/notice_feed.py) fills the ring
+    1. follow   while there are streams, one feed (helix_ray/plane/notice_feed.py) fills the ring
     2. mark     facts that end a session or change roles mark the streams that they concern
     3. wake     all streams take what is theirs from the ring; one that is behind it reads the journal
 
@@ -21,7 +21,7 @@ from helix_ray.config import Settings
 from helix_ray.core import events as ev
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
-from helix_ray.followers.notice_feed import NoticeFeed, Notices
+from helix_ray.plane.notice_feed import NoticeFeed, Notices
 from helix_ray.ports import ControlPlane
 from serve_app.notice_ring import NoticeRing
 

@@ -13,6 +13,7 @@ from helix_ray.cli import (
     cluster,
     datasets,
     erasures,
+    events,
     journal,
     login,
     model_run,
@@ -74,6 +75,7 @@ app.command()(system.system)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)
+app.command()(events.watch)
 app.add_typer(tasks.app, name="task", cls=CommandGroup)
 models.app.command("run")(model_run.run)
 app.add_typer(models.app, name="model", cls=CommandGroup)

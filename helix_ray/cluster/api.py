@@ -14,6 +14,7 @@ from helix_ray.cluster.arguments import Arguments
 from helix_ray.cluster.background import Background
 from helix_ray.cluster.environments import Environments
 from helix_ray.cluster.errors import ClusterUnavailable, PayloadTooLarge, raised
+from helix_ray.cluster.events import ClusterEventCalls
 from helix_ray.cluster.functions import options_of
 from helix_ray.cluster.handles import Handle, several
 from helix_ray.cluster.inferring import InferenceCalls
@@ -57,7 +58,7 @@ R = TypeVar("R")
 NO_JOB = "none"
 
 
-class Cluster(InferenceCalls):
+class Cluster(InferenceCalls, ClusterEventCalls):
     """Helix Ray from inside its Ray cluster. Safe to share between threads; `close`
     it or use it with `with`."""
 

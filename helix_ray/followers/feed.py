@@ -46,7 +46,7 @@ class PlaneFeed:
     """The facts that a principal may see, from the control plane; for followers on any machine."""
 
     def __init__(self, plane: ControlPlane, by: Principal = SYSTEM, *, abouts: bool = False) -> None:
-        """`abouts`: with what each fact is about; for the system alone."""
+        """`abouts`: with what each fact is about."""
         self._plane = plane
         self._by = by
         self._abouts = abouts

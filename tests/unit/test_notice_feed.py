@@ -13,8 +13,8 @@ from helix_ray.core.about import hears
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, not_found
 from helix_ray.core.questions import GetTask
-from helix_ray.followers.notice_feed import NoticeFeed, Notices
-from helix_ray.testing import MemoryControlPlane, memory_plane
+from helix_ray.plane.notice_feed import NoticeFeed, Notices
+from helix_ray.testing import MemoryControlPlane, add_user, memory_plane
 from tests.unit.core.stage import DEV, OTHER, spec
 
 
@@ -35,14 +35,15 @@ def plane() -> MemoryControlPlane:
     return made
 
 
-def test_the_abouts_are_for_the_system_alone(plane: MemoryControlPlane) -> None:
-    """Others get facts and nothing about them; and nobody gets abouts who does not ask."""
-    inside = Principal("job:1", "job:1", SYSTEM.roles)
-    for by, asked, given in ((SYSTEM, True, True), (SYSTEM, False, False), (inside, True, False)):
-        batch = asyncio.run(plane.events(0, 100, by, abouts=asked))
+def test_there_is_one_about_for_each_fact_that_one_sees(plane: MemoryControlPlane) -> None:
+    """Who sees fewer facts gets as many abouts, of these; and nobody gets any who does not ask."""
+    ann = add_user(plane, "ann", "password-1", ("developer",))
+    for by in (SYSTEM, Principal("job:1", "job:1", SYSTEM.roles), ann):
+        assert asyncio.run(plane.events(0, 100, by)).abouts == ()
+        batch = asyncio.run(plane.events(0, 100, by, abouts=True))
         assert batch.facts
-        assert bool(batch.abouts) is given
-        assert not given or len(batch.abouts) == len(batch.facts)
+        assert len(batch.abouts) == len(batch.facts)
+        assert all(hears(by, found.audience) for found in batch.abouts) or by == SYSTEM
 
 
 def test_what_the_history_knows_decides_who_hears(

@@ -37,7 +37,7 @@ from helix_ray.execution.item_file import HEADER
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.plane.links import LinkLost
 from helix_ray.plane.names import HISTORIAN
-from helix_ray.ports import NotReady
+from helix_ray.ports import Batch, NotReady
 from helix_ray.wire.ids import new_seed
 
 NODE = "worker-node1"
@@ -134,6 +134,17 @@ class MemoryLinks:
                 await asyncio.wait_for(news.wait(), max(0.0, ends_at - loop.time()))
             except TimeoutError:
                 continue
+
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float, abouts: bool
+    ) -> Batch | Rejected:
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + wait_s
+        while True:
+            batch = self.engine.events(after, limit, by, abouts)
+            if isinstance(batch, Rejected) or batch.cursor > after or loop.time() >= ends_at:
+                return batch
+            await asyncio.sleep(0.002)
 
     def fetch_result(self, task_id: str, attempt: int) -> dict[str, Any] | None:
         return self.kept.get((task_id, attempt))

@@ -1,4 +1,6 @@
-"""Notices after a cursor, for readers in the system's name: each decides by `about` who hears of them.
+"""Notices after a cursor: all of them in the system's name, else those that a principal hears of.
+
+Who reads in the system's name decides by `about` who hears of them.
 
 What the control plane's memory does not know (a task that was archived long ago) is asked of the history
 here, once for each task and batch. What the history does not know either was deleted: only those hear of it
@@ -11,7 +13,7 @@ import asyncio
 from dataclasses import dataclass
 
 from helix_ray.core.about import About, of_task_view
-from helix_ray.core.access import SYSTEM
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.events import Fact, subject_of
 from helix_ray.core.notices import Notice, notice_of
@@ -36,17 +38,18 @@ class Notices:
 
 
 class NoticeFeed:
-    """All notices, in order; nothing skipped, nothing twice."""
+    """The notices that `by` hears of, in order; nothing skipped, nothing twice."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, by: Principal = SYSTEM) -> None:
         self._plane = plane
+        self._by = by
 
     async def after(self, cursor: int, limit: int, wait_s: float = 0.0) -> Notices:
         """Return the notices of up to `limit` facts after a cursor, waiting up to `wait_s` for the first.
 
         Raises Refused when the control plane or the history does not respond: then nothing was read.
         """
-        batch = await self._plane.events(cursor, limit, SYSTEM, wait_s, abouts=True)
+        batch = await self._plane.events(cursor, limit, self._by, wait_s, abouts=True)
         recalled = await self._recalled(batch.facts, batch.abouts)
         notices = []
         for fact, found in zip(batch.facts, batch.abouts, strict=True):
@@ -67,7 +70,7 @@ class NoticeFeed:
 
         async def recall(task_id: str) -> TaskView | None:
             async with places:
-                answer = await self._plane.query(GetTask(task_id), SYSTEM)
+                answer = await self._plane.query(GetTask(task_id), self._by)
             if not isinstance(answer, Rejected):
                 return answer
             if answer.code is ErrorCode.NOT_FOUND:
