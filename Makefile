@@ -75,6 +75,7 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
 	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py
+	HELIX_DEVICE_SCHEDULES=$${HELIX_DEVICE_SCHEDULES:-100000} $(PYTEST) -q tests/properties/test_devices_converge.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
 go:
