@@ -15,7 +15,7 @@ from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import ListWorkers, QuestionKind, Readiness, View
-from helix_ray.core.views.figures import LoopReport
+from helix_ray.core.views.figures import LoopReport, WebhookFigures
 from helix_ray.followers.lag import Lag
 from helix_ray.plane.control import Plane
 from helix_ray.plane.ray_links import RayLinks
@@ -51,6 +51,11 @@ class RayControlPlane(Plane):
         """Report how far behind a follower of this process is, along with the turns of its loop."""
         if self._meter is not None:
             self._meter.lags.append(lag)
+
+    def report_webhooks(self, figures: Callable[[], WebhookFigures]) -> None:
+        """Report figures about webhooks, along with the turns of this process's loop."""
+        if self._meter is not None:
+            self._meter.webhooks = figures
 
     def _measure(self) -> None:
         if self._meter is not None:

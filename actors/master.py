@@ -379,7 +379,10 @@ class Master(LivingActor):
             return reply
         log_bytes = self._keeping.journal.log_bytes()
         loops, followers = self._turn_reports.by_kind(now), self._turn_reports.lags(now)
-        return {**reply, "loops": loops, "followers": followers, "log_bytes": log_bytes}
+        webhooks = self._turn_reports.webhooks(now)
+        return {
+            **reply, "loops": loops, "followers": followers, "log_bytes": log_bytes, "webhooks": webhooks,
+        }  # fmt: skip
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

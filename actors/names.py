@@ -12,6 +12,7 @@ from helix_ray.plane.names import (
     HISTORIAN,
     MASTER,
     NAMESPACE,
+    NOTIFIER,
     SUPERVISOR,
     SYNC_DEVICES,
     node_worker,
@@ -19,8 +20,8 @@ from helix_ray.plane.names import (
 )
 
 __all__ = [
-    "HISTORIAN", "MASTER", "NAMESPACE", "SUPERVISOR", "SYNC_DEVICES", "detached", "find", "node_worker",
-    "sync_devices", "worker_id",
+    "HISTORIAN", "MASTER", "NAMESPACE", "NOTIFIER", "SUPERVISOR", "SYNC_DEVICES", "detached", "find",
+    "node_worker", "sync_devices", "worker_id",
 ]  # fmt: skip
 
 # An async actor takes this many calls at once: long polls wait inside.

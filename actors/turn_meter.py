@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from helix_ray.core.turns import Turns
-from helix_ray.core.views.figures import LoopReport
+from helix_ray.core.views.figures import LoopReport, WebhookFigures
 from helix_ray.followers.lag import Lag
 
 BEAT_S = 0.02
@@ -32,6 +32,8 @@ class TurnMeter:
         self.turns = Turns()
         # How far behind the followers of this process are.
         self.lags: list[Callable[[], Lag]] = []
+        # What the notifier has done, in its process.
+        self.webhooks: Callable[[], WebhookFigures] | None = None
         # Distinguishes processes of a kind while they run; not an id of anything else.
         self._process = secrets.token_hex(8)
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,7 +55,13 @@ class TurnMeter:
     def report(self) -> LoopReport:
         """Return the figures as JSON values."""
         lags = [lag() for lag in self.lags]
-        return {**self.turns.report(time.monotonic()), "lags": {lag.name: lag.facts for lag in lags}}
+        report: LoopReport = {
+            **self.turns.report(time.monotonic()),
+            "lags": {lag.name: lag.facts for lag in lags},
+        }
+        if self.webhooks is not None:
+            report["webhooks"] = self.webhooks()
+        return report
 
     async def _beat(self) -> None:
         clock = time.monotonic

@@ -106,6 +106,8 @@ class Settings:
     history_keep_bytes: int = bounded(2 << 30, ge=16 << 20)
     journal_keep_bytes: int = bounded(256 << 20, ge=1 << 20)
     disk_reserve_bytes: int = bounded(64 << 20, ge=0)
+    webhook_waiting_max: int = bounded(100_000, ge=100)
+    webhook_log_bytes_max: int = bounded(1 << 30, ge=16 << 20)
     queue_tasks_max: int = bounded(2_000_000, ge=1)
     retry_tasks_max: int = bounded(1000, ge=1, le=5000)
 
@@ -170,6 +172,8 @@ class Settings:
     retention_s: float = bounded(600.0, ge=0)
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
     history_keep_s: float = bounded(90 * 86_400.0, ge=0)
+    webhook_log_keep_s: float = bounded(30 * 86_400.0, ge=0)
+    webhook_response_s_max: float = bounded(15.0, gt=0, le=60)
     journal_keep_s: float = bounded(7 * 86_400.0, ge=0)
 
     def without_password(self) -> Settings:

@@ -21,7 +21,18 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, Receipt
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import GetTask, QuestionKind, Readiness, ReadItems, ReadLog, View
+from helix_ray.core.questions import (
+    GetDelivery,
+    GetTask,
+    GetWebhook,
+    ListDeliveries,
+    QuestionKind,
+    Readiness,
+    ReadItems,
+    ReadLog,
+    View,
+)
+from helix_ray.core.views.deliveries import no_deliveries
 from helix_ray.core.views.log_text import text_of
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.engine import Engine
@@ -29,6 +40,7 @@ from helix_ray.execution.log_reading import read_items
 from helix_ray.followers.base import News
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
+from helix_ray.plane.deliveries import NO_DELIVERY
 from helix_ray.ports import Batch, Clock
 from helix_ray.security.passwords import hash_password
 from helix_ray.sync.here import SyncHere
@@ -120,6 +132,8 @@ class MemoryControlPlane:
             return await self._until(
                 lambda: self._synced(question, by), lambda reply: self.sync.is_news(question, reply), wait_s
             )
+        if isinstance(question, ListDeliveries | GetDelivery):
+            return self._deliveries(question, by)
         answer: Answer = await self._until(
             lambda: self.ask(question, by), lambda reply: has_news(question, reply), wait_s
         )
@@ -227,6 +241,13 @@ class MemoryControlPlane:
             return {"attempt": attempt, "data": b"", "next_offset": question.offset, "eof": True}
 
         return await read_items(question, task, nothing, wait_s)
+
+    def _deliveries(self, question: ListDeliveries | GetDelivery, by: Principal) -> Answer:
+        """Answer that nothing was delivered, since nothing delivers here."""
+        webhook = self.ask(GetWebhook(question.webhook_id), by)
+        if isinstance(webhook, Rejected):
+            return webhook
+        return no_deliveries(question.webhook_id) if isinstance(question, ListDeliveries) else NO_DELIVERY
 
     def _wake(self) -> None:
         # Under the lock a waiter cannot be removed, so its event loop is still open.

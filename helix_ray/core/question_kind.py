@@ -27,6 +27,8 @@ class QuestionKind(Verb, Generic[View_co]):
     in_steps: ClassVar[bool] = False
     # Whether a node answers it, and not the master.
     of_node: ClassVar[bool] = False
+    # Whether the notifier answers it, and not the master.
+    of_notifier: ClassVar[bool] = False
     # Whether the node that ran the task may have kept a part of the answer.
     kept_on_nodes: ClassVar[bool] = False
     # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.

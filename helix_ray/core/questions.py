@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.aurora_questions import SystemFigures as SystemFigures
+from helix_ray.core.deliveries import GetDelivery as GetDelivery
+from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
 from helix_ray.core.device_history import POINTS_MAX
 from helix_ray.core.device_questions import GetDevice as GetDevice
 from helix_ray.core.device_questions import GetDocuments as GetDocuments
@@ -394,6 +396,7 @@ Question = (
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
+    | ListDeliveries | GetDelivery
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
 )  # fmt: skip

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from helix_ray.core.views.figures import LoopReport, LoopsView
+from helix_ray.core.views.figures import LoopReport, LoopsView, WebhookFigures
 
 # Upper bounds in seconds; one more bucket counts longer turns.
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -105,6 +105,15 @@ class TurnReports:
                 for name, behind in report.get("lags", {}).items():
                     found[name] = max(behind, found.get(name, 0))
         return dict(sorted(found.items()))
+
+    def webhooks(self, now: float) -> WebhookFigures | None:
+        """Return the newest report about webhooks; None where no notifier reports."""
+        reports = [
+            (at, report["webhooks"])
+            for at, report in self._reports.values()
+            if now - at <= REPORT_S_MAX and "webhooks" in report
+        ]
+        return max(reports, key=lambda report: report[0])[1] if reports else None
 
 
 def together(reports: Iterable[LoopReport]) -> LoopsView:

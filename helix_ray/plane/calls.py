@@ -178,6 +178,10 @@ class Calls:
         """Call the historian."""
         return await self._actor("history", names.HISTORIAN, method, arguments)
 
+    async def notifier(self, method: str, *arguments: Any) -> Reply[Any]:
+        """Call the notifier."""
+        return await self._actor("webhooks", names.NOTIFIER, method, arguments)
+
     async def recall(self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail) -> RecallReply:
         """Ask the historian for tasks that have left memory (helix_ray/plane/history.py)."""
         reply: Any = await self.history("recall", task_ids, causes, detail)

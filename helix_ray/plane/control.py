@@ -14,6 +14,7 @@ from helix_ray.core.orders.kind import Data
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
+from helix_ray.plane.deliveries import deliveries_of
 from helix_ray.plane.history import ArchivedTasks
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
@@ -54,7 +55,7 @@ class Plane:
     async def query(
         self, question: QuestionKind[View], by: Principal, wait_s: float = 0.0
     ) -> View | Rejected:
-        """Answer a question from the master, the history, a node or a SyncDevices actor; it is
+        """Answer a question from the master, the history, a node, a SyncDevices actor or the notifier; it is
         as of the call, or later."""
         return cast("View | Rejected", await self._answer(question, by, wait_s))
 
@@ -63,6 +64,8 @@ class Plane:
             return await self._on_nodes.answer(question, by, wait_s)
         if question.of_sync:
             return await self._synced.answer(question, by, wait_s)
+        if question.of_notifier:
+            return await deliveries_of(self.query, self.calls, question, by)
         if self._cache is not None and question.cached:
             return await self._cached(self._cache, question, by)
         reply: Any

@@ -5,6 +5,7 @@ from __future__ import annotations
 NAMESPACE = "helix"
 MASTER = "helix-master"
 HISTORIAN = "helix-historian"
+NOTIFIER = "helix-notifier"
 # The supervisor keeps the name of its predecessor, so that a cluster has only one of them.
 SUPERVISOR = "helix-reconciler"
 # The SyncDevices actors have numbers from 0.

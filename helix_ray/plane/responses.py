@@ -18,12 +18,13 @@ from helix_ray.core.orders import Recalled
 
 RETRY_AFTER_S = 2
 
-Who = Literal["history", "node", "sync", "files"]
+Who = Literal["history", "node", "sync", "files", "webhooks"]
 WHERE: dict[Who, str] = {
     "history": "The task history",
     "files": "The store of files",
     "node": "The node that stores this task's logs and results",
     "sync": "The service of synced devices",
+    "webhooks": "The delivery of webhooks",
 }
 
 

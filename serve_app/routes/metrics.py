@@ -3,12 +3,12 @@ number of series is bounded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -16,7 +16,12 @@ from starlette.responses import PlainTextResponse, Response
 
 from helix_ray.core.questions import Metrics
 from helix_ray.core.turns import BUCKETS_S
-from helix_ray.core.views.figures import AcceleratorFiguresView, LoopsView, MetricsView
+from helix_ray.core.views.figures import (
+    AcceleratorFiguresView,
+    LoopsView,
+    MetricsView,
+    WebhookFigures,
+)
 from serve_app.deps import ask_within, services_of, signed_in
 from serve_app.openapi import public
 
@@ -69,6 +74,8 @@ class _Figures(Collector):
             "helix_event_streams", "Open event streams of the API replica that answers.", value=self._streams
         )
         yield from _devices(figures["devices"])
+        if figures["webhooks"] is not None:
+            yield from _webhooks(figures["webhooks"])
         yield from _loops(figures["loops"])
 
 
@@ -97,6 +104,37 @@ def _devices(devices: Sequence[AcceleratorFiguresView]) -> Iterator[Metric]:
 
 def _in_bytes(devices: AcceleratorFiguresView, what: str) -> int:
     return (devices["memory_used_mb"] if what == "used" else devices["memory_total_mb"]) << 20
+
+
+def _webhooks(figures: WebhookFigures) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "helix_webhook_messages_waiting", "Messages to be sent to webhooks.", value=figures["waiting"]
+    )
+    yield GaugeMetricFamily(
+        "helix_webhook_messages_held", "Messages that paused webhooks would get.", value=figures["held"]
+    )
+    yield CounterMetricFamily(
+        "helix_webhook_messages_delivered", "Messages that receivers accepted.", value=figures["delivered"]
+    )
+    yield _counter(
+        "helix_webhook_tries_failed",
+        "Tries that failed, by class of failure.",
+        "failure",
+        figures["failures"],
+    )
+    yield _counter(
+        "helix_webhook_messages_dropped",
+        "Messages that were not sent, by reason.",
+        "reason",
+        figures["dropped"],
+    )
+
+
+def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
 
 
 def _loops(loops: dict[str, LoopsView]) -> Iterator[Metric]:

@@ -32,7 +32,7 @@ SUSPICIOUS = re.compile(
 # things that hide theirs.
 HARMLESS = {
     "Finished.spent", "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
-    "Request.idempotency_key",
+    "Request.idempotency_key", "KnownNotice.payload",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.runtime_env_keep_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",

@@ -21,11 +21,12 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
         "archived_through": picture.state.archived_through,
         "workers": len(picture.state.workers),
         "sessions": len(picture.state.sessions),
+        "webhooks": len(picture.state.webhooks),
     }
 
 
 def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsView:
-    """The master's process adds `loops`, `followers` and `log_bytes`."""
+    """The master's process adds `loops`, `followers`, `log_bytes` and `webhooks`."""
     workers = Counter(
         (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
         for worker in picture.state.workers.values()
@@ -40,6 +41,7 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
         "followers": {},
         "log_bytes": 0,
         "devices": _devices(picture),
+        "webhooks": None,
     }
 
 

@@ -5,6 +5,17 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 
+class WebhookFigures(TypedDict):
+    """Messages of webhooks: how many wait and are held, and since the start of the notifier how many were
+    delivered, how many tries failed by class, and how many messages were dropped by reason."""
+
+    waiting: int
+    held: int
+    delivered: int
+    failures: dict[str, int]
+    dropped: dict[str, int]
+
+
 class LoopReport(TypedDict):
     """The turns of an event loop: the longest of the last minute and what ran in it, how many by their
     length, and the sum in seconds."""
@@ -15,6 +26,7 @@ class LoopReport(TypedDict):
     seconds: float
     # How many facts each follower in the process is behind, by its name.
     lags: NotRequired[dict[str, int]]
+    webhooks: NotRequired[WebhookFigures]
 
 
 class LoopsView(LoopReport):
@@ -32,6 +44,7 @@ class CountsView(TypedDict):
     archived_through: int
     workers: int
     sessions: int
+    webhooks: int
 
 
 class AcceleratorFiguresView(TypedDict):
@@ -48,7 +61,8 @@ class AcceleratorFiguresView(TypedDict):
 
 class MetricsView(TypedDict):
     """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
-    `followers` how many facts each is behind, `devices` by kind and vendor."""
+    `followers` how many facts each is behind, `devices` by kind and vendor; `webhooks` is None where no
+    notifier runs."""
 
     seq: int
     tasks: dict[str, int]
@@ -59,6 +73,7 @@ class MetricsView(TypedDict):
     followers: dict[str, int]
     log_bytes: int
     devices: list[AcceleratorFiguresView]
+    webhooks: WebhookFigures | None
 
 
 class ReadinessView(TypedDict):

@@ -50,6 +50,8 @@ TABLE = {
     "GetResult": "adpv",
     "ReadLog": "adpv",
     "ReadItems": "",
+    "ListDeliveries": "adpv",
+    "GetDelivery": "adpv",
     "WaitTasks": "adpv",
     "WorkFor": "",
     "ListWorkers": "adpv",

@@ -18,6 +18,8 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import OrderBody
 from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.questions import (
+    GetDelivery,
+    ListDeliveries,
     ListTasks,
     PullChanges,
     Question,
@@ -59,8 +61,9 @@ def test_every_kind_of_order_is_decided() -> None:
 
 def test_every_kind_of_question_is_answered() -> None:
     """One function a question; those that the state cannot answer are answered by a
-    node, by SyncDevices and by the gateway."""
-    assert set(ANSWERERS) | {ReadLog, ReadItems, Readiness, PullChanges, SyncStatus} == set(QUESTIONS)
+    node, by SyncDevices, by the notifier and by the gateway."""
+    elsewhere = {ReadLog, ReadItems, Readiness, PullChanges, SyncStatus, ListDeliveries, GetDelivery}
+    assert set(ANSWERERS) | elsewhere == set(QUESTIONS)
     assert set(STEPPERS) == {kind for kind in QUESTIONS if kind.in_steps}
     assert set(NEWS) <= set(ANSWERERS)
 

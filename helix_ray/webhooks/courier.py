@@ -1,0 +1,299 @@
+"""The courier: sends what the outbox has, one turn after another.
+
+    1. settle   what became of the requests that ended, and the messages that begin, in one transaction
+    2. begin    their requests, signed anew
+    3. wait     for the next end, or the next time at which something is due
+
+A kill at any point repeats the requests that were under way, with the same ids, and loses none. Who may be
+told is looked up at every try: nothing begins while the board or the notice is not known as it is now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from helix_ray.webhooks.board import Hook, HookBoard
+from helix_ray.webhooks.known import KnownNotice, KnownNotices
+from helix_ray.webhooks.lanes import YOUNG_S, Lanes, SendLane, YoungSends
+from helix_ray.webhooks.messages import (
+    DELIVERED,
+    DROPPED,
+    FAILED,
+    WAITING,
+    HookMessage,
+    Settled,
+    Standing,
+    Try,
+)
+from helix_ray.webhooks.outbox import HookOutbox
+from helix_ray.webhooks.outcome import Post, PostOutcome
+from helix_ray.webhooks.request import TIMEOUT_S, request_of, shown_headers
+from helix_ray.webhooks.schedule import AfterTry, verdict
+from helix_ray.webhooks.tally import SendTally
+
+log = logging.getLogger(__name__)
+
+# Messages that a lane loads at a time.
+LOAD_MESSAGES = 32
+ERASED = "erased"
+STATES = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}
+
+
+class Courier:
+    """Sends the messages of all webhooks on one event loop."""
+
+    def __init__(
+        self,
+        outbox: HookOutbox,
+        known: KnownNotices,
+        post: Post,
+        *,
+        gone: Callable[[str], None],
+        now: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """`gone` is told of a webhook whose receiver wants no more requests (410)."""
+        self._outbox = outbox
+        self._known = known
+        self._post = post
+        self._gone = gone
+        self._now = now
+        self._chance = chance
+        self._timeout_s = timeout_s
+        self._board: HookBoard | None = None
+        self._lanes = Lanes()
+        self._ended: list[Settled] = []
+        self._standings: dict[str, Standing] = {}
+        self._woken = asyncio.Event()
+        self._sends: set[asyncio.Task[None]] = set()
+        self.tally = SendTally()
+        # Facts that must be read before something can be sent, and the lanes that wait for them.
+        self.unread: dict[int, set[str]] = {}
+        self.unread_known = asyncio.Event()
+
+    # ------------------------------------------------------------------------------------------ from outside
+
+    def pause(self) -> None:
+        """Begin no request until there is a board again: who may be told what is not known."""
+        self._board = None
+
+    def go_on(self, board: HookBoard) -> None:
+        """Send by a board; lanes of webhooks that were deleted or are held end."""
+        self._board = board
+        for name in self._lanes.all.keys() - board.hooks.keys():
+            self._lanes.remove(name)
+        for hook in board.hooks.values():
+            if hook.active:
+                self._lanes.wake(self._lane(hook.id))
+        self._woken.set()
+
+    def look(self, hook: str) -> None:
+        """Look for messages of a webhook, because there are new ones."""
+        lane = self._lane(hook)
+        lane.look_at = 0.0
+        self._lanes.wake(lane)
+        self._woken.set()
+
+    def look_anew(self, hook: str) -> None:
+        """Forget what was loaded for a webhook, because the outbox dropped some of it."""
+        self._lane(hook).queue.clear()
+        self.look(hook)
+
+    def look_at_clock(self) -> None:
+        """Look what is due, because the clock was changed."""
+        self._woken.set()
+
+    def has_read(self, seq: int) -> None:
+        """Let the lanes go on that waited for a fact."""
+        for hook in self.unread.pop(seq, ()):
+            lane = self._lanes.all.get(hook)
+            if lane is not None:
+                lane.reading = False
+                self._lanes.wake(lane)
+        self._woken.set()
+
+    def _lane(self, hook: str) -> SendLane:
+        lane = self._lanes.lane(hook)
+        place = self._outbox.places.get(hook)
+        if place is not None and place.standing.quiet_until > lane.quiet_until:
+            lane.quiet_until = place.standing.quiet_until
+            self._lanes.wake(lane, lane.quiet_until)
+        return lane
+
+    async def stop(self) -> None:
+        """End all requests that are under way; they are sent again after the next start."""
+        for task in list(self._sends):
+            task.cancel()
+        await asyncio.gather(*self._sends, return_exceptions=True)
+
+    # ------------------------------------------------------------------------------------------ turns
+
+    async def step(self) -> None:
+        """Make a turn, and wait until another one is of use."""
+        self._woken.clear()
+        now = self._now()
+        self.turn(now)
+        wait_s = self._lanes.next_timer() - now
+        try:
+            async with asyncio.timeout(None if math.isinf(wait_s) else max(0.0, wait_s)):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+        # What else has ended in this iteration of the loop is stored in the same transaction.
+        await asyncio.sleep(0)
+
+    def turn(self, now: float) -> None:
+        """Settle what ended, and begin what is due."""
+        ended, self._ended = self._ended, []
+        standings, self._standings = self._standings, {}
+        # Their messages still wait in the file, until this turn has stored what became of them.
+        unstored = {one.message.hook for one in ended if one.state == DROPPED}
+        begun: list[_Begun] = []
+        try:
+            for window, lane in self._lanes.due(now):
+                if (found := self._next(lane, now, ended, unstored)) is not None:
+                    begun.append(_Begun(lane, window, *found))
+                    lane.sending.add(found[0].seq)
+                    window.young += 1
+                    self._lanes.wake(lane)
+            if not (ended or begun or standings):
+                return
+            sending = self._outbox.turn(ended, [one.message for one in begun], standings)
+        except BaseException:
+            # Nothing was stored: it is settled again, and begun by another turn.
+            self._ended = ended + self._ended
+            self._standings = standings | self._standings
+            for one in reversed(begun):
+                one.lane.queue.appendleft(one.message)
+                one.lane.sending.discard(one.message.seq)
+                one.window.young -= 1
+                self._lanes.wake(one.lane)
+            raise
+        for one, message in zip(begun, sending, strict=True):
+            self._begin(one._replace(message=message))
+
+    def _next(
+        self, lane: SendLane, now: float, ended: list[Settled], unstored: set[str]
+    ) -> tuple[HookMessage, KnownNotice, Hook] | None:
+        """Return the next message of a lane; what must not be sent is settled on the way."""
+        hook = None if self._board is None else self._board.hooks.get(lane.hook)
+        if hook is None or not hook.active or not lane.can_begin(now):
+            return None
+        while lane.queue or self._load(lane, now, unstored):
+            message = lane.queue[0]
+            if message.seq not in self._known:
+                lane.reading = True
+                self.unread.setdefault(message.seq, set()).add(lane.hook)
+                self.unread_known.set()
+                return None
+            lane.queue.popleft()
+            known = self._known.get(message.seq)
+            why = ERASED if known is None else hook.refuses(known.notice)
+            if known is not None and why is None:
+                return message, known, hook
+            ended.append(Settled(message, DROPPED, now, why))
+            unstored.add(lane.hook)
+            self.tally.dropped(why or ERASED)
+        return None
+
+    def _load(self, lane: SendLane, now: float, unstored: set[str]) -> bool:
+        """Load messages of a lane that are due; say whether there are any."""
+        if lane.hook in unstored:
+            self._lanes.wake(lane, now)
+            return False
+        if lane.look_at > now:
+            return False
+        lane.queue.extend(
+            message
+            for message in self._outbox.due(lane.hook, now, LOAD_MESSAGES)
+            if message.seq not in lane.sending
+        )
+        if not lane.queue:
+            at = self._outbox.next_due_at(lane.hook)
+            lane.look_at = math.inf if at is None else at
+            self._lanes.wake(lane, lane.look_at)
+        return bool(lane.queue)
+
+    # ------------------------------------------------------------------------------------------ requests
+
+    def _begin(self, one: _Begun) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(one))
+        self._sends.add(task)
+        task.add_done_callback(self._sends.discard)
+
+    async def _send(self, one: _Begun) -> None:
+        lane, hook, message = one.lane, one.hook, one.message
+        loop = asyncio.get_running_loop()
+        ages = loop.call_later(YOUNG_S, self._has_aged, one.window)
+        at = self._now()
+        try:
+            request = request_of(hook, message, one.known.payload, at)
+            outcome = await self._post(
+                hook.url, request.body, request.headers, timeout_s=self._timeout_s, ca=hook.ca
+            )
+        except Exception:
+            log.exception("cannot send message %d of %s", message.seq, hook.id)
+            outcome = PostOutcome(None, "error", "the request could not be made", (), b"", 0.0, None, None)
+        finally:
+            if loop.time() < ages.when():
+                ages.cancel()
+                one.window.young -= 1
+        self._ended_with(message, lane, outcome, at)
+        lane.sending.discard(message.seq)
+        self._lanes.wake(lane)
+        self._woken.set()
+
+    def _has_aged(self, window: YoungSends) -> None:
+        window.young -= 1
+        self._woken.set()
+
+    def _ended_with(self, message: HookMessage, lane: SendLane, outcome: PostOutcome, at: float) -> None:
+        now = self._now()
+        status = None if outcome.failure is not None and outcome.status is None else outcome.status
+        if outcome.failure is not None and status is not None and 200 <= status < 300:
+            # Half a response is no response.
+            status = None
+        found = verdict(status, message.tries + 1, now, self._chance(), outcome.retry_after_s)
+        made = Try(
+            at, message.tries + 1, outcome.seconds, outcome.status, outcome.failure, outcome.reason,
+            outcome.address, shown_headers(outcome.headers), outcome.body,
+        )  # fmt: skip
+        self._ended.append(
+            Settled(message, STATES[found.state], found.again_at or now, outcome.failure, made)
+        )
+        self.tally.tried(outcome.failure, now)
+        self._note(lane, found, now)
+
+    def _note(self, lane: SendLane, found: AfterTry, now: float) -> None:
+        success = found.state == "delivered"
+        lane.note(success)
+        if found.again_at is not None:
+            self._lanes.wake(lane, found.again_at)
+        if found.quiet_until is not None and found.quiet_until > lane.quiet_until:
+            lane.quiet_until = found.quiet_until
+            self._lanes.wake(lane, found.quiet_until)
+        place = self._outbox.places.get(lane.hook)
+        if place is not None:
+            before = self._standings.get(lane.hook, place.standing)
+            after = Standing(None if success else before.failing_since or now, lane.quiet_until)
+            if after != before:
+                self._standings[lane.hook] = after
+        if found.gone:
+            self._gone(lane.hook)
+
+
+class _Begun(NamedTuple):
+    """A request that begins."""
+
+    lane: SendLane
+    window: YoungSends
+    message: HookMessage
+    known: KnownNotice
+    hook: Hook

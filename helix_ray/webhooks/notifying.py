@@ -1,0 +1,330 @@
+"""Follows the journal for all webhooks: what they want goes into the outbox, and the courier sends it.
+
+Four loops share one thread: `take` gets new facts, `catch_up` reads the journal for webhooks that are behind
+and for what somebody wants once more, `read_unread` reads facts for further tries, and `send` sends. When a
+fact changes who may be told what, nothing is sent until the board was asked for again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.deliveries import GetDelivery, ListDeliveries
+from helix_ray.core.notices import Notice, notice_of
+from helix_ray.core.views.deliveries import DeliveriesView, DeliveryView
+from helix_ray.core.views.figures import WebhookFigures
+from helix_ray.ports import Batch, ControlPlane
+from helix_ray.webhooks.answers import listed, single
+from helix_ray.webhooks.board import NOT_ALLOWED, Hook, HookBoard
+from helix_ray.webhooks.body import payload_of
+from helix_ray.webhooks.courier import Courier
+from helix_ray.webhooks.desk import Desk, concerns_board, due_off, wanted_again
+from helix_ray.webhooks.known import KnownNotices
+from helix_ray.webhooks.messages import HookPlace, Mark, Match
+from helix_ray.webhooks.outbox import HookOutbox
+from helix_ray.webhooks.outcome import Post
+from helix_ray.webhooks.request import TIMEOUT_S
+
+# Facts that are read at a time.
+PAGE_FACTS = 500
+# How often webhooks that are behind, and have too many messages waiting, are looked at.
+LOOK_S = 0.25
+CARE_EVERY_S = 1.0
+# How often to ask for the board while there is no webhook.
+NO_WEBHOOKS_S = 0.5
+MARK_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxBounds:
+    """How many messages of a webhook wait in the file, how long ended ones are remembered, and the bytes of
+    the file."""
+
+    waiting_max: int = 100_000
+    keep_s: float = 30 * 86_400.0
+    bytes_max: int = 1 << 30
+
+
+class Notifying:
+    """The journal's follower that delivers webhooks; for one event loop."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        desk: Desk,
+        post: Post,
+        path: Path,
+        bounds: OutboxBounds | None = None,
+        *,
+        now: Callable[[], float] = time.time,
+        send_s_max: float = TIMEOUT_S,
+    ) -> None:
+        """Open the outbox. Raises OSError or sqlite3.Error."""
+        self._plane = plane
+        self._desk = desk
+        self._bounds = bounds or OutboxBounds()
+        self._now = now
+        self.outbox = HookOutbox(path, waiting_max=self._bounds.waiting_max)
+        self._known = KnownNotices()
+        self.courier = Courier(
+            self.outbox, self._known, post, gone=self._note_gone, now=now, timeout_s=send_s_max
+        )
+        self._board: HookBoard | None = None
+        self._more = asyncio.Event()
+        self._gone: set[str] = set()
+        self._marks: dict[str, Mark] = {}
+        self._mark_at = 0.0
+
+    async def begin(self) -> None:
+        """Ask for the board, and so find out where to begin. Raises Refused."""
+        await self._refresh()
+
+    async def stop(self) -> None:
+        """End the requests under way, and close the outbox."""
+        await self.courier.stop()
+        self.outbox.close()
+
+    # ------------------------------------------------------------------------------------------ new facts
+
+    @property
+    def cursor(self) -> int:
+        """The seq after which facts are wanted: followers.following.Consumer."""
+        return self.outbox.cursor or 0
+
+    async def take(self, batch: Batch) -> None:
+        """Take new facts, with what they are about."""
+        if self._board is None or any(concerns_board(fact) for fact in batch.facts):
+            await self._refresh()
+        assert self._board is not None
+        matches: dict[str, list[Match]] = {}
+        held: dict[str, list[Match]] = {}
+        for notice in notices(batch):
+            for hook in self._hearing(self._board, notice):
+                place = matches if hook.active else held
+                place.setdefault(hook.id, []).append(Match(notice.seq, notice.event))
+        for hook in self._board.hooks.values():
+            if not hook.active:
+                held.setdefault(hook.id, [])
+        for again in filter(None, map(wanted_again, batch.facts)):
+            self.outbox.deliveries.ask(again)
+            self._more.set()
+        for name in self.outbox.take(batch.cursor, matches, held):
+            self.courier.look(name)
+
+    async def wait_for_webhooks(self) -> bool:
+        """Say whether there are webhooks; without one, nothing is read from the journal, and this waits."""
+        if self._board is not None and self._board.hooks:
+            return True
+        await asyncio.sleep(NO_WEBHOOKS_S)
+        await self._refresh()
+        return bool(self._board and self._board.hooks)
+
+    async def beyond(self, head: int) -> None:
+        """Begin anew: the journal is another one."""
+        self.outbox.begin_anew()
+        await self._refresh()
+
+    def _hearing(self, board: HookBoard, notice: Notice) -> Iterator[Hook]:
+        found = list(board.hearing(notice))
+        if found:
+            self._known.put(notice.seq, notice)
+        return iter(found)
+
+    # ------------------------------------------------------------------------------------------ the board
+
+    async def _refresh(self) -> None:
+        """Ask who may be told what, and let the outbox and the courier go by it."""
+        self.courier.pause()
+        self._known.clear()
+        board = await self._desk.board()
+        now, outbox = self._now(), self.outbox
+        if outbox.cursor is None:
+            outbox.begin_at(min(map(_begin_of, board.hooks.values()), default=board.seq))
+        elif not outbox.places and board.hooks:
+            # Nothing was read while there was no webhook.
+            outbox.begin_at(max(outbox.cursor, min(map(_begin_of, board.hooks.values()))))
+        for name in outbox.places.keys() - board.hooks.keys():
+            outbox.remove(name, now)
+        before = {} if self._board is None else self._board.hooks
+        for hook in board.hooks.values():
+            if hook.id not in outbox.places:
+                outbox.add(hook.id, Mark(_begin_of(hook), hook.mark.number))
+            self._follow(hook, before.get(hook.id), now)
+        self._board = board
+        self.courier.go_on(board)
+        self._more.set()
+
+    def _follow(self, hook: Hook, before: Hook | None, now: float) -> None:
+        moved = before is None or before.since != hook.since
+        if moved and self.outbox.skip(hook.id, hook.since, now):
+            self.courier.look_anew(hook.id)
+        if not hook.active:
+            self.outbox.hold(hook.id)
+        elif self.outbox.places[hook.id].held:
+            self.outbox.resumed(hook.id)
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    async def catch_up(self) -> None:
+        """Read some facts for the webhooks that are behind, or wait until there is reason to look."""
+        if await self._catch_up() or await self._send_again():
+            return
+        self._more.clear()
+        try:
+            async with asyncio.timeout(LOOK_S if self._has_more() else None):
+                await self._more.wait()
+        except TimeoutError:
+            pass
+
+    def _has_more(self) -> bool:
+        """Say whether there is something to read as soon as fewer messages wait."""
+        late = (name for name, place in self.outbox.places.items() if place.cursor is not None)
+        return any(map(self._is_active, late)) or bool(self.outbox.deliveries.asked())
+
+    async def _catch_up(self) -> bool:
+        behind = {name: cursor for name, cursor in self.outbox.behind().items() if self._is_active(name)}
+        if not behind:
+            return False
+        before = min(behind.values())
+        # A page never fills more than what is free.
+        batch = await self._page(before, min(self.cursor, before + max(1, self._bounds.waiting_max // 2)))
+        through = min(batch.cursor, self.cursor)
+        places = self.outbox.places
+        matches: dict[str, list[Match]] = {
+            name: []
+            for name in behind
+            if name in places
+            and self._is_active(name)
+            and (cursor := places[name].cursor) is not None
+            and before <= cursor < through
+        }
+        self._match(batch, through, matches)
+        for name in self.outbox.catch_up(through, matches):
+            self.courier.look(name)
+        return True
+
+    async def _send_again(self) -> bool:
+        half = self._bounds.waiting_max // 2
+        for again in self.outbox.deliveries.asked():
+            if not self._is_active(again.hook) or self.outbox.places[again.hook].waiting > half:
+                continue
+            batch = await self._page(again.after, again.through)
+            if not self._is_active(again.hook):
+                return True
+            through = min(batch.cursor, again.through)
+            matches: dict[str, list[Match]] = {again.hook: []}
+            self._match(batch, through, matches, past=True)
+            self.outbox.send_again(again, through, matches[again.hook])
+            self.courier.look(again.hook)
+            return True
+        return False
+
+    def _match(
+        self, batch: Batch, through: int, matches: Mapping[str, list[Match]], *, past: bool = False
+    ) -> None:
+        for notice in notices(batch):
+            if notice.seq > through or self._board is None:
+                continue
+            for hook in self._board.hearing(notice, past=past):
+                if hook.id in matches:
+                    matches[hook.id].append(Match(notice.seq, notice.event))
+                    if notice.seq not in self._known:
+                        self._known.put(notice.seq, notice)
+
+    def _is_active(self, name: str) -> bool:
+        hook = None if self._board is None else self._board.hooks.get(name)
+        return hook is not None and hook.active
+
+    async def _page(self, after: int, through: int) -> Batch:
+        limit = max(1, min(PAGE_FACTS, through - after))
+        return await self._plane.events(after, limit, SYSTEM, abouts=True)
+
+    async def read_unread(self) -> None:
+        """Read the facts that the courier needs for further tries."""
+        await self.courier.unread_known.wait()
+        self.courier.unread_known.clear()
+        while self.courier.unread:
+            first = min(self.courier.unread)
+            batch = await self._page(first - 1, max(self.courier.unread))
+            found = {notice.seq: notice for notice in notices(batch)}
+            for seq in [seq for seq in self.courier.unread if first <= seq <= batch.cursor]:
+                self._known.put(seq, found.get(seq))
+                self.courier.has_read(seq)
+
+    # ------------------------------------------------------------------------------------------ care
+
+    async def send(self) -> None:
+        """Send what is due, and wait for more."""
+        await self.courier.step()
+
+    async def care_soon(self) -> None:
+        """Take care after a while."""
+        await asyncio.sleep(CARE_EVERY_S)
+        await self.care()
+
+    async def care(self) -> None:
+        """Switch off what is to be switched off, note how far each webhook is, and forget what is too old."""
+        now = self._now()
+        if self._board is not None:
+            for name, reason in due_off(self._board, self.outbox.places, self._gone, now).items():
+                await self._desk.switch_off(name, reason)
+                self._gone.discard(name)
+        if now >= self._mark_at:
+            self._mark_at = now + MARK_EVERY_S
+            await self.note_marks()
+        self.outbox.deliveries.prune(now - self._bounds.keep_s, self._bounds.bytes_max)
+
+    async def answer(self, question: ListDeliveries | GetDelivery) -> DeliveriesView | DeliveryView | None:
+        """Answer a question about a webhook's deliveries; None where there is no such delivery."""
+        place = self.outbox.places.get(question.webhook_id)
+        if isinstance(question, ListDeliveries):
+            return listed(question, self.outbox.deliveries, place or HookPlace(None))
+        hook = None if self._board is None else self._board.hooks.get(question.webhook_id)
+        if hook is None:
+            return None
+        batch = await self._page(question.seq - 1, question.seq)
+        notice = next((one for one in notices(batch) if one.seq == question.seq), None)
+        shown = notice is not None and hook.refuses(notice) != NOT_ALLOWED
+        return single(
+            question, self.outbox.deliveries, hook, payload_of(notice) if notice and shown else None
+        )
+
+    def figures(self) -> WebhookFigures:
+        """Return figures for /metrics."""
+        tally = self.courier.tally
+        return {
+            "waiting": self.outbox.waiting,
+            "held": sum(place.held for place in self.outbox.places.values()),
+            "delivered": tally.delivered,
+            "failures": dict(tally.failures),
+            "dropped": dict(tally.drops),
+        }
+
+    async def note_marks(self) -> None:
+        """Note in the journal how far webhooks are, where that has changed."""
+        marks = {name: self.outbox.mark(name) for name in self.outbox.places}
+        changed = {name: mark for name, mark in marks.items() if mark != self._marks.get(name)}
+        if changed:
+            await self._desk.note(changed)
+            self._marks = marks
+
+    def _note_gone(self, name: str) -> None:
+        self._gone.add(name)
+
+
+def _begin_of(hook: Hook) -> int:
+    """Return the seq behind which a webhook goes on where the outbox does not know it."""
+    return max(hook.mark.through, hook.since)
+
+
+def notices(batch: Batch) -> Iterator[Notice]:
+    """Yield the notices of a batch that was asked for with what its facts are about."""
+    for fact, about in zip(batch.facts, batch.abouts, strict=True):
+        notice = notice_of(fact, about)
+        if notice is not None:
+            yield notice

@@ -1,0 +1,333 @@
+"""The outbox: which message each webhook is still to get, and how far the journal was read for it.
+
+The journal is the truth; this file only says how far it was followed. Every webhook has a cursor:
+
+    level        its cursor is the outbox's: facts become messages as they come
+    behind       it has an older cursor: it was just created or resumed, or has too many messages waiting;
+                 the journal is read again for it (catching_up.py) until it is level
+    held         paused or switched off: its cursor stands, and what it would have got is counted
+
+So no webhook needs more than `waiting_max` rows, whatever happens to it, and a lost file costs nothing: each
+webhook goes on behind the last mark in the journal (NoteDeliveries). What was delivered after the mark is
+then delivered again, with the same id and number.
+
+A message gets its number with its first try. Everything that belongs together is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from helix_ray.webhooks.deliveries import Again, Deliveries
+from helix_ray.webhooks.messages import (
+    DELIVERED,
+    DROPPED,
+    FAILED,
+    WAITING,
+    HookMessage,
+    HookPlace,
+    Mark,
+    Match,
+    Matches,
+    Settled,
+    Standing,
+)
+from helix_ray.webhooks.outbox_file import TABLES, Transaction, opened
+
+DELETED, SKIPPED = "deleted", "skipped"
+
+
+class HookOutbox:
+    """The messages of all webhooks; for one thread. Methods raise sqlite3.Error, and change nothing then."""
+
+    def __init__(self, path: Path, *, waiting_max: int) -> None:
+        self._path = path
+        self._waiting_max = waiting_max
+        self._con = opened(path)
+        self.deliveries = Deliveries(self._con)
+        row = self._con.execute("SELECT cursor FROM place").fetchone()
+        self._cursor: int | None = None if row is None else row[0]
+        self.places: dict[str, HookPlace] = {
+            row[0]: HookPlace(row[1], row[2], row[3], Standing(row[4], row[5]))
+            for row in self._con.execute(
+                "SELECT id, cursor, number, held, failing_since, quiet_until FROM hooks"
+            )
+        }
+        counted = "SELECT hook, count(*) FROM messages WHERE state = 0 GROUP BY hook"
+        for hook, waiting in self._con.execute(counted):
+            if hook in self.places:
+                self.places[hook].waiting = waiting
+
+    @property
+    def cursor(self) -> int | None:
+        """The seq up to which facts have become messages; None in a new file."""
+        return self._cursor
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait, of all webhooks."""
+        return sum(place.waiting for place in self.places.values())
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._con.close()
+
+    # ------------------------------------------------------------------------------------------ webhooks
+
+    def begin_at(self, cursor: int) -> None:
+        """Follow the journal from a seq on, in a new file or with another journal."""
+        with Transaction(self._con):
+            self._con.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (cursor,))
+        self._cursor = cursor
+
+    def begin_anew(self) -> None:
+        """Forget everything: the journal is another one."""
+        with Transaction(self._con):
+            for table in TABLES:
+                self._con.execute(f"DELETE FROM {table}")
+        self._cursor = None
+        self.places.clear()
+
+    def add(self, hook: str, mark: Mark) -> None:
+        """Add a webhook that goes on behind a mark."""
+        with Transaction(self._con):
+            self._con.execute(
+                "INSERT INTO hooks VALUES (?, ?, ?, 0, NULL, 0)", (hook, mark.through, mark.number)
+            )
+        self.places[hook] = HookPlace(mark.through, mark.number)
+
+    def remove(self, hook: str, now: float) -> int:
+        """Forget a deleted webhook; its messages end as dropped. Return how many did."""
+        with Transaction(self._con):
+            dropped = self._drop(hook, DELETED, now)
+            self._con.execute("DELETE FROM hooks WHERE id = ?", (hook,))
+            self._con.execute("DELETE FROM again WHERE hook = ?", (hook,))
+        self.places.pop(hook, None)
+        return dropped
+
+    def skip(self, hook: str, through: int, now: float) -> int:
+        """Drop what waits for a webhook up to a seq, and go on behind it. Return how many were dropped."""
+        place = self.places[hook]
+        cursor = place.cursor if place.cursor is None else max(place.cursor, through)
+        with Transaction(self._con):
+            dropped = self._drop(hook, SKIPPED, now, through)
+            self._con.execute("UPDATE hooks SET cursor = ?, held = 0 WHERE id = ?", (cursor, hook))
+        place.cursor, place.held = cursor, 0
+        place.waiting -= dropped
+        return dropped
+
+    def hold(self, hook: str) -> None:
+        """Let the cursor of a webhook stand where it is."""
+        place = self.places[hook]
+        if place.cursor is None:
+            with Transaction(self._con):
+                self._con.execute("UPDATE hooks SET cursor = ? WHERE id = ?", (self._cursor, hook))
+            place.cursor = self._cursor
+
+    def _drop(self, hook: str, why: str, now: float, through: int | None = None) -> int:
+        states, last = ("state < 2", 2**62) if through is None else ("state = 0 AND asked = 0", through)
+        found = self._con.execute(
+            f"UPDATE messages SET state = 4, ended_at = ?, why = ? WHERE hook = ? AND {states} AND seq <= ?",
+            (now, why, hook, last),
+        )
+        return found.rowcount
+
+    # ------------------------------------------------------------------------------------------ facts
+
+    def take(self, cursor: int, matches: Matches, held: Matches) -> list[str]:
+        """Move to a cursor: what level webhooks want becomes messages, what held ones would get is counted.
+
+        Return the webhooks that have messages to send. One with too many waiting falls behind.
+        """
+        before = self._cursor or 0
+        wanted = {hook: self._ahead(hook, found) for hook, found in matches.items() if self._is_here(hook)}
+        full = [hook for hook, found in wanted.items() if not self._has_room(hook, found)]
+        moved = dict.fromkeys(full, before) | {
+            hook: None
+            for hook, place in self.places.items()
+            if place.cursor is not None and before <= place.cursor <= cursor and hook not in held
+        }
+        for hook in full:
+            moved[hook] = max(before, self.places[hook].cursor or 0)
+            del wanted[hook]
+        counts = {hook: len(self._ahead(hook, found)) for hook, found in held.items()}
+        with Transaction(self._con):
+            added = self._insert(wanted)
+            self._move(moved)
+            self._con.executemany(
+                "UPDATE hooks SET held = held + ? WHERE id = ?",
+                [(count, hook) for hook, count in counts.items() if count],
+            )
+            self._con.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (cursor,))
+        self._cursor = cursor
+        for hook, to in moved.items():
+            self.places[hook].cursor = to
+        for hook, count in counts.items():
+            self.places[hook].held += count
+        return self._counted(added)
+
+    def behind(self) -> dict[str, int]:
+        """Return the cursors of the webhooks that are behind and have room for more messages."""
+        before = self._cursor or 0
+        return {
+            hook: place.cursor
+            for hook, place in self.places.items()
+            if place.cursor is not None and place.cursor < before and place.waiting <= self._waiting_max // 2
+        }
+
+    def catch_up(self, through: int, matches: Matches) -> list[str]:
+        """Take what webhooks that are behind want up to a seq; one that reaches the outbox's cursor is level.
+
+        Return those that have messages to send.
+        """
+        wanted = {hook: self._ahead(hook, found) for hook, found in matches.items() if hook in self.places}
+        cursor = None if through >= (self._cursor or 0) else through
+        with Transaction(self._con):
+            added = self._insert(wanted)
+            self._move(dict.fromkeys(wanted, cursor))
+        for hook in wanted:
+            self.places[hook].cursor = cursor
+        return self._counted(added)
+
+    def resumed(self, hook: str) -> None:
+        """Forget how many messages were held: they are sent, or were skipped."""
+        with Transaction(self._con):
+            self._con.execute("UPDATE hooks SET held = 0 WHERE id = ?", (hook,))
+        self.places[hook].held = 0
+
+    def send_again(self, again: Again, through: int, matches: Sequence[Match]) -> None:
+        """Let messages be sent again because somebody asked, also ones that are finished."""
+        self.places[again.hook].waiting += self.deliveries.moved(again, through, matches)
+
+    def _is_here(self, hook: str) -> bool:
+        place = self.places.get(hook)
+        return place is not None and (place.cursor is None or place.cursor >= (self._cursor or 0))
+
+    def _ahead(self, hook: str, found: Sequence[Match]) -> Sequence[Match]:
+        after = self.places[hook].cursor
+        return found if after is None else [match for match in found if match.seq > after]
+
+    def _insert(self, matches: Matches) -> dict[str, int]:
+        """Insert messages; return how many of each webhook are new."""
+        # A message that is there was asked for while its webhook was behind.
+        insert = "INSERT OR IGNORE INTO messages VALUES (?, ?, ?, NULL, 0, 0, 0, 0, NULL, NULL)"
+        return {
+            hook: self._con.executemany(insert, [(hook, match.seq, match.event) for match in found]).rowcount
+            for hook, found in matches.items()
+            if found
+        }
+
+    def _move(self, cursors: Mapping[str, int | None]) -> None:
+        self._con.executemany(
+            "UPDATE hooks SET cursor = ? WHERE id = ?", [(cursor, hook) for hook, cursor in cursors.items()]
+        )
+
+    def _counted(self, added: Mapping[str, int]) -> list[str]:
+        for hook, count in added.items():
+            self.places[hook].waiting += count
+        return list(added)
+
+    def _has_room(self, hook: str, found: Sequence[Match]) -> bool:
+        return self.places[hook].waiting + len(found) <= self._waiting_max
+
+    # ------------------------------------------------------------------------------------------ sending
+
+    def due(self, hook: str, now: float, limit: int) -> list[HookMessage]:
+        """Return messages of a webhook that are due: further tries, and first ones in the order of their
+        facts."""
+        again = self._messages(hook, "due_at > 0 AND due_at <= ? ORDER BY due_at, seq", now, limit // 2)
+        return again + self._messages(hook, "due_at = ? ORDER BY seq", 0.0, limit - len(again))
+
+    def _messages(self, hook: str, which: str, at: float, limit: int) -> list[HookMessage]:
+        found = self._con.execute(
+            "SELECT hook, seq, event, number, tries FROM messages INDEXED BY due "
+            f"WHERE hook = ? AND state = 0 AND {which} LIMIT ?",
+            (hook, at, limit),
+        )
+        return [HookMessage(*row) for row in found]
+
+    def next_due_at(self, hook: str) -> float | None:
+        """Return when the next message of a webhook is due (0: at once); None where none waits."""
+        (at,) = self._con.execute(
+            "SELECT min(due_at) FROM messages INDEXED BY due WHERE hook = ? AND state = 0", (hook,)
+        ).fetchone()
+        return None if at is None else float(at)
+
+    def turn(
+        self, settled: Sequence[Settled], claimed: Sequence[HookMessage], standings: Mapping[str, Standing]
+    ) -> list[HookMessage]:
+        """Store what became of messages and webhooks, and that other messages are being sent.
+
+        Return those, with their numbers.
+        """
+        numbers = {message.hook: self.places[message.hook].number for message in claimed}
+        sending = []
+        for message in claimed:
+            if message.number is None:
+                numbers[message.hook] += 1
+                message = message._replace(number=numbers[message.hook])
+            sending.append(message)
+        with Transaction(self._con):
+            self._store(settled)
+            self._con.executemany(
+                "UPDATE messages SET state = 1, number = ? WHERE hook = ? AND seq = ?",
+                [(message.number, message.hook, message.seq) for message in sending],
+            )
+            self._con.executemany(
+                "UPDATE hooks SET number = ? WHERE id = ?",
+                [(number, hook) for hook, number in numbers.items()],
+            )
+            self._con.executemany(
+                "UPDATE hooks SET failing_since = ?, quiet_until = ? WHERE id = ?",
+                [(*standing, hook) for hook, standing in standings.items()],
+            )
+        for hook, number in numbers.items():
+            self.places[hook].number = number
+        for hook in standings.keys() & self.places.keys():
+            self.places[hook].standing = standings[hook]
+        for one in settled:
+            if (place := self.places.get(one.message.hook)) is not None:
+                place.sending.discard(one.message.seq)
+                # A dropped message was never claimed.
+                place.waiting += (one.state == WAITING) - (one.state == DROPPED)
+        for message in sending:
+            self.places[message.hook].waiting -= 1
+            self.places[message.hook].sending.add(message.seq)
+        return sending
+
+    def _store(self, settled: Sequence[Settled]) -> None:
+        ended = (DELIVERED, FAILED, DROPPED)
+        self._con.executemany(
+            # A message of a deleted webhook stays dropped.
+            "UPDATE messages SET state = ?, due_at = ?, tries = ?, ended_at = ?, why = ? "
+            "WHERE hook = ? AND seq = ? AND state < 2",
+            [
+                (
+                    one.state, one.due_at, one.message.tries + (one.made is not None),
+                    (one.made.at if one.made else one.due_at) if one.state in ended else None,
+                    one.why, one.message.hook, one.message.seq,
+                )
+                for one in settled
+            ],
+        )  # fmt: skip
+        self._con.executemany(
+            "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(one.message.hook, one.message.seq, *one.made) for one in settled if one.made is not None],
+        )
+
+    def mark(self, hook: str) -> Mark:
+        """Return how far a webhook has got: everything up to there is delivered, failed or dropped."""
+        place = self.places[hook]
+        (waiting,) = self._con.execute(
+            "SELECT min(seq) FROM messages INDEXED BY due WHERE hook = ? AND state = 0 AND asked = 0", (hook,)
+        ).fetchone()
+        unfinished = [*place.sending] if waiting is None else [*place.sending, waiting]
+        seq = min(unfinished, default=None)
+        if seq is None:
+            cursor = self._cursor if place.cursor is None else place.cursor
+            return Mark(cursor or 0, place.number)
+        (number,) = self._con.execute(
+            "SELECT number FROM messages WHERE hook = ? AND seq = ?", (hook, seq)
+        ).fetchone()
+        return Mark(seq - 1, place.number if number is None else number - 1)

@@ -1,0 +1,96 @@
+"""The file of the outbox: its tables, and how it is opened. Losing it loses no event (outbox.py)."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from helix_ray.derived import set_aside, sqlite_says_damaged
+from helix_ray.private import make_file
+
+FILE_NAME = "outbox.sqlite"
+LAYOUT = 1
+# How long to wait for a program that reads the file.
+BUSY_WAIT_S = 5.0
+# Pages of the write-ahead log, each of 4 KiB, after which it is written into the file.
+WAL_PAGES = 4000
+
+TABLES = ("place", "hooks", "messages", "tries", "again")
+_MAKE = """
+CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS hooks (
+    id TEXT PRIMARY KEY, cursor INTEGER, number INTEGER NOT NULL, held INTEGER NOT NULL,
+    failing_since REAL, quiet_until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages (
+    hook TEXT NOT NULL, seq INTEGER NOT NULL, event TEXT NOT NULL, number INTEGER, state INTEGER NOT NULL,
+    due_at REAL NOT NULL, tries INTEGER NOT NULL, asked INTEGER NOT NULL, ended_at REAL, why TEXT,
+    PRIMARY KEY (hook, seq)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS due ON messages (hook, due_at, seq) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS ended ON messages (ended_at) WHERE state > 1;
+CREATE TABLE IF NOT EXISTS tries (
+    hook TEXT NOT NULL, seq INTEGER NOT NULL, at REAL NOT NULL, try INTEGER NOT NULL, seconds REAL NOT NULL,
+    status INTEGER, failure TEXT, reason TEXT NOT NULL, address TEXT, headers TEXT NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (hook, seq, at)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS again (
+    hook TEXT NOT NULL, asked_at INTEGER NOT NULL, after INTEGER NOT NULL, through INTEGER NOT NULL,
+    PRIMARY KEY (hook, asked_at)
+) WITHOUT ROWID;
+"""
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Open the file, and make it where there is none; one that is damaged or of another layout is set aside.
+
+    Messages that were being sent wait again: nobody knows whether they arrived.
+    """
+    try:
+        return _opened(path)
+    except sqlite3.Error as error:
+        if not sqlite_says_damaged(error):
+            raise
+        set_aside(path, error)
+    return _opened(path)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    make_file(path)
+    con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_WAIT_S)
+    try:
+        con.execute("PRAGMA journal_mode=WAL")
+        # A power loss may cost the newest commits: their messages are then made or sent again.
+        con.execute("PRAGMA synchronous=NORMAL")
+        con.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        (layout,) = con.execute("PRAGMA user_version").fetchone()
+        if layout not in (0, LAYOUT):
+            raise sqlite3.DatabaseError(f"the layout {layout} is not {LAYOUT}")
+        con.executescript(_MAKE)
+        con.execute(f"PRAGMA user_version={LAYOUT}")
+        con.execute("UPDATE messages SET state = 0 WHERE state = 1")
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+class Transaction:
+    """One transaction of a connection in autocommit mode."""
+
+    def __init__(self, con: sqlite3.Connection) -> None:
+        self._con = con
+
+    def __enter__(self) -> None:
+        self._con.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                self._con.execute("COMMIT")
+        finally:
+            # A COMMIT that failed, on a full disk say, may have left it open.
+            if self._con.in_transaction:
+                self._con.execute("ROLLBACK")

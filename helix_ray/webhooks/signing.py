@@ -1,0 +1,57 @@
+"""The signatures of a webhook request, each try signed anew.
+
+    `signature` of the body   sha256=HEX   the canonical JSON without it, keyed with the text of `secret`
+    X-Hub-Signature-256       sha256=HEX   the raw body, keyed with the text of `secret`
+    webhook-signature         v1,BASE64    `id.timestamp.body`, keyed with the bytes of `signing_secret`
+
+While a rotated secret is valid, webhook-signature has one for each; the other two use the newest secret.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+from functools import lru_cache
+
+ID_PREFIX = "msg_"
+KEY_PREFIX = "whsec_"
+ID_BYTES = 18
+KEYS_CACHED_MAX = 1024
+
+
+def message_id(webhook_id: str, seq: int) -> str:
+    """Return the id of a message: the same on every try, and after the outbox was lost."""
+    digest = hashlib.sha256(f"{webhook_id}:{seq}".encode()).digest()[:ID_BYTES]
+    return ID_PREFIX + base64.urlsafe_b64encode(digest).decode()
+
+
+def body_signature(signed: bytes, secret: str) -> str:
+    """Return `sha256=` and the hex HMAC of bytes with the UTF-8 bytes of a secret."""
+    return "sha256=" + hmac.digest(secret.encode("utf-8", "surrogatepass"), signed, "sha256").hex()
+
+
+def standard_signature(key: bytes, message: str, timestamp: int, body: bytes) -> str:
+    """Return a signature of Standard Webhooks, version 1."""
+    mac = hmac.digest(key, b"%b.%d.%b" % (message.encode(), timestamp, body), "sha256")
+    return "v1," + base64.b64encode(mac).decode()
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def key_of(signing_secret: str) -> bytes:
+    """Return the bytes of a `whsec_...`; raises binascii.Error where it is not valid base64."""
+    return base64.b64decode(signing_secret.removeprefix(KEY_PREFIX), validate=True)
+
+
+def signed_headers(
+    body: bytes, message: str, timestamp: int, secret: str, signing_secrets: Sequence[str]
+) -> dict[str, str]:
+    """Return the headers that identify and sign one try; `timestamp` is the try's, in epoch seconds."""
+    keys = [key_of(one) for one in signing_secrets]
+    return {
+        "webhook-id": message,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(standard_signature(key, message, timestamp, body) for key in keys),
+        "X-Hub-Signature-256": body_signature(body, secret),
+    }

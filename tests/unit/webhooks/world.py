@@ -1,0 +1,189 @@
+"""A notifier over an engine of this process, with receivers that are functions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.notices import Filter
+from helix_ray.core.orders import SubmitTasks
+from helix_ray.followers.feed import BatchLimits
+from helix_ray.followers.following import Following
+from helix_ray.ports import Batch
+from helix_ray.testing import MemoryControlPlane, add_user
+from helix_ray.webhooks.board import Hook, HookBoard, SigningSecret
+from helix_ray.webhooks.messages import Mark
+from helix_ray.webhooks.notifying import Notifying, OutboxBounds
+from helix_ray.webhooks.outcome import PostOutcome
+
+KEY = "whsec_" + "QUFB" * 10
+DEADLINE_S = 20.0
+
+
+class Got(dict[str, Any]):
+    """A body that a receiver got, with its headers."""
+
+    headers: Mapping[str, str]
+
+    @property
+    def task(self) -> str:
+        return str(self["data"]["task_id"])
+
+
+class World:
+    """An engine, webhooks as a test wants them, and their receivers by URL."""
+
+    def __init__(self, folder: Path, bounds: OutboxBounds | None = None) -> None:
+        self.path = folder / "outbox.sqlite"
+        self.bounds = bounds
+        self.plane = MemoryControlPlane()
+        self.owner = add_user(self.plane, "owner", "a password", ["admin"])
+        self.hooks: dict[str, Hook] = {}
+        self.modes: dict[str, Any] = {}
+        self.got: defaultdict[str, list[Got]] = defaultdict(list)
+        self.flying: Counter[str] = Counter()
+        self.most: Counter[str] = Counter()
+        self.switched_off: dict[str, str] = {}
+        self.noted: dict[str, Mark] = {}
+        self.passed = 0.0
+        self.away = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------------------------------ the cast
+
+    def hook(self, name: str, mode: Any = 200, **more: Any) -> Hook:
+        """Add a webhook whose receiver answers with a status, hangs, or is a function of what it gets."""
+        filters = more.pop("filter", Filter(("task.created",)))
+        since = more.pop("since", self.plane.engine.state.seq)
+        self.modes[name] = mode
+        self.hooks[name] = Hook(
+            id=name, owner=more.pop("owner", self.owner), url=name, filter=filters, secret="a secret of it",
+            signing_secrets=(SigningSecret(KEY),), since=since, **more,
+        )  # fmt: skip
+        return self.hooks[name]
+
+    def change(self, name: str, **values: Any) -> None:
+        """Change a webhook, and have a fact say so."""
+        self.hooks[name] = replace(self.hooks[name], **values)
+        self.stir()
+
+    def stir(self) -> None:
+        """Commit a fact that concerns the board."""
+        add_user(self.plane, f"user{self.plane.engine.state.seq}", "a password", ["viewer"])
+
+    def submit(self, count: int = 1, by: Principal | None = None, **spec: Any) -> list[str]:
+        """Commit so many `task.created`; return the ids of the tasks."""
+        specs = tuple({"title": "x", "type": "building", **spec} for _ in range(count))
+        seed = self.plane.give(SubmitTasks(specs), by or self.owner).data["seed"]
+        return [f"task-{seed}"] if count == 1 else []
+
+    # ------------------------------------------------------------------------------------------ a desk
+
+    async def board(self) -> HookBoard:
+        self._answer()
+        return HookBoard(self.plane.engine.state.seq, self.hooks.values())
+
+    async def switch_off(self, name: str, reason: str) -> None:
+        self.switched_off[name] = reason
+        self.change(name, status="off")
+
+    async def note(self, marks: Mapping[str, Mark]) -> None:
+        self.noted.update(marks)
+
+    # ------------------------------------------------------------------------------------------ a plane
+
+    async def events(
+        self, after: int, limit: int, by: Principal, wait_s: float = 0.0, *, abouts: bool = False
+    ) -> Batch:
+        self._answer()
+        return await self.plane.events(after, limit, by, wait_s, abouts=abouts)
+
+    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+        return await self.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise OSError("the control plane is away")
+
+    # ------------------------------------------------------------------------------------------ receivers
+
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, ca: str | None = None
+    ) -> PostOutcome:
+        mode = self.modes[url]
+        self.flying[url] += 1
+        self.most[url] = max(self.most[url], self.flying[url])
+        try:
+            await asyncio.sleep(0)
+            if mode == "hang":
+                await asyncio.sleep(timeout_s)
+                return PostOutcome(None, "timeout", "no response", (), b"", timeout_s, "192.0.2.1", None)
+            got = Got(json.loads(body))
+            got.headers = headers
+            status = mode(got) if callable(mode) else mode
+            self.got[url].append(got)
+            retry_after_s = 30.0 if status == 429 else None
+            failure = None if 200 <= status < 300 else f"http_{status}"
+            return PostOutcome(
+                status, failure, "", (("Server", "test"),), b"thanks", 0.001, "192.0.2.1", retry_after_s
+            )
+        finally:
+            self.flying[url] -= 1
+
+    # ------------------------------------------------------------------------------------------ a life
+
+    def now(self) -> float:
+        return self.plane.clock.wall() + self.passed
+
+    async def start(self) -> Notifying:
+        """Begin, and let all loops run."""
+        self.notifying = Notifying(
+            self,
+            self,
+            self.post,
+            self.path,
+            self.bounds,
+            now=self.now,
+            send_s_max=0.5,  # type: ignore[arg-type]
+        )
+        await self.notifying.begin()
+        following = Following("webhooks", self.notifying, self, BatchLimits(200), wait_s=1.0)
+        works = (
+            following.step, self.notifying.catch_up, self.notifying.read_unread, self.notifying.send,
+            self.notifying.care_soon,
+        )  # fmt: skip
+        self._tasks = [asyncio.create_task(self._keep(work)) for work in works]
+        return self.notifying
+
+    async def _keep(self, work: Callable[[], Any]) -> None:
+        while True:
+            try:
+                await work()
+            except OSError:
+                await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """End as kill -9 does: nothing that is under way is stored."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.notifying.stop()
+
+    def change_mark(self, name: str, mark: Mark) -> Hook:
+        return replace(self.hooks[name], mark=mark)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass for the notifier."""
+        self.passed += seconds
+        self.notifying.courier.look_at_clock()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not true():
+                await asyncio.sleep(0.005)
