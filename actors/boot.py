@@ -190,7 +190,7 @@ def stop() -> None:
     if names.SUPERVISOR in found:
         _stop(names.SUPERVISOR)
     synced = [name for name in found if name.startswith(names.SYNC_DEVICES)]
-    for step in ([*workers, names.HISTORIAN, *synced], [names.MASTER], [names.SUPERVISOR]):
+    for step in ([*workers, names.HISTORIAN, names.NOTIFIER, *synced], [names.MASTER], [names.SUPERVISOR]):
         with ThreadPoolExecutor(len(step)) as threads:
             list(threads.map(_end, [name for name in step if name in found]))
 

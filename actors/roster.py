@@ -30,6 +30,9 @@ PARTS = {names.MASTER: "master", names.HISTORIAN: "history", names.SUPERVISOR: "
 # Made by the supervisor when the first device is enrolled: most clusters have none, and pay nothing for them.
 SYNC_CLASS = "actors.sync_devices:SyncDevices"
 SYNC = "sync"
+# Made by the supervisor when the first webhook is created (ADR 77).
+ON_DEMAND = {names.NOTIFIER: "actors.notifier:Notifier"}
+WEBHOOKS = "webhooks"
 # The second service in the supervisor's process, see actors/quota_server.py.
 RATE_LIMITS = "rate_limits"
 TITLE = "ray::"
@@ -37,12 +40,12 @@ TITLE = "ray::"
 
 def class_of(name: str) -> str:
     """Return the class of an actor, as `module:class`."""
-    return SYNC_CLASS if name.startswith(names.SYNC_DEVICES) else CLASSES[name]
+    return SYNC_CLASS if name.startswith(names.SYNC_DEVICES) else (CLASSES | ON_DEMAND)[name]
 
 
 def part_of(name: str) -> str:
     """Return the name of an actor in the answers of /readyz."""
-    return SYNC if name.startswith(names.SYNC_DEVICES) else PARTS[name]
+    return SYNC if name.startswith(names.SYNC_DEVICES) else (PARTS | {names.NOTIFIER: WEBHOOKS})[name]
 
 
 def sync_actors(settings: Settings) -> list[str]:

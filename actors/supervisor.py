@@ -37,7 +37,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
-from helix_ray.core.questions import DeviceBoard, NamedFiles
+from helix_ray.core.questions import Counts, DeviceBoard, NamedFiles
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,9 @@ class Supervisor(BlobCalls):
 
     def loops(self) -> Sequence[Work]:
         """The loops that check the actors, their processes, and the nodes, that remove files which nothing
-        names, and that wait for the first device; independent of each other."""
+        names, and that wait for the first device and webhook; independent of each other."""
         looks = (self._look, self._look_at_processes, self._look_at_nodes)
-        return (*looks, self._sweep_blobs, self._look_for_devices)
+        return (*looks, self._sweep_blobs, self._look_for_devices, self._look_for_webhooks)
 
     async def begin(self) -> None:
         """Begin all lives: the actor calls this itself at every start."""
@@ -152,6 +152,15 @@ class Supervisor(BlobCalls):
         board = await self._plane.query(DeviceBoard(()), SYSTEM)
         if not isinstance(board, Rejected) and board["total"]:
             self._others += wanted
+
+    async def _look_for_webhooks(self) -> None:
+        """Have a notifier from the first webhook on."""
+        await asyncio.sleep(LOOK_EVERY_S)
+        if names.NOTIFIER in self._others:
+            return
+        counts = await self._plane.query(Counts(), SYSTEM)
+        if not isinstance(counts, Rejected) and counts["webhooks"]:
+            self._others.append(names.NOTIFIER)
 
     async def _look_at_nodes(self) -> None:
         await self._care.look()

@@ -31,6 +31,7 @@ from benchmarks import (
     sync,
     throughput,
     turns,
+    webhooks,
     width,
 )
 from benchmarks.report import Report
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         turns,
         width,
         models,
+        webhooks,
         sync,
     )
 }

@@ -83,8 +83,8 @@ class WebhookChanges(TypedDict):
 @conceal
 @dataclass(slots=True, kw_only=True)
 class Webhook:
-    """One webhook. It is told of facts after `since`; everything through `mark_seq` is delivered, and its
-    next message has the number `mark_number`. Values are replaced, never changed in place."""
+    """One webhook. It is told of facts after `since`; everything through `mark_seq` is delivered, and
+    `mark_number` is the number of its last message. Values are replaced, never changed in place."""
 
     secret_fields: ClassVar[tuple[str, ...]] = (*SECRET_IN_WEBHOOK, "rotated.*.signing_secret")
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from helix_ray.outward.outcome import Post, PostOutcome
 from helix_ray.webhooks.board import Hook, HookBoard
 from helix_ray.webhooks.known import KnownNotice, KnownNotices
 from helix_ray.webhooks.lanes import YOUNG_S, Lanes, SendLane, YoungSends
@@ -32,7 +33,6 @@ from helix_ray.webhooks.messages import (
     Try,
 )
 from helix_ray.webhooks.outbox import HookOutbox
-from helix_ray.webhooks.outcome import Post, PostOutcome
 from helix_ray.webhooks.request import TIMEOUT_S, request_of, shown_headers
 from helix_ray.webhooks.schedule import AfterTry, verdict
 from helix_ray.webhooks.tally import SendTally

@@ -18,6 +18,7 @@ from helix_ray.core.deliveries import GetDelivery, ListDeliveries
 from helix_ray.core.notices import Notice, notice_of
 from helix_ray.core.views.deliveries import DeliveriesView, DeliveryView
 from helix_ray.core.views.figures import WebhookFigures
+from helix_ray.outward.outcome import Post
 from helix_ray.ports import Batch, ControlPlane
 from helix_ray.webhooks.answers import listed, single
 from helix_ray.webhooks.board import NOT_ALLOWED, Hook, HookBoard
@@ -27,7 +28,6 @@ from helix_ray.webhooks.desk import Desk, concerns_board, due_off, wanted_again
 from helix_ray.webhooks.known import KnownNotices
 from helix_ray.webhooks.messages import HookPlace, Mark, Match
 from helix_ray.webhooks.outbox import HookOutbox
-from helix_ray.webhooks.outcome import Post
 from helix_ray.webhooks.request import TIMEOUT_S
 
 # Facts that are read at a time.

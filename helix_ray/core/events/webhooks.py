@@ -98,6 +98,6 @@ class WebhookRedeliveryAsked:
 
 @dataclass(slots=True)
 class WebhooksMarked:
-    """How far webhooks are: (id, delivered through this seq, number of the next message)."""
+    """How far webhooks are: (id, delivered through this seq, number of the last message)."""
 
     marks: list[list[Any]]

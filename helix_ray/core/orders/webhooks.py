@@ -156,7 +156,7 @@ class SwitchOffWebhook(OrderKind[IdData]):
 
 @dataclass(frozen=True, slots=True)
 class NoteDeliveries(OrderKind[NoData]):
-    """Note how far webhooks are: (id, delivered through this seq, number of the next message)."""
+    """Note how far webhooks are: (id, delivered through this seq, number of the last message)."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # the same again changes nothing

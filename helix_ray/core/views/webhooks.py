@@ -57,8 +57,8 @@ class SigningSecretView(TypedDict):
 class BoardHookView(TypedDict):
     """A webhook for who delivers, with its secrets, the newest signing secret first.
 
-    Everything through `mark_seq` is delivered, and the next message has the number `mark_number`. Without an
-    `owner`, who is gone or may not have webhooks any more, it is held.
+    Everything through `mark_seq` is delivered, and `mark_number` is the number of the last message. Without
+    an `owner`, who is gone or may not have webhooks any more, it is held.
     """
 
     id: str

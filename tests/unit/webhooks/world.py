@@ -15,12 +15,12 @@ from helix_ray.core.notices import Filter
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.followers.feed import BatchLimits
 from helix_ray.followers.following import Following
+from helix_ray.outward.outcome import PostOutcome
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane, add_user
 from helix_ray.webhooks.board import Hook, HookBoard, SigningSecret
 from helix_ray.webhooks.messages import Mark
 from helix_ray.webhooks.notifying import Notifying, OutboxBounds
-from helix_ray.webhooks.outcome import PostOutcome
 
 KEY = "whsec_" + "QUFB" * 10
 DEADLINE_S = 20.0

@@ -1,0 +1,253 @@
+"""Webhooks: events a second through one notifier, from commit to arrival, and healthy receivers beside ones
+that hang.
+
+The notifier and an engine share a process, and the receivers have one of their own. Beside it, a plain loop
+of the same HTTP client sends bodies that were made before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.hook_receivers import SECRET, SIGNING_SECRET
+from benchmarks.report import Goal, Line, Report, Series
+from benchmarks.scale import Scale
+from helix_ray.core.access import SYSTEM
+from helix_ray.core.orders import CreateWebhook, SubmitTasks
+from helix_ray.core.specs import TaskSpec
+from helix_ray.core.webhooks import FilterRecord
+from helix_ray.followers.feed import BatchLimits
+from helix_ray.followers.following import Following
+from helix_ray.outward.addresses import Allowed
+from helix_ray.outward.transport import Sender
+from helix_ray.ports import Batch
+from helix_ray.testing import MemoryControlPlane, add_user
+from helix_ray.webhooks.desk import PlaneDesk
+from helix_ray.webhooks.notifying import Notifying
+from helix_ray.webhooks.signing import signed_headers
+
+NAME = "webhooks"
+RATIO_MIN = 0.7
+ARRIVAL_MS_MAX = 20.0
+RAISED_MAX = 0.10
+TASK: TaskSpec = {"title": "Test Task", "type": "building"}
+FILTER: FilterRecord = {"events": ["task.created"], "projects": [], "types": [], "labels": {}, "statuses": []}
+AT_ONCE = 4
+SEND_S_MAX = 15.0
+PACE_S = 0.01
+DEADLINE_S = 300.0
+
+
+class Receiving:
+    """The process of the receivers."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.hook_receivers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        self._seen = 0
+
+    def url(self, path: str, number: int = 0) -> str:
+        """Return the address of a receiver; each number has an address of its own."""
+        return f"http://127.0.{number // 250}.{number % 250 + 1}:{self.port}/{path}"
+
+    def rows(self) -> list[list[Any]]:
+        """Return what came since the last call."""
+        text = httpx.get(self.url("report"), timeout=60, trust_env=False).text
+        rows = [json.loads(line) for line in text.splitlines()]
+        new, self._seen = rows[self._seen :], len(rows)
+        return new
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+
+class Notified:
+    """An engine with webhooks and a notifier in this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plane = MemoryControlPlane()
+        self.owner = add_user(self.plane, "owner", "a password", ["admin"])
+        self.sender = Sender(Allowed((ip_network("127.0.0.0/8"),), True))
+        self._folder = folder
+
+    def hook(self, url: str) -> None:
+        """Create a webhook for `task.created`."""
+        self.plane.give(
+            CreateWebhook(url=url, filter=FILTER, secret=SECRET, signing_secret=SIGNING_SECRET), self.owner
+        )
+
+    def submit(self, count: int) -> None:
+        """Commit so many events."""
+        self.plane.give(SubmitTasks((TASK,) * count), self.owner)
+
+    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+        """Return new facts: followers.feed.Feed."""
+        return await self.plane.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
+
+    @contextlib.asynccontextmanager
+    async def notifier(self) -> AsyncIterator[Notifying]:
+        """Run a notifier."""
+        path = self._folder / "outbox.sqlite"
+        made = Notifying(self.plane, PlaneDesk(self.plane), self.sender.post, path, send_s_max=SEND_S_MAX)
+        await made.begin()
+        following = Following("webhooks", made, self, BatchLimits(1000))
+        works = (following.step, made.catch_up, made.read_unread, made.send, made.care_soon)
+        tasks = [asyncio.create_task(_for_ever(work)) for work in works]
+        try:
+            yield made
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await made.stop()
+            await self.sender.aclose()
+
+
+async def _for_ever(work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await work()
+
+
+def run(scale: Scale) -> Report:
+    """Measure all of it."""
+    events = scale.single_requests * 4
+    receiving = Receiving()
+    try:
+        ours, plain = [], []
+        for _ in range(scale.rounds):
+            plain.append(asyncio.run(_plain(receiving, events)))
+            ours.append(asyncio.run(_through(receiving, events)))
+        arrival = [asyncio.run(_arrival(receiving, 200)) for _ in range(scale.rounds)]
+        alone, beside = [], []
+        for _ in range(scale.rounds):
+            alone.append(asyncio.run(_healthy(receiving, 0)))
+            beside.append(asyncio.run(_healthy(receiving, 900)))
+    finally:
+        receiving.close()
+    ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+    raised = statistics.median(a / b for a, b in zip(beside, alone, strict=True)) - 1
+    lines = (
+        Line(
+            "events in a second of CPU through one notifier", Series("notifier", "/s", tuple(ours)),
+            Series("plain loop", "/s", tuple(plain)), Goal(f">= {RATIO_MIN} x the loop", ratio >= RATIO_MIN),
+        ),
+        Line(
+            "commit to arrival, p50", Series("p50", "ms", tuple(arrival)), None,
+            Goal(f"<= {ARRIVAL_MS_MAX:g} ms", statistics.median(arrival) <= ARRIVAL_MS_MAX),
+        ),
+        Line(
+            "p99 to 100 receivers beside 900 that hang", Series("beside", "ms", tuple(beside)),
+            Series("alone", "ms", tuple(alone)), Goal(f"raised < {RAISED_MAX:.0%}", raised < RAISED_MAX),
+        ),
+    )  # fmt: skip
+    notes = (f"{events:,} events to one receiver; the receivers are a process of their own, on loopback",)
+    return Report(NAME, "webhooks through one notifier", lines, notes)
+
+
+async def _plain(receiving: Receiving, events: int) -> float:
+    """Return requests in a second of CPU of a loop of the client, as many at once as the notifier sends."""
+    sender = Sender(Allowed((ip_network("127.0.0.0/8"),), True))
+    body = b'{"data":{},"event":"task.created","signature":"","timestamp":"2025-11-07T11:00:00Z"}'
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "plain",
+        "helix-event": "task.created",
+        "helix-number": "1",
+        "helix-try": "1",
+        **signed_headers(body, "msg_1", int(time.time()), SECRET, [SIGNING_SECRET]),
+    }
+    url = receiving.url("ok/probe")
+
+    async def loop() -> None:
+        for _ in range(events // AT_ONCE):
+            outcome = await sender.post(url, body, headers, timeout_s=SEND_S_MAX)
+            assert outcome.failure is None, outcome
+
+    began = time.process_time()
+    await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
+    seconds = time.process_time() - began
+    await sender.aclose()
+    return events / seconds
+
+
+async def _through(receiving: Receiving, events: int) -> float:
+    """Return events in a second of CPU of the notifier, which has a backlog and reads the journal."""
+    with tempfile.TemporaryDirectory() as folder:
+        notified = Notified(Path(folder))
+        notified.hook(receiving.url("ok/probe"))
+        for _ in range(events // 1000):
+            notified.submit(1000)
+        began, cpu = time.perf_counter(), time.process_time()
+        async with notified.notifier() as notifying:
+            while notifying.courier.tally.delivered < events // 1000 * 1000:
+                _in_time(began)
+                await asyncio.sleep(0.01)
+            return events // 1000 * 1000 / (time.process_time() - cpu)
+
+
+async def _arrival(receiving: Receiving, events: int) -> float:
+    """Return the median of milliseconds from a commit to its arrival."""
+    receiving.rows()
+    with tempfile.TemporaryDirectory() as folder:
+        notified = Notified(Path(folder))
+        notified.hook(receiving.url("ok/arrival"))
+        committed = []
+        async with notified.notifier() as notifying:
+            for _ in range(events):
+                committed.append(time.time())
+                notified.submit(1)
+                await asyncio.sleep(PACE_S)
+            began = time.perf_counter()
+            while notifying.courier.tally.delivered < events:
+                _in_time(began)
+                await asyncio.sleep(0.01)
+    arrived = {number: at for path, _, number, _, at, _ in receiving.rows() if path == "/ok/arrival"}
+    return 1000.0 * float(statistics.median(arrived[n] - at for n, at in enumerate(committed, 1)))
+
+
+async def _healthy(receiving: Receiving, hanging: int, events: int = 20) -> float:
+    """Return the p99 in milliseconds from commit to arrival at 100 receivers beside so many that hang."""
+    receiving.rows()
+    with tempfile.TemporaryDirectory() as folder:
+        notified = Notified(Path(folder))
+        for number in range(100):
+            notified.hook(receiving.url(f"ok/{number}", number))
+        for number in range(hanging):
+            notified.hook(receiving.url("hang", 100 + number))
+        committed = []
+        async with notified.notifier() as notifying:
+            for _ in range(events):
+                committed.append(time.time())
+                notified.submit(1)
+                await asyncio.sleep(0.5)
+            began = time.perf_counter()
+            while notifying.courier.tally.delivered < 100 * events:
+                _in_time(began)
+                await asyncio.sleep(0.01)
+    # The first event opens the connections.
+    late = sorted(at - committed[number - 1] for _, _, number, _, at, _ in receiving.rows() if number > 1)
+    return 1000.0 * float(late[int(len(late) * 0.99)])
+
+
+def _in_time(began: float) -> None:
+    if time.perf_counter() - began > DEADLINE_S:
+        raise TimeoutError("the messages were not delivered in time")
