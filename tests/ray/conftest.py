@@ -148,6 +148,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         isolation_writable=gettempdir(),
         input_dirs=gettempdir(),
         models_dir=models_with_endless(tmp_path_factory.mktemp("models")),
+        webhook_allow_networks="127.0.0.0/8",
+        webhook_allow_http=True,
     )
     boot.start(settings)
     yield LiveCluster(ray_cluster, settings)
