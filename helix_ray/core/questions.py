@@ -289,8 +289,7 @@ class ExplainTask(QuestionKind[ExplainView]):
 
 @dataclass(frozen=True, slots=True)
 class PlanTask(QuestionKind[PlanView]):
-    """Where a pending task, or its shards, would go now. `capabilities` are
-    required in addition to its own."""
+    """Where a pending task, or its shards, would go now, with `capabilities` required beside its own."""
 
     allowed = READERS
     tokens = Tokens.ALL
@@ -394,9 +393,8 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
-    | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles
+    | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles | ListDeliveries | GetDelivery
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
-    | ListDeliveries | GetDelivery
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
 )  # fmt: skip

@@ -32,6 +32,8 @@ BY_FRAMEWORK = {
     ("GET", "/api/v1/harmony/sync/documents"),
     ("GET", "/api/v1/devices"),
     ("POST", "/api/v1/devices"),
+    ("GET", "/api/v1/webhooks/{webhook_id}/deliveries"),
+    ("GET", "/api/v1/webhooks/{webhook_id}/deliveries/{seq}"),
     ("POST", "/api/v1/auth/login"),
     ("POST", "/api/v1/auth/refresh"),
     ("GET", "/healthz"),
