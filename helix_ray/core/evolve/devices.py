@@ -107,7 +107,8 @@ def _pushed(state: State, event: ev.MutationsPushed, fact: ev.Fact) -> None:
         kept.conflicts[conflict.id] = conflict
         kept.size += bytes_of(conflict.fields)
     for kind, key in event.forgotten:
-        kept.documents.pop((kind, key), None)
+        document = kept.documents.pop((kind, key), None)
+        kept.size -= 0 if document is None else document.size()
 
 
 def _write(kept: UserDocuments, change: DocumentChange, seq: int) -> None:

@@ -132,6 +132,23 @@ class TestPush:
         ]  # fmt: skip
         assert stage.state.devices[device.token or ""].last_mutation == 7
 
+    def test_a_forgotten_document_is_not_counted(self) -> None:
+        """What is deleted is remembered up to a number; an edit of one that is not is listed all the same."""
+        stage = Stage(Policy(deleted_documents_kept_max=0))
+        device, other = enrolled(stage), enrolled(stage)
+        push(stage, device, put(stage, 1, text="x"))
+        seen = stage.state.seq
+        push(
+            stage,
+            device,
+            {**put(stage, 2), "op": "delete", "base_version": seen},
+            put(stage, 3, "b", text="y"),
+        )
+        assert list(stage.state.documents[DEV.id].documents) == [("notes", "b")]
+        late = {**put(stage, 1, text="edited"), "base_version": seen}
+        assert push(stage, other, late) == [("conflict", "deleted")]
+        assert stage.sound()
+
     def test_one_order_has_one_mutation_of_a_task(self, stage: Stage) -> None:
         """The receipt says how far it came; a second one would be decided without the first one's facts."""
         device = enrolled(stage)
