@@ -27,6 +27,7 @@ from benchmarks.report import Goal, Line, Report, Series
 from benchmarks.scale import Scale
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import CreateWebhook, SubmitTasks
+from helix_ray.core.policy import Policy
 from helix_ray.core.specs import TaskSpec
 from helix_ray.core.webhooks import FilterRecord
 from helix_ray.followers.feed import BatchLimits
@@ -46,6 +47,7 @@ RAISED_MAX = 0.10
 TASK: TaskSpec = {"title": "Test Task", "type": "building"}
 FILTER: FilterRecord = {"events": ["task.created"], "projects": [], "types": [], "labels": {}, "statuses": []}
 AT_ONCE = 4
+WEBHOOKS_MAX = 2000
 SEND_S_MAX = 15.0
 PACE_S = 0.01
 DEADLINE_S = 300.0
@@ -84,7 +86,7 @@ class Notified:
     """An engine with webhooks and a notifier in this process."""
 
     def __init__(self, folder: Path) -> None:
-        self.plane = MemoryControlPlane()
+        self.plane = MemoryControlPlane(Policy(webhooks_per_user_max=WEBHOOKS_MAX))
         self.owner = add_user(self.plane, "owner", "a password", ["admin"])
         self.sender = Sender(Allowed((ip_network("127.0.0.0/8"),), True))
         self._folder = folder
