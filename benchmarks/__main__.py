@@ -16,6 +16,7 @@ from benchmarks import (
     bulk,
     cluster,
     commands,
+    events,
     explain,
     growth,
     inference,
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         models,
         webhooks,
         sync,
+        events,
     )
 }
 RESULTS = Path(__file__).parent / "results"

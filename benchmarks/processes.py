@@ -119,7 +119,12 @@ class Helix(Server):
         super().__init__(port, pid)
         body = orjson.dumps({"username": "admin", "password": PASSWORD})
         [answer] = one_by_one(port, [request("POST", "/api/v1/auth/login", port=port, body=body)])
-        self._token = orjson.loads(answer.body)["token"]
+        self._token: str = orjson.loads(answer.body)["token"]
+
+    @property
+    def token(self) -> str:
+        """The administrator's access token."""
+        return self._token
 
     def request(self, method: str, path: str, body: object = None) -> bytes:
         """Return an authorised request under /api/v1; `body` is a JSON value, or JSON as bytes."""
