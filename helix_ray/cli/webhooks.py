@@ -1,4 +1,5 @@
-"""helix webhook create, list, show, update, delete, pause, resume, test, rotate, redeliver."""
+"""helix webhook create, list, show, update, delete, pause, resume, test, rotate, deliveries,
+redeliver."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from helix_ray.cli.output import Json, print_fields, print_json, print_table, pu
 from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
+    from helix_ray.wire.deliveries import DeliveryOut
     from helix_ray.wire.webhooks import WebhookOut, WebhookSignedOut
 
 app = typer.Typer(no_args_is_help=False, help="Have an address told of what happens, by signed requests.")
@@ -20,6 +22,9 @@ COLUMNS = Columns(
     ("ID", "NAME", "STATUS", "EVENTS", "OWNER", "CREATED", "URL"),
     ("CREATED", "OWNER", "NAME", "EVENTS"),
     "URL",
+)
+DELIVERY_COLUMNS = Columns(
+    ("SEQ", "EVENT", "STATUS", "TRIES", "NEXT TRY", "ANSWER", "REASON"), ("NEXT TRY", "TRIES"), "REASON"
 )
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of a webhook, or how it begins.")]
 EventsOption = Annotated[
@@ -171,6 +176,46 @@ def rotate(
     with connect() as client:
         made = client.rotate_webhook_secret(webhook_id, _secret(secret_file), overlap_s=overlap)
     _show_signed(made, as_json)
+
+
+@app.command()
+def deliveries(
+    webhook_id: Id,
+    seq: Annotated[int | None, typer.Argument(metavar="SEQ", help="One delivery, whole.", min=1)] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", help="waiting, delivered, failed or dropped.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200, help="At most so many.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """Show what became of a webhook's messages, newest first; with SEQ one, its request and its tries."""
+    with connect() as client:
+        if seq is not None:
+            found = client.delivery(webhook_id, seq)
+            _show_delivery(found, as_json)
+            return
+        page = client.deliveries(webhook_id, status=status, limit=limit)
+    if as_json:
+        print_json(page)
+    else:
+        print_table(DELIVERY_COLUMNS, [_delivery_row(each) for each in page["deliveries"]])
+
+
+def _delivery_row(delivery: DeliveryOut) -> tuple[str, ...]:
+    last = delivery["last_try"]
+    answer = "" if last is None else str(last["status"] or last["failure"] or "")
+    reason = delivery["reason"] or ("" if last is None else last["reason"])
+    return (
+        str(delivery["seq"]), delivery["event"], delivery["status"], str(delivery["tries"]),
+        when(delivery["next_try_at"]), answer, reason,
+    )  # fmt: skip
+
+
+def _show_delivery(delivery: DeliveryOut, as_json: bool) -> None:
+    if as_json:
+        print_json(delivery)
+    else:
+        print_fields({name.replace("_", " "): value for name, value in delivery.items()})
 
 
 @app.command()

@@ -10,6 +10,7 @@ from helix_ray.client.session import ClientSession
 from helix_ray.client.transport import Request
 
 if TYPE_CHECKING:
+    from helix_ray.wire.deliveries import DeliveriesOut, DeliveryOut
     from helix_ray.wire.webhooks import AskedOut, WebhookOut, WebhookSignedOut
 
 
@@ -98,6 +99,20 @@ class WebhookCalls:
         """Send a ping to a webhook; `seq` names its delivery."""
         asked: AskedOut = self._session.call("POST", _path(webhook_id, "/test"))
         return asked
+
+    def deliveries(
+        self, webhook_id: str, *, status: str | None = None, before: int | None = None, limit: int = 50
+    ) -> DeliveriesOut:
+        """Return a page of a webhook's deliveries, newest first, and where the webhook stands."""
+        wanted = {"status": status, "before": before, "limit": limit}
+        params = {key: value for key, value in wanted.items() if value is not None}
+        page: DeliveriesOut = self._session.call("GET", _path(webhook_id, "/deliveries"), **params)
+        return page
+
+    def delivery(self, webhook_id: str, seq: int) -> DeliveryOut:
+        """Return one delivery with its request and all its tries."""
+        found: DeliveryOut = self._session.call("GET", _path(webhook_id, f"/deliveries/{seq}"))
+        return found
 
     def redeliver(
         self, webhook_id: str, seq: int | None = None, *, after: int | None = None, through: int | None = None

@@ -36,10 +36,11 @@ PEM_BEGINNING = "-----BEGIN CERTIFICATE-----"
 RESERVED_HEADERS = frozenset({
     "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
     "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+    "user-agent",
     "webhook-id", "webhook-timestamp", "webhook-signature", "x-hub-signature-256",
 })  # fmt: skip
 # Headers that begin so are the control plane's.
-RESERVED_PREFIX = "x-helix-"
+RESERVED_PREFIXES = ("helix-", "x-helix-")
 
 _URL = re.compile(URL_PATTERN[1:-1])
 _HEADER_NAME = re.compile(HEADER_NAME_PATTERN[1:-1])
@@ -83,7 +84,7 @@ def _refuse_header(name: str, value: str, plain: bool) -> Rejected | None:
     if len(name) > HEADER_NAME_CHARS_MAX or _HEADER_NAME.fullmatch(name) is None:
         message = "Invalid name of a header"
         return invalid(message, field="headers", chars_max=HEADER_NAME_CHARS_MAX, pattern=HEADER_NAME_PATTERN)
-    if lower in RESERVED_HEADERS or lower.startswith(RESERVED_PREFIX):
+    if lower in RESERVED_HEADERS or lower.startswith(RESERVED_PREFIXES):
         return invalid("This header is set by the sender", field=field, reserved=sorted(RESERVED_HEADERS))
     if (plain or not is_sealed(value)) and _HEADER_VALUE.fullmatch(value) is None:
         message = "The value of a header must be one line of ASCII"

@@ -3,6 +3,8 @@ removal, an administrator stays."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -14,11 +16,15 @@ from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import RequestsRefused
 from helix_ray.core.invariants import check
 from helix_ray.core.orders import Order, OrderBody, Receipt
+from helix_ray.core.visibility import administers
+from helix_ray.core.webhooks import FilterRecord
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
 from tests.properties.machine_model import POLICY, HandClock, folded, through_json, whole
 
 NAMES = st.sampled_from(("ann", "Ann", "ANN", "bob", "b\u00f6b", "cid", "cid\n", "dan"))
+KEY = "whsec_" + "QUFB" * 8
+WANTED: FilterRecord = {"events": ["*"], "projects": [], "types": [], "labels": {}, "statuses": []}
 SOME_ROLES = st.sampled_from((("admin",), ("admin",), ("developer", "worker"), ("viewer",), ()))
 
 
@@ -122,6 +128,44 @@ class AccountsMachine(RuleBasedStateMachine):
         if isinstance(answer, Rejected) and answer.code is ErrorCode.UNAUTHORIZED:
             assert isinstance(asked, Rejected)
             assert asked.code is ErrorCode.UNAUTHORIZED
+
+    @rule(data=st.data())
+    def create_a_webhook(self, data: st.DataObject) -> None:
+        """Somebody has an address told."""
+        body = o.CreateWebhook(url="https://a.example", filter=WANTED, secret=KEY, signing_secret=KEY)
+        self.give(body, self.somebody(data))
+
+    @rule(data=st.data(), pending=st.sampled_from(("skip", "replay")), as_system=st.booleans())
+    def change_a_webhook(
+        self, data: st.DataObject, pending: Literal["skip", "replay"], as_system: bool
+    ) -> None:
+        """Whoever may change one owns it, or is an administrator."""
+        name = data.draw(st.sampled_from([*self.engine.state.webhooks, "webhook-none"]))
+        bodies: list[OrderBody] = [
+            o.UpdateWebhook(name, {"name": pending}), o.PauseWebhook(name), o.ResumeWebhook(name, pending),
+            o.RotateWebhookSecret(name, KEY, KEY, 5.0), o.TestWebhook(name), o.Redeliver(name, 0),
+            o.DeleteWebhook(name),
+        ]  # fmt: skip
+        if as_system:
+            bodies = [o.SwitchOffWebhook(name, "gone"), o.NoteDeliveries(((name, self.engine.state.seq, 1),))]
+        by, before = SYSTEM if as_system else self.somebody(data), self.engine.state.webhooks.get(name)
+        answer = self.give(data.draw(st.sampled_from(bodies)), by)
+        user = self.engine.state.users.get(by.id)
+        if isinstance(answer, Receipt) and not as_system:
+            assert before is not None
+            assert user is not None
+            assert before.owner == by.id or administers(Principal(by.id, roles=user.roles))
+
+    @invariant()
+    def a_webhook_hears_as_its_owner(self) -> None:
+        """With the owner's current roles, or as nobody."""
+        board = self.engine.query(q.WebhookBoard(), SYSTEM)
+        assert not isinstance(board, Rejected)
+        for hook in board["webhooks"]:
+            user = self.engine.state.users[self.engine.state.webhooks[hook["id"]].owner]
+            writes = not {"admin", "developer"}.isdisjoint(user.roles)
+            assert (hook["owner"] is not None) == writes
+            assert hook["owner"] is None or tuple(hook["owner"]["roles"]) == user.roles
 
     @rule(seconds=st.sampled_from((1.0, 40.0, 1000.0)))
     def time_passes(self, seconds: float) -> None:

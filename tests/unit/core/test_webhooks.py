@@ -100,6 +100,7 @@ def test_no_answer_but_the_board_has_a_secret(stage: Hooks) -> None:
         ({"secret": "whsec_not base64 at all, and long"}, "secret"),
         ({"headers": {"Webhook-Id": "1"}}, "headers.Webhook-Id"),
         ({"headers": {"X-Helix-Event": "1"}}, "headers.X-Helix-Event"),
+        ({"headers": {"Helix-Number": "1"}}, "headers.Helix-Number"),
         ({"headers": {"a b": "1"}}, "headers"),
         ({"headers": {"a": "1\r\nb: 2"}}, "headers.a"),
         ({"headers": {"a": "1", "A": "2"}}, "headers"),
