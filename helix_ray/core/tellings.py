@@ -62,15 +62,22 @@ def _progress(fact: ev.Fact, event: ev.TaskProgressed, about: About) -> NoticeDa
 
 def _completed(fact: ev.Fact, event: ev.TaskCompleted, about: About) -> NoticeData:
     return _task(
-        about, event, attempt=event.attempt, result=without_object(event.result), duration_s=event.duration_s
-    )
+        about, event, attempt=event.attempt, result=without_object(event.result),
+        duration_s=_duration(event.duration_s),
+    )  # fmt: skip
 
 
 def _failed(fact: ev.Fact, event: ev.TaskFailed, about: About) -> NoticeData:
     return _task(
         about, event, attempt=event.attempt, error=readable(event.error), result=without_object(event.result),
-        duration_s=event.duration_s,
+        duration_s=_duration(event.duration_s),
     )  # fmt: skip
+
+
+def _duration(seconds: float | None) -> float | None:
+    """Return a duration to a tenth of a millisecond: smaller numbers are written with an exponent by some
+    writers of JSON only, and a receiver that writes the body again would get another signature."""
+    return None if seconds is None else round(seconds, 4)
 
 
 def _cancelled(fact: ev.Fact, event: ev.TaskCancelled, about: About) -> NoticeData:

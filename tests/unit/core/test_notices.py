@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, get_args
 
 import orjson
@@ -16,6 +17,7 @@ from helix_ray.core.notices import EVENTS, FAMILIES, FILTER_VALUES_MAX, Filter, 
 from helix_ray.core.state import State
 from helix_ray.core.tellings import TELLINGS, UNTOLD
 from helix_ray.core.values import fault
+from helix_ray.webhooks.canonical import canonical
 from tests.unit.core.made_facts import KINDS, made
 
 OF_TASK = About(Audience("tasks", ("user-1",), "p"), "p", "building", {"zone": "a"}, "completed", "one")
@@ -75,6 +77,15 @@ def test_a_completed_task_is_told_in_the_words_of_the_api() -> None:
         "task_id": "task-456", "title": "one", "type": "building", "project_id": "p", "status": "completed",
         "attempt": 1, "result": {"success": True}, "duration_s": 2.5,
     }  # fmt: skip
+
+
+def test_a_duration_is_written_alike_by_all_writers() -> None:
+    """A receiver that parses a body and writes it again gets the bytes that were signed."""
+    for seconds in (0.00004291534423828125, 0.00009999, 0.0023456789, 12.0, 86_400.5):
+        notice = told(ev.TaskCompleted("task-1", 1, None, seconds), OF_TASK)
+        assert notice is not None
+        written = canonical(notice.data)
+        assert json.dumps(json.loads(written), sort_keys=True, separators=(",", ":")).encode() == written
 
 
 def test_workers_of_nodes_have_their_own_names() -> None:
