@@ -116,9 +116,9 @@ class Schedule:
         }
 
     def decide(self, which: int, how: int, *_: int) -> None:
-        """The user, who sees the document and the conflict, decides about it."""
+        """The user, who sees the document and the conflict, decides about it; without a role they cannot."""
         kept = self._kept()
-        if not kept.conflicts:
+        if not kept.conflicts or not self.stage.state.users[DEV.id].roles:
             return
         conflict = list(kept.conflicts.values())[which % len(kept.conflicts)]
         keep = ("current", "listed", "fields")[how % 3]
