@@ -27,6 +27,7 @@ from helix_ray.cli import (
     tokens,
     up,
     users,
+    webhook_local,
     webhooks,
     workers,
 )
@@ -87,6 +88,8 @@ app.add_typer(quotas.app, name="quota", cls=CommandGroup)
 app.add_typer(users.app, name="user", cls=CommandGroup)
 app.add_typer(tokens.app, name="token", cls=CommandGroup)
 app.add_typer(synced.app, name="device", cls=CommandGroup)
+webhooks.app.command("listen")(webhook_local.listen)
+webhooks.app.command("trigger")(webhook_local.trigger)
 app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
