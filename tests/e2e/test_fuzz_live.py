@@ -39,8 +39,8 @@ LIMIT_HEADERS = (
 # Each of these ends or makes a session, with a password's hash to be reckoned: few of them,
 # and never the shared one.
 COSTLY = ("/auth/login", "/auth/logout", "/auth/password", "/users")
-# A made-up shell line must not run on the machine that tests.
-SETTINGS = {"command_roles": "nobody"}
+# A made-up shell line must not run on the machine that tests; an event stream must end by itself.
+SETTINGS = {"command_roles": "nobody", "stream_s_max": "0.01"}
 TASKS_OF_EACH = 50
 # Logs in again for each request that may end a session: a user has a limited number of sessions.
 LEAVER = "leaver"
