@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work, reason_of
 from helix_ray.config import Settings
-from helix_ray.core.access import SYSTEM
-from helix_ray.followers.feed import BatchLimits
+from helix_ray.core.errors import Refused
+from helix_ray.followers.feed import BatchLimits, PlaneFeed
 from helix_ray.followers.following import Following, Trouble
 from helix_ray.plane.responses import SourceUnavailable
-from helix_ray.ports import Batch, ControlPlane
 
 if TYPE_CHECKING:
     from helix_ray.core.deliveries import GetDelivery, ListDeliveries
@@ -34,17 +33,6 @@ PAUSE_S = 0.005
 AGAIN_S = 1.0
 # Less than the callers' patience, see AnswerTimeouts in helix_ray/plane/calls.py.
 FIRST_TRY_S_MAX = 3.0
-
-
-class AboutFeed:
-    """New facts, with what they are about: followers.feed.Feed."""
-
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
-
-    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        """Return the next facts; the control plane bounds their bytes."""
-        return await self._plane.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
 
 
 class Notifier(LivingActor):
@@ -79,7 +67,7 @@ class Notifier(LivingActor):
             await self._notifying.stop()
             await self._plane.aclose()
             raise
-        feed = AboutFeed(self._plane)
+        feed = PlaneFeed(self._plane, abouts=True)
         self._following = Following("webhooks", self._notifying, feed, BatchLimits(FACTS_PER_BATCH_MAX))
         self._plane.report_lag(self._following.lag)
         self._plane.report_webhooks(self._notifying.figures)
@@ -109,7 +97,10 @@ class Notifier(LivingActor):
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
         if refusal is not None:
             return SourceUnavailable("webhooks", refusal.reason or "it is still starting")
-        return await self._notifying.answer(question)
+        try:
+            return await self._notifying.answer(question)
+        except Refused as refused:
+            return SourceUnavailable("webhooks", str(refused))
 
     async def _follow(self) -> None:
         if not await self._notifying.wait_for_webhooks():

@@ -20,7 +20,7 @@ from helix_ray.core.notices import Notice, notice_of
 from helix_ray.core.questions import GetTask
 from helix_ray.core.tellings import TELLINGS
 from helix_ray.core.views.tasks import TaskView
-from helix_ray.ports import ControlPlane
+from helix_ray.ports import Batch, ControlPlane
 
 # How many questions to the history are under way at once.
 RECALLS_AT_ONCE_MAX = 16
@@ -50,6 +50,11 @@ class NoticeFeed:
         Raises Refused when the control plane or the history does not respond: then nothing was read.
         """
         batch = await self._plane.events(cursor, limit, self._by, wait_s, abouts=True)
+        return Notices(await self.notices_of(batch), batch.facts, batch.cursor, batch.head)
+
+    async def notices_of(self, batch: Batch) -> tuple[Notice, ...]:
+        """Return the notices of a batch that was asked for with what its facts are about. Raises Refused as
+        `after` does."""
         recalled = await self._recalled(batch.facts, batch.abouts)
         notices = []
         for fact, found in zip(batch.facts, batch.abouts, strict=True):
@@ -57,7 +62,7 @@ class NoticeFeed:
             notice = notice_of(fact, found if view is None else of_task_view(found, view))
             if notice is not None:
                 notices.append(notice)
-        return Notices(tuple(notices), batch.facts, batch.cursor, batch.head)
+        return tuple(notices)
 
     async def _recalled(self, facts: tuple[Fact, ...], abouts: tuple[About, ...]) -> dict[str, TaskView]:
         """Return the tasks that memory does not know, from the history."""

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from helix_ray.core.access import SYSTEM
 from helix_ray.core.deliveries import GetDelivery, ListDeliveries
-from helix_ray.core.notices import Notice, notice_of
+from helix_ray.core.notices import Notice
 from helix_ray.core.views.deliveries import DeliveriesView, DeliveryView
 from helix_ray.core.views.figures import WebhookFigures
 from helix_ray.outward.outcome import Post
+from helix_ray.plane.notice_feed import NoticeFeed, Notices
 from helix_ray.ports import Batch, ControlPlane
 from helix_ray.webhooks.answers import listed, single
 from helix_ray.webhooks.board import NOT_ALLOWED, Hook, HookBoard
@@ -65,7 +65,7 @@ class Notifying:
         send_s_max: float = TIMEOUT_S,
     ) -> None:
         """Open the outbox. Raises OSError or sqlite3.Error."""
-        self._plane = plane
+        self._feed = NoticeFeed(plane)
         self._desk = desk
         self._bounds = bounds or OutboxBounds()
         self._now = now
@@ -98,12 +98,13 @@ class Notifying:
 
     async def take(self, batch: Batch) -> None:
         """Take new facts, with what they are about."""
+        notices = await self._feed.notices_of(batch)
         if self._board is None or any(concerns_board(fact) for fact in batch.facts):
             await self._refresh()
         assert self._board is not None
         matches: dict[str, list[Match]] = {}
         held: dict[str, list[Match]] = {}
-        for notice in notices(batch):
+        for notice in notices:
             for hook in self._hearing(self._board, notice):
                 place = matches if hook.active else held
                 place.setdefault(hook.id, []).append(Match(notice.seq, notice.event))
@@ -192,8 +193,8 @@ class Notifying:
             return False
         before = min(behind.values())
         # A page never fills more than what is free.
-        batch = await self._page(before, min(self.cursor, before + max(1, self._bounds.waiting_max // 2)))
-        through = min(batch.cursor, self.cursor)
+        page = await self._page(before, min(self.cursor, before + max(1, self._bounds.waiting_max // 2)))
+        through = min(page.cursor, self.cursor)
         places = self.outbox.places
         matches: dict[str, list[Match]] = {
             name: []
@@ -203,7 +204,7 @@ class Notifying:
             and (cursor := places[name].cursor) is not None
             and before <= cursor < through
         }
-        self._match(batch, through, matches)
+        self._match(page, through, matches)
         for name in self.outbox.catch_up(through, matches):
             self.courier.look(name)
         return True
@@ -213,21 +214,21 @@ class Notifying:
         for again in self.outbox.deliveries.asked():
             if not self._is_active(again.hook) or self.outbox.places[again.hook].waiting > half:
                 continue
-            batch = await self._page(again.after, again.through)
+            page = await self._page(again.after, again.through)
             if not self._is_active(again.hook):
                 return True
-            through = min(batch.cursor, again.through)
+            through = min(page.cursor, again.through)
             matches: dict[str, list[Match]] = {again.hook: []}
-            self._match(batch, through, matches, past=True)
+            self._match(page, through, matches, past=True)
             self.outbox.send_again(again, through, matches[again.hook])
             self.courier.look(again.hook)
             return True
         return False
 
     def _match(
-        self, batch: Batch, through: int, matches: Mapping[str, list[Match]], *, past: bool = False
+        self, page: Notices, through: int, matches: Mapping[str, list[Match]], *, past: bool = False
     ) -> None:
-        for notice in notices(batch):
+        for notice in page.notices:
             if notice.seq > through or self._board is None:
                 continue
             for hook in self._board.hearing(notice, past=past):
@@ -240,9 +241,8 @@ class Notifying:
         hook = None if self._board is None else self._board.hooks.get(name)
         return hook is not None and hook.active
 
-    async def _page(self, after: int, through: int) -> Batch:
-        limit = max(1, min(PAGE_FACTS, through - after))
-        return await self._plane.events(after, limit, SYSTEM, abouts=True)
+    async def _page(self, after: int, through: int) -> Notices:
+        return await self._feed.after(after, max(1, min(PAGE_FACTS, through - after)))
 
     async def read_unread(self) -> None:
         """Read the facts that the courier needs for further tries."""
@@ -250,9 +250,9 @@ class Notifying:
         self.courier.unread_known.clear()
         while self.courier.unread:
             first = min(self.courier.unread)
-            batch = await self._page(first - 1, max(self.courier.unread))
-            found = {notice.seq: notice for notice in notices(batch)}
-            for seq in [seq for seq in self.courier.unread if first <= seq <= batch.cursor]:
+            page = await self._page(first - 1, max(self.courier.unread))
+            found = {notice.seq: notice for notice in page.notices}
+            for seq in [seq for seq in self.courier.unread if first <= seq <= page.cursor]:
                 self._known.put(seq, found.get(seq))
                 self.courier.has_read(seq)
 
@@ -287,8 +287,8 @@ class Notifying:
         hook = None if self._board is None else self._board.hooks.get(question.webhook_id)
         if hook is None:
             return None
-        batch = await self._page(question.seq - 1, question.seq)
-        notice = next((one for one in notices(batch) if one.seq == question.seq), None)
+        page = await self._page(question.seq - 1, question.seq)
+        notice = next((one for one in page.notices if one.seq == question.seq), None)
         shown = notice is not None and hook.refuses(notice) != NOT_ALLOWED
         return single(
             question, self.outbox.deliveries, hook, payload_of(notice) if notice and shown else None
@@ -320,11 +320,3 @@ class Notifying:
 def _begin_of(hook: Hook) -> int:
     """Return the seq behind which a webhook goes on where the outbox does not know it."""
     return max(hook.mark.through, hook.since)
-
-
-def notices(batch: Batch) -> Iterator[Notice]:
-    """Yield the notices of a batch that was asked for with what its facts are about."""
-    for fact, about in zip(batch.facts, batch.abouts, strict=True):
-        notice = notice_of(fact, about)
-        if notice is not None:
-            yield notice

@@ -104,6 +104,31 @@ def test_a_failed_event_is_tried_again_with_the_same_id(tmp_path: Path) -> None:
     assert stamps[2] - stamps[0] >= 365
 
 
+def test_a_task_that_left_memory_meanwhile_is_told_all_the_same(tmp_path: Path) -> None:
+    """Its owner hears of it, and a filter by its labels finds it: at a further try, and for one that was
+    paused."""
+
+    async def story(world: World) -> None:
+        dora = add_user(world.plane, "dora", "a password", ["developer"])
+        wanted = Filter(("task.cancelled",), labels=(("zone", "a"),))
+        answers = iter([500, 200])
+        world.hook("failing", lambda got: next(answers), owner=dora, filter=wanted)
+        world.hook("paused", owner=dora, filter=wanted, status="paused")
+        await world.start()
+        task_id = world.submit(by=dora, labels={"zone": "a"})[0]
+        world.cancel(task_id)
+        await world.until(lambda: len(world.got["failing"]) == 1)
+        await world.kill()
+        world.archive(task_id)
+        world.passed += 10.0
+        world.change("paused", status="active")
+        await world.start()
+        await world.until(lambda: len(world.got["failing"]) == 2 and len(world.got["paused"]) == 1)
+        assert {got.task for name in ("failing", "paused") for got in world.got[name]} == {task_id}
+
+    told(tmp_path, story)
+
+
 def test_a_receiver_that_asks_for_time_gets_it(tmp_path: Path) -> None:
     """After 429 with Retry-After nothing is sent until then, not even other events."""
 

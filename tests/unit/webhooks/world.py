@@ -12,7 +12,9 @@ from typing import Any
 
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.notices import Filter
-from helix_ray.core.orders import SubmitTasks
+from helix_ray.core.orders import ArchiveTasks, CancelTask, SubmitTasks
+from helix_ray.core.questions import GetTask
+from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.followers.feed import BatchLimits
 from helix_ray.followers.following import Following
 from helix_ray.outward.outcome import PostOutcome
@@ -51,6 +53,7 @@ class World:
         self.most: Counter[str] = Counter()
         self.switched_off: dict[str, str] = {}
         self.noted: dict[str, Mark] = {}
+        self.history: dict[str, TaskView] = {}
         self.passed = 0.0
         self.away = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -106,6 +109,23 @@ class World:
 
     async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
         return await self.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
+
+    async def query(self, question: Any, by: Principal, wait_s: float = 0.0) -> Any:
+        self._answer()
+        found = self.history.get(question.task_id) if isinstance(question, GetTask) else None
+        return found or await self.plane.query(question, by, wait_s)
+
+    def cancel(self, task_id: str) -> None:
+        """Cancel a task."""
+        self.plane.give(CancelTask(task_id), self.owner)
+
+    def archive(self, task_id: str) -> None:
+        """Have a task leave memory, as one that ended long ago: the history alone knows it."""
+        task = self.plane.engine.state.tasks[task_id]
+        self.history[task_id] = task_view(task)
+        self.plane.give(ArchiveTasks(task.finished_seq, self.now() + 1.0, 10), SYSTEM)
+        assert task_id not in self.plane.engine.state.tasks
+        self.plane.engine.state.gone.clear()
 
     def _answer(self) -> None:
         if self.away:
