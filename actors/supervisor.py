@@ -37,7 +37,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
-from helix_ray.core.questions import Counts, DeviceBoard, NamedFiles
+from helix_ray.core.questions import Counts, NamedFiles
 from helix_ray.ports import STARTING, NotReady
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Supervisor(BlobCalls):
         """The loops that check the actors, their processes, and the nodes, that remove files which nothing
         names, and that wait for the first device and webhook; independent of each other."""
         looks = (self._look, self._look_at_processes, self._look_at_nodes)
-        return (*looks, self._sweep_blobs, self._look_for_devices, self._look_for_webhooks)
+        return (*looks, self._sweep_blobs, self._look_for_firsts)
 
     async def begin(self) -> None:
         """Begin all lives: the actor calls this itself at every start."""
@@ -143,24 +143,18 @@ class Supervisor(BlobCalls):
             self._end(pids[pid], pid, "has been stopped", self._settings.stopped_s_max)
         await asyncio.sleep(LOOK_EVERY_S)
 
-    async def _look_for_devices(self) -> None:
-        """Have SyncDevices actors from the first device on."""
+    async def _look_for_firsts(self) -> None:
+        """Have SyncDevices actors from the first device on, and a notifier from the first webhook on."""
         await asyncio.sleep(LOOK_EVERY_S)
-        wanted = roster.sync_actors(self._settings)
-        if not self._settings.sync_enabled or wanted[0] in self._others:
-            return
-        board = await self._plane.query(DeviceBoard(()), SYSTEM)
-        if not isinstance(board, Rejected) and board["total"]:
-            self._others += wanted
-
-    async def _look_for_webhooks(self) -> None:
-        """Have a notifier from the first webhook on."""
-        await asyncio.sleep(LOOK_EVERY_S)
-        if names.NOTIFIER in self._others:
+        sync = roster.sync_actors(self._settings) if self._settings.sync_enabled else []
+        missing = {*sync, names.NOTIFIER}.difference(self._others)
+        if not missing:
             return
         counts = await self._plane.query(Counts(), SYSTEM)
-        if not isinstance(counts, Rejected) and counts["webhooks"]:
-            self._others.append(names.NOTIFIER)
+        if isinstance(counts, Rejected):
+            return
+        wanted = [*(sync if counts["devices"] else ()), *([names.NOTIFIER] if counts["webhooks"] else ())]
+        self._others += [name for name in wanted if name in missing]
 
     async def _look_at_nodes(self) -> None:
         await self._care.look()

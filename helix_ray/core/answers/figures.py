@@ -22,6 +22,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
         "workers": len(picture.state.workers),
         "sessions": len(picture.state.sessions),
         "webhooks": len(picture.state.webhooks),
+        "devices": len(picture.state.devices),
     }
 
 

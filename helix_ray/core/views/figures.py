@@ -45,6 +45,7 @@ class CountsView(TypedDict):
     workers: int
     sessions: int
     webhooks: int
+    devices: int
 
 
 class AcceleratorFiguresView(TypedDict):
