@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
-from helix_ray.core.aurora_questions import SystemFigures as SystemFigures
 from helix_ray.core.deliveries import GetDelivery as GetDelivery
 from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
-from helix_ray.core.device_history import POINTS_MAX
 from helix_ray.core.device_questions import GetDevice as GetDevice
 from helix_ray.core.device_questions import GetDocuments as GetDocuments
 from helix_ray.core.device_questions import ListConflicts as ListConflicts
@@ -19,6 +17,12 @@ from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
 from helix_ray.core.model_questions import GetModelVersion as GetModelVersion
 from helix_ray.core.model_questions import ListModels as ListModels
 from helix_ray.core.model_questions import NamedFiles as NamedFiles
+from helix_ray.core.node_questions import Acceleration as Acceleration
+from helix_ray.core.node_questions import ClusterStatus as ClusterStatus
+from helix_ray.core.node_questions import GetNode as GetNode
+from helix_ray.core.node_questions import ListNodes as ListNodes
+from helix_ray.core.node_questions import NodeDevices as NodeDevices
+from helix_ray.core.node_questions import SystemFigures as SystemFigures
 from helix_ray.core.question_kind import QuestionKind as QuestionKind
 from helix_ray.core.question_kind import View as View
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
@@ -27,12 +31,10 @@ from helix_ray.core.sync_questions import FollowedRows as FollowedRows
 from helix_ray.core.sync_questions import PullChanges as PullChanges
 from helix_ray.core.sync_questions import ScopeRows as ScopeRows
 from helix_ray.core.sync_questions import SyncStatus as SyncStatus
-from helix_ray.core.views.acceleration import AccelerationView, NodeDevicesView
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
 from helix_ray.core.views.figures import CountsView, MetricsView, ReadinessView
 from helix_ray.core.views.history import OutdatedView
-from helix_ray.core.views.nodes import NodesView, NodeView, StatusView
 from helix_ray.core.views.placement import ExplainView, PlanView
 from helix_ray.core.views.projects import ProjectsView, ProjectView
 from helix_ray.core.views.quotas import QuotasView
@@ -223,56 +225,6 @@ class ListTokens(QuestionKind[TokensView]):
     allowed = EVERYBODY
 
     username: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterStatus(QuestionKind[StatusView]):
-    """A summary of the master and all nodes."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-
-
-@dataclass(frozen=True, slots=True)
-class ListNodes(QuestionKind[NodesView]):
-    """All nodes."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-    travels_alone = True
-    in_steps = True
-
-
-@dataclass(frozen=True, slots=True)
-class GetNode(QuestionKind[NodeView]):
-    """One node."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-
-    node_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeDevices(QuestionKind[NodeDevicesView]):
-    """The devices of one node, with the history of each: its last `points`."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-
-    node_id: str
-    points: int = POINTS_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Acceleration(QuestionKind[AccelerationView]):
-    """The accelerators of the cluster, or of one node, and what models run with."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-    one_at_a_time = True
-
-    node_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

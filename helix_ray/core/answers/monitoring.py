@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from helix_ray.core import aurora_questions as q
+from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.errors import Rejected, not_found
