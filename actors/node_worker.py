@@ -278,7 +278,7 @@ class NodeWorker(AttemptFiles):
 
     async def _heartbeat_loop(self) -> None:
         for number in itertools.count(1):
-            usage = self._usage.read()
+            usage = await self._usage.read()
             status = "busy" if self._state.attempts() else "idle"
             sent_at = time.monotonic()
             worker_id, boot = self._offer["worker_id"], self._boot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -66,10 +67,11 @@ class NodeUsage:
         if self._devices is not None:
             self._devices.stop()
 
-    def read(self) -> Usage:
+    async def read(self) -> Usage:
         """Return cpu_usage (percent), memory_usage and memory_total (MiB), the host, and where known:
         foreign, devices."""
-        host = self._host.read()
+        # On a thread: a file system that does not respond must not hold up what runs on the loop.
+        host = await asyncio.to_thread(self._host.read)
         usage: Usage = {"host": host}
         if "cpu_percent" in host:
             usage["cpu_usage"] = host["cpu_percent"]

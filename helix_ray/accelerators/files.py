@@ -75,10 +75,16 @@ def is_suspended(device: Path) -> bool:
     return text(device / "power" / "runtime_status") == "suspended"
 
 
+def memory_kb(root: Path) -> dict[str, int]:
+    """Return the fields of /proc/meminfo in KiB."""
+    said = text(root / "proc/meminfo") or ""
+    return {name: int(amount) for name, amount in re.findall(r"^(\w+):\s+(\d+) kB", said, re.MULTILINE)}
+
+
 def system_memory_mb(root: Path) -> int | None:
     """Return the host's memory in MiB."""
-    found = re.search(r"^MemTotal:\s+(\d+) kB", text(root / "proc/meminfo") or "", re.MULTILINE)
-    return int(found[1]) // KB_PER_MB if found else None
+    total = memory_kb(root).get("MemTotal")
+    return None if total is None else total // KB_PER_MB
 
 
 def pci_name(device: Path, names: dict[str, str], maker: str) -> str | None:

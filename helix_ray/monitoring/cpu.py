@@ -6,6 +6,7 @@ counts as busy: it was wanted. Guests' time is contained in user time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,12 +28,6 @@ class CpuUse(NamedTuple):
     seconds: float
 
 
-def count_cores(root: Path) -> int | None:
-    """Return how many processors are online; None where the file cannot be read."""
-    names = [name for name in ticks(root) if name.endswith(".busy") and name != "cpu.busy"]
-    return len(names) or None
-
-
 def ticks(root: Path) -> dict[str, float]:
     """Return the busy and all ticks of `cpu` (all processors) and of `cpu0`, `cpu1`, ..."""
     found: dict[str, float] = {}
@@ -49,9 +44,15 @@ def ticks(root: Path) -> dict[str, float]:
     return found
 
 
-def use(root: Path, rates: Rates) -> CpuUse | None:
-    """Return how busy the processors were in the last window; None before the second sample."""
-    window = rates.measure(ticks(root))
+def count_cores(spent: Mapping[str, float]) -> int | None:
+    """Return how many processors are online, of their ticks; None where these could not be read."""
+    return len([name for name in spent if name.endswith(".busy") and name != "cpu.busy"]) or None
+
+
+def use(spent: Mapping[str, float], rates: Rates) -> CpuUse | None:
+    """Return how busy the processors were in the window that ends with these ticks; None before the second
+    sample."""
+    window = rates.measure(spent)
     percent = None if window is None else _percent(window, "cpu")
     if window is None or percent is None:
         return None

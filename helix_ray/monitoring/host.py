@@ -6,16 +6,15 @@ What is read here costs less than a millisecond; values that need two samples ar
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from helix_ray.accelerators.files import BYTES_PER_MB, KB_PER_MB, as_number, text
+from helix_ray.accelerators.files import BYTES_PER_MB, KB_PER_MB, as_number, memory_kb, text
 from helix_ray.core.host_sample import DiskSample, HostSample
 from helix_ray.monitoring import cpu
 from helix_ray.monitoring.cgroup import Group, group_of
-from helix_ray.monitoring.network import traffic
+from helix_ray.monitoring.network import Traffic, traffic
 from helix_ray.monitoring.rates import Rates
 from helix_ray.monitoring.temperature import temperature
 
@@ -52,8 +51,8 @@ class HostSampler:
         return sample
 
     def _add_cpu(self, sample: HostSample, group: Group) -> None:
-        cores = cpu.count_cores(self._root)
-        used = cpu.use(self._root, self._cpu)
+        ticks = cpu.ticks(self._root)
+        cores, used = cpu.count_cores(ticks), cpu.use(ticks, self._cpu)
         own = self._group.measure({"cpu_s": group.cpu_s} if group.cpu_s is not None else {})
         if cores is None:
             return
@@ -104,19 +103,9 @@ class HostSampler:
         # Where an interface went away or its counter went back, the rate is not known.
         if window is None or window.gained.keys() != found.counts.keys():
             return
-        for way in ("rx", "tx"):
-            gained = sum(count for name, count in window.gained.items() if name.startswith(f"{way}."))
-            rate = round(gained / window.seconds, 1)
-            if way == "rx":
-                sample["rx_bytes_per_s"] = rate
-            else:
-                sample["tx_bytes_per_s"] = rate
-
-
-def memory_kb(root: Path) -> dict[str, int]:
-    """Return the fields of /proc/meminfo in KiB."""
-    said = text(root / "proc/meminfo") or ""
-    return {name: int(amount) for name, amount in re.findall(r"^(\w+):\s+(\d+) kB", said, re.MULTILINE)}
+        gained = Traffic(window.gained, found.interfaces)
+        sample["rx_bytes_per_s"] = round(gained.total("rx") / window.seconds, 1)
+        sample["tx_bytes_per_s"] = round(gained.total("tx") / window.seconds, 1)
 
 
 def disks(folders: Sequence[Path]) -> list[DiskSample]:

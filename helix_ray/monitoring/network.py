@@ -7,6 +7,7 @@ all of them count that copy no other one's traffic.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +22,9 @@ _COPIES = ("ifb", "dummy")
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes since boot of the interfaces that count."""
+    """Bytes of the interfaces that count: since boot, or in a window."""
 
-    counts: dict[str, float]
+    counts: Mapping[str, float]
     interfaces: list[str]
 
     def total(self, way: str) -> int:

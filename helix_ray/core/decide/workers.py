@@ -147,7 +147,7 @@ def _usage_of(worker: Worker, body: Heartbeat) -> Usage:
     """Return the figures of a heartbeat: the form of devices and hosts is only known of nodes of the
     cluster."""
     usage = body.usage
-    if worker.kind == "node" or not ("host" in usage or isinstance(usage.get("devices"), list)):
+    if worker.kind == "node":
         return usage
     usage = usage.copy()
     usage.pop("host", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import threading
 from collections.abc import Iterator
@@ -51,13 +52,13 @@ def test_devices_are_in_heartbeats_as_soon_as_they_are_sampled(url: str) -> None
     }  # fmt: skip
     usage = NodeUsage(offer, f"{url}/metrics")
     try:
-        until(lambda: bool(usage.read().get("devices")))
-        device = next(d for d in usage.read()["devices"] if d["source"] == "all-smi")
+        until(lambda: bool(asyncio.run(usage.read()).get("devices")))
+        device = next(d for d in asyncio.run(usage.read())["devices"] if d["source"] == "all-smi")
     finally:
         usage.stop()
     assert (device["kind"], device["name"], device["utilization"]) == ("npu", "RBLN-CA22", 25.5)
     assert device["memory_total_mb"] == 16384
-    assert usage.read()["memory_total"] > 0
+    assert asyncio.run(usage.read())["memory_total"] > 0
 
 
 def test_metrics_that_cannot_be_read(url: str) -> None:
