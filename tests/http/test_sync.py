@@ -19,6 +19,7 @@ from helix_ray.core.orders import ChangeDevice, ChangeRoles, RevokeDevice
 from helix_ray.devices import DeviceClient, MemoryStore
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.enrolled import Enrolled, enrol
+from tests.ray.signals import until
 
 CHANGES, STATUS = "/harmony/sync/changes", "/harmony/sync/status"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -202,7 +203,7 @@ def test_a_revoked_device_is_refused_within_a_second(api: Api, dora: httpx.Clien
         began = time.monotonic()
         assert waiting.result().status_code in (401, 404)
         assert time.monotonic() - began < 2
-    time.sleep(1.0)
+    until(lambda: device.client.get(CHANGES).status_code == 401, 1.0)
     error_of(device.client.get(CHANGES), 401, "UNAUTHORIZED")
     assert device.id not in dora.get(STATUS).text
 

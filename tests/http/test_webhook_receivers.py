@@ -19,6 +19,7 @@ from helix_ray.outward.transport import Sender
 from helix_ray.webhooks.body import payload
 from helix_ray.webhooks.signing import message_id, signed_headers
 from tests.conftest import free_port
+from tests.ray.signals import until
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "webhooks"
@@ -56,11 +57,12 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
         try:
             made = Program(f"http://127.0.0.1:{port}/hook", process)
-            until = time.monotonic() + START_S_MAX
-            while sent([(made.url, b"{}", {})])[0].failure == "refused":
+
+            def listens() -> bool:
                 assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.02)
+                return sent([(made.url, b"{}", {})])[0].failure != "refused"
+
+            until(listens, START_S_MAX)
             yield made
         finally:
             process.kill()

@@ -11,7 +11,7 @@ import pytest
 
 from helix_ray.client import Client
 from helix_ray.client.errors import CursorGone, Invalid, NotSignedIn, Unavailable
-from helix_ray.client.transport import Transport
+from tests.unit.client.wire import Wire
 
 Answer = httpx.Response | Exception
 
@@ -41,36 +41,9 @@ def refusal(status: int, code: str, **details: object) -> httpx.Response:
     return httpx.Response(status, json={"error": error, "request_id": "req-1"})
 
 
-class Wire:
-    """A server made of prepared answers; the pauses of the client are noted, and take no time."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
-        self.pauses: list[float] = []
-        self.now = 0.0
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    def client(self) -> Client:
-        http = httpx.Client(transport=httpx.MockTransport(self.answer))
-        client = Client("http://h", "token", http=http)
-        client._transport = client._session.transport = Transport(
-            client._transport.root, http=http, sleep=self.pause, clock=lambda: self.now
-        )
-        return client
-
-    def cursors(self) -> list[str | None]:
-        return [request.headers.get("Last-Event-ID") for request in self.requests]
+def cursors(wire: Wire) -> list[str | None]:
+    """Return the cursors with which a client has asked."""
+    return [request.headers.get("Last-Event-ID") for request in wire.requests]
 
 
 def seqs(events: Iterator[object], count: int) -> list[int]:
@@ -87,7 +60,7 @@ def test_it_goes_on_after_the_last_whole_event() -> None:
     with wire.client().events(after=3) as events:
         assert seqs(events, 3) == [4, 5, 10]
         assert events.cursor == 10
-    assert wire.cursors() == ["3", "4", "9"]
+    assert cursors(wire) == ["3", "4", "9"]
     assert [request.url.params["after"] for request in wire.requests] == ["3", "4", "9"]
 
 
@@ -97,7 +70,7 @@ def test_without_a_cursor_it_begins_where_the_server_is() -> None:
     with wire.client().events() as events:
         assert events.cursor == 7
         assert seqs(events, 1) == [8]
-    assert wire.cursors() == [None, "7"]
+    assert cursors(wire) == [None, "7"]
 
 
 def test_it_waits_as_long_as_the_server_asks_and_longer_for_one_that_tells_nothing() -> None:
@@ -132,7 +105,7 @@ def test_a_cursor_that_is_gone_says_where_to_start() -> None:
     wire = Wire(gone(5), stream(bookmark(40), frame(41)))
     with wire.client().events(after=5, from_earliest=True) as events:
         assert seqs(events, 1) == [41]
-    assert wire.cursors() == ["5", "40"]
+    assert cursors(wire) == ["5", "40"]
     with pytest.raises(CursorGone):
         Wire(gone(5), gone(40)).client().events(after=5, from_earliest=True)
 

@@ -20,40 +20,10 @@ from helix_ray.client.errors import (
     Unreachable,
     error_from_answer,
 )
-from helix_ray.client.transport import Request, Retries, Transport, retry_after
+from helix_ray.client.transport import Request, retry_after
+from tests.unit.client.wire import Wire
 
 Handler = Callable[[httpx.Request], httpx.Response]
-
-
-class Wire:
-    """A server made of prepared answers, and a clock that pauses move."""
-
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
-        self.pauses: list[float] = []
-        self.now = 0.0
-
-    def answer(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.now += seconds
-
-    def transport(self, **retries: float) -> Transport:
-        http = httpx.Client(transport=httpx.MockTransport(self.answer))
-        return Transport(
-            "http://h/api/v1",
-            retries=Retries(**retries),
-            http=http,
-            sleep=self.sleep,
-            clock=lambda: self.now,
-        )
 
 
 def envelope(status: int, code: str, headers: dict[str, str] | None = None) -> httpx.Response:
