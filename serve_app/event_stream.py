@@ -20,7 +20,7 @@ from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.notices import Filter
 from helix_ray.core.questions import ReadEvents
-from helix_ray.core.views.events import EventRangeView
+from helix_ray.core.views.events import start_of
 from helix_ray.security.tokens import Claims
 from helix_ray.wire.events import EVENT_STREAM, bookmark, frame_of, retry
 from serve_app.deps import Caller
@@ -67,7 +67,9 @@ class EventStream(Response):
             try:
                 async with asyncio.timeout(OPENING_S_MAX):
                     found = await self._caller.query(ReadEvents())
-                    cursor = _start(self._after, found)
+                    cursor = start_of(self._after, found)
+                    if isinstance(cursor, Rejected):
+                        raise Refused(cursor)
                     ring = self._hub.follow(found["latest"])
                     # Its facts mark this place from here on; what ended before is found now.
                     place.by = await self._identified()
@@ -141,16 +143,6 @@ class EventStream(Response):
                 await send({"type": "http.response.body", "body": frames, "more_body": True})
         except TimeoutError:
             raise BrokenOff from None
-
-
-def _start(after: int | None, found: EventRangeView) -> int:
-    """Return the first cursor; raise Refused (GONE) for one that the journal cannot continue from."""
-    if after is None:
-        return found["latest"]
-    if found["earliest"] <= after <= found["latest"]:
-        return after
-    message = "The journal cannot continue from this cursor: start from `earliest`, or from `latest`"
-    raise Refused(Rejected(ErrorCode.GONE, message, {"after": after, **found}))
 
 
 def _essence(by: Principal) -> Principal:

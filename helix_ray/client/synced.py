@@ -69,5 +69,8 @@ class SyncedDeviceCalls:
         self, conflict_id: str, keep: str = "current", fields: Mapping[str, Any] | None = None
     ) -> None:
         """Decide about a conflict: `keep` is current, listed, or fields with `fields`."""
-        body: ResolutionIn = {"keep": keep} if fields is None else {"keep": keep, "fields": {**fields}}  # type: ignore[typeddict-item]  # the server checks it
+        # The server checks it.
+        body: ResolutionIn = {"keep": keep}  # type: ignore[typeddict-item]
+        if fields is not None:
+            body["fields"] = {**fields}
         self._session.call("POST", f"/harmony/sync/conflicts/{conflict_id}", body)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from helix_ray.cluster.background import Background
 from helix_ray.cluster.errors import raised
 from helix_ray.core.access import Principal
-from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.notices import Filter, filter_of
 from helix_ray.core.questions import ReadEvents
+from helix_ray.core.views.events import start_of
 from helix_ray.plane.notice_feed import NoticeFeed
 from helix_ray.wire.events import event_out
 
@@ -111,11 +112,9 @@ class ClusterEventCalls:
         )
         if isinstance(wanted, Rejected):
             raise Refused(wanted)
-        range_of = self.ask(ReadEvents())
-        cursor = range_of["latest"] if after is None else after
-        if not range_of["earliest"] <= cursor <= range_of["latest"]:
-            message = "The journal cannot continue from this cursor: start from `earliest`, or from `latest`"
-            raise Refused(Rejected(ErrorCode.GONE, message, {"after": after, **range_of}))
+        cursor = start_of(after, self.ask(ReadEvents()))
+        if isinstance(cursor, Rejected):
+            raise Refused(cursor)
         return Events(self._plane, self._who, self.background, wanted, cursor)
 
 

@@ -65,7 +65,8 @@ class CheckedStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """Return whether the connection was closed by the other side, or sent what nobody asked for."""
         if info == "is_readable":
-            return self._reader.at_eof() or self._writer.is_closing() or bool(self._reader._buffer)  # type: ignore[attr-defined]
+            unasked: bytes = self._reader._buffer  # type: ignore[attr-defined]
+            return self._reader.at_eof() or self._writer.is_closing() or bool(unasked)
         return self._writer.get_extra_info(info)
 
 

@@ -230,16 +230,12 @@ class SyncDesk:
             return not_found("Device", device_id) if self.board.known else STARTING
         return device if device["user"] == user else not_found("Device", device_id)
 
-    def followed(self, device: BoardDevice) -> Followed | None:
-        """Return the list of what a device follows; None while it is being read."""
-        return self.list_of(device["id"])
-
     def pull(self, question: PullChanges, user: str, now: float) -> ChangesView | Rejected:
         """Return the next page of changes for a device of a user."""
         device = self.device(question.device_id, user)
         if isinstance(device, Rejected):
             return device
-        each = self.followed(device)
+        each = self.list_of(device["id"])
         if each is None:
             return self._without_list(device["id"])
         self.presence.asked(device["id"], now)
@@ -265,7 +261,7 @@ class SyncDesk:
     def has_news(self, question: PullChanges, user: str) -> bool:
         """Say whether a pull would be answered with something, or refused."""
         device = self.device(question.device_id, user)
-        each = None if isinstance(device, Rejected) else self.followed(device)
+        each = None if isinstance(device, Rejected) else self.list_of(device["id"])
         if each is None or question.cursor is None:
             return True
         cursor = self._pages.cursor_of(question.cursor, each)
@@ -277,7 +273,7 @@ class SyncDesk:
         return {"devices": [self._synced(device, now) for device in devices]}
 
     def _synced(self, device: BoardDevice, now: float) -> SyncedDevice:
-        each = self.followed(device)
+        each = self.list_of(device["id"])
         last = self.log.position if each is None else each.last
         return {
             "device_id": device["id"],

@@ -92,7 +92,8 @@ def _readers_differ(port: int) -> Iterator[str]:
             f"http://{here}\t.{good}/", f"http://{good}\r\nHost: {here}/", f"http://{good}:80:{port}/",
             f"http:/{here}/", f"http:{here}/", f"http:///{here}/", f"http:////{here}/", f"//{here}/",
             f"http:\\\\{here}\\", f"\thttp://{here}/", f" http://{here}/", f"http://{here}\x00.{good}/",
-            f"http://[{here}]/", f"http://[::1]{good}:{port}/", f"http://[::1]:{port}:80/", f"http://[::1/{good}",
+            f"http://[{here}]/", f"http://[::1]{good}:{port}/", f"http://[::1]:{port}:80/",
+            f"http://[::1/{good}",
             f"http://{here};{good}/", f"http://{here},{good}/", f"http://{good}:{port}@{here}:{port}@{good}/",
         )  # fmt: skip
     for scheme in (

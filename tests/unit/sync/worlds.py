@@ -108,7 +108,8 @@ class World:
             {"user": u, "kind": k, "key": n, "version": self.seq, "fields": self.documents[u, k, n]}
             for u, k, n in documents
         ]
-        return {"tasks": tasks, "documents": shown, "seq": self.seq, "whole": True}  # type: ignore[typeddict-item]
+        documents_of: Any = shown
+        return {"tasks": tasks, "documents": documents_of, "seq": self.seq, "whole": True}
 
     def expected(self, device_id: str) -> dict[tuple[str, str], Any]:
         """What a device must have when it has everything."""
