@@ -92,8 +92,10 @@ class Notifier(LivingActor):
     async def deliveries(
         self, question: ListDeliveries | GetDelivery
     ) -> DeliveriesView | DeliveryView | SourceUnavailable | None:
-        """Answer a question about deliveries of a webhook that the caller may see; None where there is no
-        such delivery."""
+        """Answer a question about a webhook's deliveries; return None if there is no such delivery.
+
+        Whether the caller may see the webhook is checked before (helix_ray/plane/deliveries.py).
+        """
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
         if refusal is not None:
             return SourceUnavailable("webhooks", refusal.reason or "it is still starting")

@@ -1,7 +1,7 @@
-"""Notices: what is told of a fact, by one public name, to those who may hear of it (core/about.py).
+"""Notices: the public form of facts, each with one public name, for those who may see them (core/about.py).
 
-A fact becomes at most one notice (core/tellings.py); webhooks, the event stream and devices all tell the
-same. A filter says which of them somebody wants; what is empty in it is everything.
+A fact becomes at most one notice (core/tellings.py), the same for webhooks and for the event stream. A filter
+selects notices; an empty part of it selects all.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FAMILIES: Final = tuple(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told of one fact: its place in the journal, when it happened (epoch seconds), the public name,
-    the id of what it is about, and what the receiver gets. `about` decides who hears it."""
+    """The public form of one fact: its place in the journal, when it happened (epoch seconds), its public
+    name, the id of its subject, and the data for receivers. `about` decides who may see it."""
 
     seq: int
     at: float
@@ -43,7 +43,7 @@ class Notice:
 
 
 def notice_of(fact: ev.Fact, about: About) -> Notice | None:
-    """Return what is told of a fact; None for one that nobody is told of."""
+    """Return the notice of a fact; None if the fact is not public."""
     telling = TELLINGS.get(type(fact.event))
     if telling is None:
         return None

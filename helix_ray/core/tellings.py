@@ -1,6 +1,6 @@
-"""What is told of each kind of fact: its public names, and its data.
+"""The public form of each kind of fact: its public names, and its data.
 
-Each kind stands here once: with its name, or among those that nobody is told of. `data` is in the words of
+Each kind is listed once: with its name, or among those that are not public. `data` is in the words of
 the API, without secrets: what only somebody may read (a program's input, its environment) is not in it.
 """
 
@@ -19,7 +19,7 @@ NoticeData = dict[str, object]
 
 
 class Telling(NamedTuple):
-    """How a kind of fact is told: the names that it may have, which of them, and its data."""
+    """The public form of a kind of fact: the names that it may have, which of them, and its data."""
 
     names: tuple[str, ...]
     name: Callable[[Any], str]
@@ -226,7 +226,7 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.DeviceRenamed: _always("device.renamed", _fields("device_id", "name")),
     ev.DeviceRevoked: _always("device.revoked", _fields("device_id", "reason")),
 }
-# Kinds that nobody is told of: steps of the scheduler, bookkeeping, erasures, which stand in the audit, and
+# Kinds that are not public: steps of the scheduler, bookkeeping, erasures, which stand in the audit, and
 # what devices have written, which they pull.
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,

@@ -58,7 +58,7 @@ REASON_CHARS_MAX = 500
 
 
 def create(body: CreateWebhook, ctx: Context) -> Decision[SignedData] | Rejected:
-    """Create a webhook, which is told of what happens from here on."""
+    """Create a webhook; it receives events from now on."""
     by = ctx.order.by
     if by.capability is not None:
         return forbidden("The code of a task cannot create webhooks", action="CreateWebhook")
@@ -92,7 +92,7 @@ def _no_room(ctx: Context) -> Rejected | None:
 
 
 def update(body: UpdateWebhook, ctx: Context) -> Decision[IdData] | Rejected:
-    """Change a webhook; what is as it was is left out, and without a change there is no fact."""
+    """Change a webhook; the fact has only the fields that changed, and there is none without a change."""
     webhook = _find(body.webhook_id, ctx)
     if isinstance(webhook, Rejected):
         return webhook

@@ -10,7 +10,7 @@ from helix_ray.core.webhooks import SECRET_IN_WEBHOOK, FilterRecord, WebhookChan
 
 @dataclass(slots=True)
 class WebhookCreated:
-    """A webhook was created; it is told of what happens after this fact."""
+    """A webhook was created; it receives events after this fact."""
 
     secret_fields: ClassVar[tuple[str, ...]] = SECRET_IN_WEBHOOK
 
@@ -54,7 +54,7 @@ class WebhookPaused:
 
 @dataclass(slots=True)
 class WebhookResumed:
-    """A webhook is told again; `pending` says what becomes of what was held: skip or replay."""
+    """A webhook was resumed; `pending` says whether held events are skipped or replayed."""
 
     id: str
     pending: str
@@ -82,7 +82,7 @@ class WebhookSecretRotated:
 
 @dataclass(slots=True)
 class WebhookTested:
-    """Somebody asked for a ping, which this webhook alone is told, whatever it wants otherwise."""
+    """Somebody requested a ping; only this webhook receives it, whatever its filter."""
 
     id: str
 
