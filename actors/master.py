@@ -57,12 +57,11 @@ from helix_ray.plane.batching import Asking
 from helix_ray.plane.links import MasterInfo
 from helix_ray.plane.read_board import BoardWriter
 from helix_ray.ports import Batch, NotReady
-from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
+from helix_ray.security.keys import HEAD_KEY_FILE, KeyFileUnsafe, load_or_create_key
 from helix_ray.security.vault import load_vault
 
 log = logging.getLogger(__name__)
 
-HEAD_KEY_FILE = "journal.key"
 # Callers resend orders that a master did not accept because it was still folding.
 FIRST_TRY_S_MAX = 10.0
 TICK_S = 0.1

@@ -28,7 +28,7 @@ from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import Batch, NotReady
-from helix_ray.security.keys import load_or_create_key
+from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.sync.change_log import ChangeLog
 from helix_ray.sync.desk import SyncDesk
 from helix_ray.sync.enrolled import EnrolledDevices
@@ -36,7 +36,6 @@ from helix_ray.sync.service import SyncService
 
 log = logging.getLogger(__name__)
 
-HEAD_KEY_FILE = "journal.key"
 CURSOR_PURPOSE = b"helix-ray sync cursors"
 NICENESS = 2
 # A transaction of a thousand facts takes some tens of milliseconds, and pulls wait meanwhile.

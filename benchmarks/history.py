@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from actors.master import HEAD_KEY_FILE
 from benchmarks.processes import ROOT
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
@@ -37,7 +36,7 @@ from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.specs import Run, TaskSpec
 from helix_ray.engine import Engine
 from helix_ray.journal.sqlite import SqliteJournal
-from helix_ray.security.keys import load_or_create_key
+from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 

@@ -48,9 +48,9 @@ from helix_ray.journal.sealing import listed
 from helix_ray.journal.sqlite import FILE_NAME
 from helix_ray.journal.stored import FOLDER as SEGMENTS
 from helix_ray.private import TooWide, narrow_folder
-from helix_ray.security.keys import KeyFileUnsafe, load_or_create_key
+from helix_ray.security.keys import HEAD_KEY_FILE, KeyFileUnsafe, load_or_create_key
 
-HEAD, HEAD_KEY, MANIFEST, LOCK = "HEAD", "journal.key", "backup.json", "journal.lock"
+HEAD, MANIFEST, LOCK = "HEAD", "backup.json", "journal.lock"
 KEYS, PUBLIC_KEYS = "*.key", "*.pub"
 FORMAT = 1
 PAGES_PER_STEP = 2000
@@ -283,9 +283,11 @@ def _epoch(path: Path) -> int:
 
 
 def _signing_key(folder: Path) -> bytes:
-    if not (folder / HEAD_KEY).is_file():
-        raise BackupFailed(f"{folder / HEAD_KEY} is missing, and the backup cannot be verified without it")
-    ring = load_or_create_key(folder, HEAD_KEY)
+    if not (folder / HEAD_KEY_FILE).is_file():
+        raise BackupFailed(
+            f"{folder / HEAD_KEY_FILE} is missing, and the backup cannot be verified without it"
+        )
+    ring = load_or_create_key(folder, HEAD_KEY_FILE)
     return ring.secrets[ring.current]
 
 

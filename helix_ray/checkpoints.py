@@ -40,7 +40,7 @@ from helix_ray.security.notes import NoteRefused, Verifier
 log = logging.getLogger(__name__)
 
 FILE, KEY_FILE, PUBLIC_FILE = "checkpoint", "checkpoint.key", "checkpoint.pub"
-HEAD_FILE, HEAD_KEY_FILE = "HEAD", "journal.key"
+HEAD_FILE = "HEAD"
 ORIGIN_PREFIX = "helix-ray/"
 ORIGIN_BYTES = 16
 ROOT_BYTES = 32
@@ -215,8 +215,8 @@ def verify(
         text, signer = notes.read(note, verifiers or public_keys(data_dir))
         checkpoint = Checkpoint.of(text)
     claim = None
-    if (data_dir / HEAD_KEY_FILE).is_file():
-        ring = keys.load_or_create_key(data_dir, HEAD_KEY_FILE)
+    if (data_dir / keys.HEAD_KEY_FILE).is_file():
+        ring = keys.load_or_create_key(data_dir, keys.HEAD_KEY_FILE)
         claim = HeadFile(data_dir / HEAD_FILE, ring.secrets[ring.current]).read()
     with contextlib.closing(connect(data_dir / JOURNAL_FILE, "ro")) as con:
         if not has_tables(con):

@@ -19,6 +19,8 @@ import orjson
 from helix_ray.durable import sync
 
 KEY_FILE = "jwt.key"
+# The ring of the journal, which authenticates its HEAD.
+HEAD_KEY_FILE = "journal.key"
 SECRET_BYTES = 32
 KEY_FILE_BYTES_MAX = 64 * 1024
 

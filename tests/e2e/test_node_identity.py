@@ -10,11 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from actors.master import HEAD_KEY_FILE
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.events import Event, Fact, TaskAssigned, WorkerRegistered
 from helix_ray.journal.sqlite import SqliteJournal
-from helix_ray.security.keys import load_or_create_key
+from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from tests.e2e.live import MASTER, Json, ended, error_of, serving, shell, submit
 from tests.processes import shell_of
 from tests.ray.signals import until
