@@ -32,6 +32,8 @@ from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import MemoryControlPlane
 from serve_app.app import build_asgi
 from serve_app.edge.limiter import LeasingLimiter, grant_here
+from serve_app.public_port.connection import protocol
+from serve_app.public_port.limits import ConnectionLimits
 from tests.unit.execution.starter_end import StarterEnd
 
 NODE = "worker-node1"
@@ -142,9 +144,9 @@ def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
     """Serve the application until the block ends; give its address."""
     limiter = LeasingLimiter(PLENTY, grant_here(PLENTY))
     asgi = build_asgi(plane, settings, KeyRing.fresh(), limiter)
-    server = uvicorn.Server(
-        uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on", timeout_keep_alive=75)
-    )
+    # The product's own connections: they end event streams with the server.
+    http = protocol(ConnectionLimits.of(settings))
+    server = uvicorn.Server(uvicorn.Config(asgi, log_config=None, access_log=False, lifespan="on", http=http))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
@@ -153,6 +155,7 @@ def serving(plane: MemoryControlPlane, settings: Settings) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(STOP_S_MAX)
+        assert not thread.is_alive(), "the server did not end"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
 from helix_ray.core.questions import ListNodes, ListTasks, Question, WaitTasks
 from helix_ray.wire.ids import new_seed
+from launcher.up.cluster import SYSTEM_CONFIG
 from tests.endless_model import models_with_endless
 from tests.ray.signals import until
 
@@ -136,7 +137,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
     data_dir: Path = tmp_path_factory.mktemp("data")
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options = {"num_cpus": 2, "object_store_memory": 150 << 20, "include_dashboard": False}
+    options = {
+        "num_cpus": 2,
+        "object_store_memory": 150 << 20,
+        "include_dashboard": False,
+        # A killed raylet is missed as soon as under `helix up`.
+        "_system_config": SYSTEM_CONFIG,
+    }
     ray_cluster = Cluster(initialize_head=True, head_node_args=options)
     for _ in range(2):
         ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
