@@ -57,21 +57,38 @@ LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_cra
 E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
 SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
 
+# How long lane $(1) took, and the processor time of its processes; Ray's own are in the sum of the machine only.
+LANE_TIMES := $(VENV)/.lane_times
+timed = TIMEFORMAT="%0R s, of processors %0U s user and %0S s system: $(1)"; \
+	{ code=0; time { $(2); } 2>&3 3>&- || code=$$?; } 3>&2 2>>$(LANE_TIMES); exit $$code
+# For how long the processors of this machine have been busy, in seconds.
+BUSY_S = awk -v hz=$$(getconf CLK_TCK) '/^cpu /{print int(($$2 + $$3 + $$4 + $$7 + $$8) / hz)}' /proc/stat 2>/dev/null || echo 0
+
 test-replicas: ## the tiers with servers, with three API replicas each
 	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
 
 test: sandbox style go node hosts ## everything that CI runs; LANES=1 for one after the other
-	@$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going types $(addprefix lane/,$(SIDE_BY_SIDE))
+	@: >$(LANE_TIMES); before=$$($(BUSY_S)); failed=0; \
+	$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going \
+		lane-types $(addprefix lane/,$(SIDE_BY_SIDE)) || failed=1; \
+	sort -rn $(LANE_TIMES); \
+	echo "$$SECONDS s in all; the processors of this machine were busy for $$(($$($(BUSY_S)) - before)) s"; \
+	exit $$failed
 
 # Without make's own variables: tests start programs, make among them. A folder is run without those in it that are lanes.
 lane/%:
-	@begun=$$SECONDS; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider --durations=6 $* \
-	$(addprefix --ignore=,$(filter $*/%,$(SIDE_BY_SIDE))); \
-	echo "$* took $$((SECONDS - begun)) s"
+	@$(call timed,$*,env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL $(PYTEST) -q -p no:cacheprovider --durations=6 $* \
+	$(addprefix --ignore=,$(filter $*/%,$(SIDE_BY_SIDE))))
+
+lane-types:
+	@$(call timed,types,$(BIN)/mypy && $(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py)
 
 chaos: setup ## kill every process in random order for minutes, and check what clients saw
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
+	HELIX_FUZZ_EXAMPLES=$${HELIX_FUZZ_EXAMPLES:-200} $(PYTEST) -q tests/http/test_fuzz.py
+	HELIX_ABOUT_EXAMPLES=$${HELIX_ABOUT_EXAMPLES:-4000} $(PYTEST) -q tests/unit/core/test_about.py
+	REMOVAL_ROUNDS=$${REMOVAL_ROUNDS:-400} $(PYTEST) -q tests/http/test_administrators.py
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
 	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py

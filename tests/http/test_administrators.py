@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -11,7 +12,8 @@ import pytest
 from helix_ray.security.tokens import KeyRing
 from tests.http.api_server import Api, error_of, serving_api
 
-ROUNDS = 40
+# `make chaos` has 400.
+ROUNDS = int(os.environ.get("REMOVAL_ROUNDS", "10"))
 USER = {"username": "too-late", "password": "long enough", "roles": ["viewer"]}
 
 

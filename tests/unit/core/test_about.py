@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, get_args
 
 from hypothesis import given, settings
@@ -19,6 +20,8 @@ from tests.unit.core.made_facts import KINDS, made
 from tests.unit.core.seen_by_kind import sees_fact
 from tests.unit.core.stage import ADMIN, DEV, OTHER, Stage, spec
 
+# `make chaos` has 4,000.
+EXAMPLES = int(os.environ.get("HELIX_ABOUT_EXAMPLES", "100"))
 USERS = ("user-1", "user-2", "user-3")
 # A project may be named like a user: that is the user's own.
 PROJECTS = ("p-1", "p-2", "user-1", "user-9")
@@ -87,7 +90,7 @@ def _put_credentials(draw: st.DrawFn, state: State, some: Any) -> None:
         state.ended[thing] = Ended(draw(some_user), "logout", 0.0, [])
 
 
-@settings(max_examples=400)
+@settings(max_examples=EXAMPLES)
 @given(states(), principals, st.data())
 def test_who_hears_of_a_fact_is_who_sees_its_object(state: State, by: Principal, data: st.DataObject) -> None:
     """For every kind, whatever the state has, and whoever asks."""
