@@ -89,6 +89,7 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	HELIX_FUZZ_EXAMPLES=$${HELIX_FUZZ_EXAMPLES:-200} $(PYTEST) -q tests/http/test_fuzz.py
 	HELIX_ABOUT_EXAMPLES=$${HELIX_ABOUT_EXAMPLES:-4000} $(PYTEST) -q tests/unit/core/test_about.py
 	REMOVAL_ROUNDS=$${REMOVAL_ROUNDS:-400} $(PYTEST) -q tests/http/test_administrators.py
+	HELIX_TAMPERS=$${HELIX_TAMPERS:-10000} $(PYTEST) -q tests/unit/test_audit_export.py
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
 	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py

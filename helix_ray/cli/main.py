@@ -9,6 +9,7 @@ import typer
 
 from helix_ray.cli import (
     acceleration,
+    audit_proofs,
     backup,
     cluster,
     datasets,
@@ -93,6 +94,7 @@ webhooks.app.command("trigger")(webhook_local.trigger)
 app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
+app.add_typer(audit_proofs.app, name="audit", cls=CommandGroup)
 
 if __name__ == "__main__":
     app()

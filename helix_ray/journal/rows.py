@@ -222,6 +222,14 @@ class RowReader:
     def leaves(self, rows: Iterable[ReadRow], seq: int, shared: Shared = ALONE) -> Iterator[bytes]:
         """Yield the leaves of rows that must follow row `seq`. Raises JournalDamaged for
         a gap or an invalid row."""
+        for header, digest in self.parts(rows, seq, shared):
+            yield leaf_of(header, None, digest)
+
+    def parts(
+        self, rows: Iterable[ReadRow], seq: int, shared: Shared = ALONE
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield header and digest of rows that must follow row `seq`: what their leaves are made of.
+        Raises JournalDamaged for a gap or an invalid row."""
         at, author, request = shared
         order, known = b"", ALONE
         kinds: dict[int, bytes] = {}
@@ -241,7 +249,12 @@ class RowReader:
                     order = header_of_order(self._words.author(author), at, request)  # type: ignore[arg-type]
                 if kind not in kinds:
                     kinds[kind] = header_of_kind(self._words.kind(kind))
-                yield leaf_of(header_of(order, seq, subject, kinds[kind]), content, digest)
+                if content is not None:
+                    digest = sha256(content).digest()
+                if not isinstance(digest, bytes):
+                    raise ValueError("a row must have either content or its digest")
+                header = header_of(order, seq, subject, kinds[kind])
             except (KeyError, TypeError, ValueError) as error:
                 # A damaged row can contain text where bytes belong, or unknown integers.
                 raise JournalDamaged(f"fact {seq} was changed after it was written") from error
+            yield header, digest

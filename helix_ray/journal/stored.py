@@ -10,6 +10,7 @@ from pathlib import Path
 from helix_ray.core.events import Fact
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned
+from helix_ray.journal.proofs import leaf_of
 from helix_ray.journal.rows import COLUMNS, TILE_FACTS, ReadRow, RowReader, Shared
 from helix_ray.journal.segment import Segment
 
@@ -60,13 +61,18 @@ class StoredFacts:
 
     def leaves(self, after: int, through: int) -> list[bytes]:
         """Return the leaves of the facts after one seq and up to another."""
-        found: list[bytes] = []
+        return [leaf_of(header, None, digest) for header, digest in self.parts(after, through)]
+
+    def parts(self, after: int, through: int) -> list[tuple[bytes, bytes]]:
+        """Return header and digest of the facts after one seq and up to another: what their leaves are
+        made of."""
+        found: list[tuple[bytes, bytes]] = []
         while after < through:
             with self._one_moment():
                 reader, rows, shared = self._rows(after, through)
                 if not rows:
                     raise JournalDamaged(f"facts {after + 1} to {through} are missing from the journal")
-                found += reader.leaves(rows, after, shared)
+                found += reader.parts(rows, after, shared)
             after = rows[-1][0]
         return found
 

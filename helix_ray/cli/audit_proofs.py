@@ -1,0 +1,91 @@
+"""helix audit export, verify: what was done, in a file that proves itself on another host."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from helix_ray.cli.backup import EXIT_FAILED, home_of
+from helix_ray.cli.output import put, say
+from helix_ray.cli.up import DataDir
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=False, help="Export what was done, and verify exports.")
+INTERNAL_ONLY = (
+    "internal only: the lines fit together, but whoever wrote the file can have written it anew; "
+    "give a checkpoint that was kept elsewhere with --checkpoint"
+)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="File to write; an export of the same journal is continued.")],
+    after: Annotated[int, typer.Option(min=0, help="Seq of the fact before the first one.")] = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Write one JSON line a fact: who, what, when and outcome, with its leaf; no contents, so no secrets."""
+    from helix_ray.audit_export.write import export as write
+
+    made = _plainly(lambda: write(home_of(data_dir), out, after))
+    put(f"{out} has facts {made.after + 1} to {made.last}; {made.added} were added")
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="EXPORT", help="File of helix audit export.")],
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(help="Checkpoint that was kept elsewhere; can be repeated.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", help="Verifier line of who signed it; can be repeated.")
+    ] = None,
+) -> None:
+    """Check every line of an export, and compare it with old checkpoints; needs no server."""
+    from helix_ray.audit_export.verify import verify_file
+    from helix_ray.checkpoints import Checkpoint
+    from helix_ray.security import notes
+
+    if checkpoint and not key:
+        say("helix audit: a checkpoint is verified with the key that you kept: give it with --key")
+        raise typer.Exit(EXIT_FAILED)
+
+    def run() -> None:
+        known = [notes.Verifier.of(line) for line in key or ()]
+        texts = [notes.read(path.read_text("utf-8"), known)[0] for path in checkpoint or ()]
+        found = verify_file(file, [Checkpoint.of(text) for text in texts])
+        put(f"verified {file}: facts {found.beginning.frontier.size + 1} to {found.frontier.size}")
+        for one in found.compared:
+            put(f"facts 1 to {one.size} are those of the checkpoint of {one.origin}")
+        if not found.compared:
+            say(f"helix audit: {INTERNAL_ONLY}")
+
+    _plainly(run)
+
+
+def _plainly(work: Callable[[], T]) -> T:
+    """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
+    from helix_ray.audit_export.lines import NotAnExport
+    from helix_ray.audit_export.verify import Tampered
+    from helix_ray.checkpoints import CheckpointFailed
+    from helix_ray.journal.errors import JournalError
+    from helix_ray.security.notes import NoteRefused
+
+    try:
+        return work()
+    except (
+        Tampered,
+        NotAnExport,
+        CheckpointFailed,
+        NoteRefused,
+        JournalError,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+    ) as error:
+        say(f"helix audit: {' '.join(str(error).split())}")
+        raise typer.Exit(EXIT_FAILED) from None
