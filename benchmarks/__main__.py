@@ -32,6 +32,7 @@ from benchmarks import (
     sync,
     throughput,
     turns,
+    webhook_chaos,
     webhooks,
     width,
 )
@@ -59,6 +60,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         width,
         models,
         webhooks,
+        webhook_chaos,
         sync,
         events,
     )

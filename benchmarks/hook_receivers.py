@@ -7,7 +7,8 @@ It prints its port, and answers at every address of 127.0.0.0/8; the first part 
                 fail, redirect, reset, half, slow or hang
 
 `GET /report` returns what came, as lines of JSON: path, webhook-id, number, try, time of arrival, and whether
-the signatures verify. A message with `probe` in its path is answered and not reported.
+the signatures verify; `GET /count` returns how many messages came, each counted once. A message with `probe`
+in its path is answered and not reported.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Receivers:
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, int, int, float, bool]] = []
+        self._ids: set[str] = set()
         self._verifier = Webhook(SIGNING_SECRET)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,7 +62,7 @@ class Receivers:
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if method == "GET":
-            text = "\n".join(json.dumps(row) for row in self.rows).encode()
+            text = self._shown(path)
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
             return True
         arrived = time.time()
@@ -75,6 +77,11 @@ class Receivers:
         writer.write(BAD.get(how, OK))
         return how != "half"
 
+    def _shown(self, path: str) -> bytes:
+        if path == "/count":
+            return b"%d" % len(self._ids)
+        return "\n".join(json.dumps(row) for row in self.rows).encode()
+
     def _badly(self, path: str, headers: Mapping[str, str]) -> str:
         """Return how to answer: the same for each try of a message, but for the first."""
         if path.startswith("/hang"):
@@ -85,6 +92,7 @@ class Receivers:
         return how if headers.get("helix-try") == "1" and chance < share else "ok"
 
     def _note(self, path: str, headers: Mapping[str, str], body: bytes, arrived: float) -> None:
+        self._ids.add(headers.get("webhook-id", ""))
         number, tries = int(headers.get("helix-number", "0")), int(headers.get("helix-try", "0"))
         self.rows.append(
             (path, headers.get("webhook-id", ""), number, tries, arrived, self._verifies(headers, body))

@@ -36,6 +36,7 @@ class Scale:
     start_nodes: tuple[int, ...]
     sync_devices: int
     sync_s: float
+    webhook_chaos_events: int
 
 
 FULL = Scale(
@@ -66,6 +67,7 @@ FULL = Scale(
     start_nodes=(1, 3, 8),
     sync_devices=10_000,
     sync_s=20.0,
+    webhook_chaos_events=5_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -95,4 +97,5 @@ QUICK = Scale(
     start_nodes=(1,),
     sync_devices=500,
     sync_s=2.0,
+    webhook_chaos_events=100,
 )

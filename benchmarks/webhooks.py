@@ -75,6 +75,10 @@ class Receiving:
         new, self._seen = rows[self._seen :], len(rows)
         return new
 
+    def messages(self) -> int:
+        """Return how many messages came, each counted once."""
+        return int(httpx.get(self.url("count"), timeout=60, trust_env=False).text)
+
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None
@@ -106,10 +110,10 @@ class Notified:
         return await self.plane.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
 
     @contextlib.asynccontextmanager
-    async def notifier(self) -> AsyncIterator[Notifying]:
+    async def notifier(self, send_s_max: float = SEND_S_MAX) -> AsyncIterator[Notifying]:
         """Run a notifier."""
         path = self._folder / "outbox.sqlite"
-        made = Notifying(self.plane, PlaneDesk(self.plane), self.sender.post, path, send_s_max=SEND_S_MAX)
+        made = Notifying(self.plane, PlaneDesk(self.plane), self.sender.post, path, send_s_max=send_s_max)
         await made.begin()
         following = Following("webhooks", made, self, BatchLimits(1000))
         works = (following.step, made.catch_up, made.read_unread, made.send, made.care_soon)

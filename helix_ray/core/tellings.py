@@ -11,11 +11,14 @@ from typing import Any, Final, NamedTuple
 
 from helix_ray.core import events as ev
 from helix_ray.core.about import About
+from helix_ray.core.iso_times import stored_iso
 from helix_ray.core.names import is_node_worker_id
 from helix_ray.core.pickled import readable, without_object
 
 # Plain JSON, by name.
 NoticeData = dict[str, object]
+# Fields of facts that are epoch seconds.
+TIMES: Final = ("expires_at", "until")
 
 
 class Telling(NamedTuple):
@@ -87,12 +90,14 @@ def _cancelled(fact: ev.Fact, event: ev.TaskCancelled, about: About) -> NoticeDa
 def _retried(fact: ev.Fact, event: ev.TaskRequeued, about: About) -> NoticeData:
     return _task(
         about, event, attempt=event.attempt, cause=event.cause, error=readable(event.error),
-        not_before=event.not_before or None,
+        not_before=stored_iso(event.not_before or None),
     )  # fmt: skip
 
 
 def _updated(fact: ev.Fact, event: ev.TaskEdited, about: About) -> NoticeData:
-    changes = {name: value for name, value in event.changes.items() if name != "run"}
+    changes: dict[str, object] = {name: value for name, value in event.changes.items() if name != "run"}
+    if "deadline" in changes:
+        changes["deadline"] = stored_iso(changes["deadline"])
     return _task(about, event, changes=changes)
 
 
@@ -104,10 +109,13 @@ def _deferred(fact: ev.Fact, event: ev.TaskDeferred, about: About) -> NoticeData
 
 
 def _fields(identifier: str, *names: str) -> Callable[[ev.Fact, Any, About], NoticeData]:
-    """Return the data of a kind whose fields are told as they are, with its id as `identifier`."""
+    """Return the data of a kind whose fields are told as they are, times in ISO 8601, with its id as
+    `identifier`."""
 
     def data(fact: ev.Fact, event: Any, about: About) -> NoticeData:
-        return {identifier: event.id, **{name: getattr(event, name) for name in names}}
+        found = {name: getattr(event, name) for name in names}
+        times: NoticeData = {name: stored_iso(found[name]) for name in TIMES if name in found}
+        return {identifier: event.id, **found, **times}
 
     return data
 

@@ -26,6 +26,8 @@ CONCERN_BOARD = (
     ev.WebhookCreated, ev.WebhookUpdated, ev.WebhookDeleted, ev.WebhookPaused, ev.WebhookResumed,
     ev.WebhookSwitchedOff, ev.WebhookSecretRotated, ev.UserCreated, ev.UserRemoved, ev.RolesChanged,
     ev.ProjectSet, ev.ProjectRemoved, ev.MemberAdded, ev.MemberRemoved,
+    # What was erased must not be sent from memory.
+    ev.FactsErased,
 )  # fmt: skip
 FAILING = "All requests of five days have failed"
 GONE = "The receiver responded 410: it wants no more requests"

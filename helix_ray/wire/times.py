@@ -4,24 +4,12 @@ epoch seconds elsewhere."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 
-SECONDS_CACHED_MAX = 4_096
+from helix_ray.core.iso_times import EPOCH_MAX, iso, iso_or_none
+
+__all__ = ["EPOCH_MAX", "TEXT_CHARS_MAX", "epoch_of", "iso", "iso_or_none"]
+
 TEXT_CHARS_MAX = 40
-# 1970 to the end of 9999: the range of every language's date type.
-EPOCH_MAX = 253_402_300_799.0
-
-
-def iso(epoch: float) -> str:
-    """Return `2025-11-07T10:00:00.123Z`; truncated to milliseconds, so it is never
-    later than the given time."""
-    seconds = int(epoch)
-    return f"{_to_second(seconds)}.{int((epoch - seconds) * 1000):03d}Z"
-
-
-def iso_or_none(epoch: float | None) -> str | None:
-    """Return a time in ISO form, or None."""
-    return None if epoch is None else iso(epoch)
 
 
 def epoch_of(text: str) -> float:
@@ -42,8 +30,3 @@ def epoch_of(text: str) -> float:
     if not 0 <= epoch <= EPOCH_MAX:
         raise ValueError("must be between the years 1970 and 9999")
     return epoch
-
-
-@lru_cache(maxsize=SECONDS_CACHED_MAX)
-def _to_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -68,9 +68,12 @@ async def get_webhook(webhook_id: str, caller: SignedIn) -> Response:
     return json_answer(shapes.webhook_out(await caller.query(GetWebhook(webhook_id))))
 
 
+@router.patch(
+    "/{webhook_id}", **verb("UpdateWebhook", body=shapes.WebhookUpdateIn, answers=shapes.WebhookOut)
+)
 @router.put("/{webhook_id}", **verb("UpdateWebhook", body=shapes.WebhookUpdateIn, answers=shapes.WebhookOut))
 async def update_webhook(webhook_id: str, caller: SignedIn) -> Response:
-    """Change a webhook: what is named is replaced. What is sent later goes by it."""
+    """Change a webhook: what is named is replaced, by PUT and PATCH alike. What is sent later goes by it."""
     body = await read(caller.request)
     sent = body.validated(shapes.WEBHOOK_UPDATE, "webhook")
     _check(caller, sent, sent.get("headers") or {}, sent.get("ca") or None)

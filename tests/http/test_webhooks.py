@@ -61,14 +61,18 @@ def test_a_webhook_from_its_creation_to_its_end() -> None:
             assert (listed["owner"], listed["headers"], listed["labels"]) == ("ada", ["X-Key"], {"team": "a"})
         assert ben.get("/webhooks").json() == {"webhooks": []}
         for method, rest in (
-            ("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume"),
+            ("GET", ""), ("PUT", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume"),
             ("POST", "/rotate-secret"), ("POST", "/test"), ("POST", "/redeliver"),
         ):  # fmt: skip
             body = {"seq": 1} if rest == "/redeliver" else {}
-            refused = ben.request(method, path + rest, json=body if method in ("PUT", "POST") else None)
+            refused = ben.request(
+                method, path + rest, json=body if method in ("PUT", "PATCH", "POST") else None
+            )
             error_of(refused, 404, "NOT_FOUND")
         changed = ada.put(path, json={"events": ["task.*"], "headers": {}}).json()
         assert (changed["events"], changed["projects"], changed["headers"]) == (["task.*"], ["p"], [])
+        patched = ada.patch(path, json={"name": "other"}).json()
+        assert (patched["name"], patched["events"]) == ("other", ["task.*"])
         assert admin.post(f"{path}/pause").json()["status"] == "paused"
         error_of(ada.post(f"{path}/test"), 409, "CONFLICT")
         assert ada.post(f"{path}/resume", json={"pending": "skip"}).json()["status"] == "active"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, get_args
 
 import orjson
@@ -55,6 +56,30 @@ def test_what_is_told_is_plain_and_has_no_secret(kind: type[Any]) -> None:
     assert b"canary" not in text
     assert b"hash" not in text
     assert b"pickled" not in text
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_time_is_told_as_the_api_writes_it(kind: type[Any]) -> None:
+    """What is named as a time is text in ISO 8601, and never epoch seconds; a time that is none is null."""
+    notice = told(made(kind, "thing-1", "user-1", "p"))
+    data = {} if notice is None else notice.data
+    for name, value in data.items():
+        if name.endswith("_at") or name in ("until", "not_before", "deadline"):
+            assert value is None or str(value).endswith("Z"), name
+            assert not isinstance(value, (int, float)), name
+
+
+def test_times_of_notices_are_those_of_the_facts() -> None:
+    """To the millisecond; a deadline that was changed among them, and one that was taken away is null."""
+    opened = told(replace(made(ev.SessionOpened, "s", "user-1", "p"), expires_at=1_762_513_200.25))
+    assert opened is not None
+    assert opened.data["expires_at"] == "2025-11-07T11:00:00.250Z"
+    edited = told(ev.TaskEdited("t", {"deadline": 1_762_513_200.0}), OF_TASK)
+    assert edited is not None
+    assert edited.data["changes"] == {"deadline": "2025-11-07T11:00:00.000Z"}
+    edited = told(ev.TaskEdited("t", {"deadline": None}), OF_TASK)
+    assert edited is not None
+    assert edited.data["changes"] == {"deadline": None}
 
 
 @settings(max_examples=300)

@@ -198,7 +198,7 @@ def test_it_hears_as_its_owner_now(stage: Hooks) -> None:
 
 
 def test_a_token_s_webhook_hears_what_the_token_saw(stage: Hooks) -> None:
-    """Its roles and projects; the token does not see wider webhooks of its owner."""
+    """Its roles and projects, also when revoked; the token does not see wider webhooks of its owner."""
     wide = stage.hook(ADMIN)
     token = stage.give(o.CreateToken("p", "h", "x", 3600.0, roles=("developer",), projects=("p-1",)), ADMIN)[
         "id"
@@ -209,6 +209,8 @@ def test_a_token_s_webhook_hears_what_the_token_saw(stage: Hooks) -> None:
     assert (owner["roles"], owner["projects"]) == (["developer"], ["p-1"])
     assert stage.refuse(o.PauseWebhook(wide), by).code is ErrorCode.NOT_FOUND
     stage.give(o.PauseWebhook(narrow), by)
+    stage.give(o.RevokeToken(token), ADMIN)
+    assert stage.on_board(narrow)["owner"] == owner
     stage.give(o.ChangeRoles(OTHER.name, ("admin",)), SYSTEM)
     stage.give(o.ChangeRoles(ADMIN.name, ("viewer",)), SYSTEM)
     assert stage.on_board(narrow)["owner"] is None

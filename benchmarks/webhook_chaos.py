@@ -1,0 +1,137 @@
+"""Webhooks while their notifier is killed every few seconds, and a third of the receivers behave badly.
+
+The engine is in this process. Each notifier is a fork of it, so it has the whole journal, and only the outbox
+outlives it. Events are committed between the kills. Every message is then compared with the journal: its id,
+its number and its signatures, which the library `standardwebhooks` verifies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import Goal, Line, Report, Series
+from benchmarks.scale import Scale
+from benchmarks.webhooks import Notified, Receiving
+from helix_ray.core import events as ev
+from helix_ray.webhooks.signing import message_id
+
+NAME = "webhook_chaos"
+RECEIVERS = 20
+BAD = ("fail", "hang", "redirect", "reset", "slow", "half", "fail")
+TWICE_MAX = 0.001
+LIVES_S = (3.0, 4.0, 5.0)
+SEND_S_MAX = 1.5
+BATCH_EVENTS = 1000
+# Bounds the run where something is never delivered.
+SILENT_S_MAX = 60.0
+
+
+def run(scale: Scale) -> Report:
+    """Deliver so many messages, and count what is wrong with them."""
+    events = scale.webhook_chaos_events
+    receiving = Receiving()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            notified = Notified(Path(folder))
+            for number in range(RECEIVERS):
+                how = f"flaky/{BAD[number]}" if number < len(BAD) else "ok"
+                notified.hook(receiving.url(f"{how}/{number}", number))
+            kills = _delivered(notified, receiving, events)
+            rows = receiving.rows()
+    finally:
+        receiving.close()
+    return _report(_wrong(notified, rows, events), events, kills)
+
+
+def _delivered(notified: Notified, receiving: Receiving, events: int) -> int:
+    """Commit events, kill notifiers, and return how many were killed until everything arrived."""
+    left, kills, came, last = events, 0, 0, time.monotonic()
+    while came < events * RECEIVERS and time.monotonic() - last < SILENT_S_MAX:
+        if left:
+            notified.submit(min(left, BATCH_EVENTS))
+            left -= min(left, BATCH_EVENTS)
+        process = os.fork()
+        if process == 0:
+            _notify(notified)
+        time.sleep(LIVES_S[kills % len(LIVES_S)])
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        kills += 1
+        before, came = came, receiving.messages()
+        if came > before:
+            last = time.monotonic()
+    return kills
+
+
+def _notify(notified: Notified) -> None:
+    """Deliver until this process is killed."""
+
+    async def work() -> None:
+        async with notified.notifier(SEND_S_MAX):
+            await asyncio.Event().wait()
+
+    try:
+        asyncio.run(work())
+    finally:
+        os._exit(1)
+
+
+def _wrong(notified: Notified, rows: list[list[Any]], events: int) -> Counter[str]:
+    """Count what was lost, came twice, or had another id, number or signature than it should."""
+    facts = _facts(notified)
+    seqs = [fact.seq for fact in facts if isinstance(fact.event, ev.TaskSubmitted)]
+    hooks = [fact.event.id for fact in facts if isinstance(fact.event, ev.WebhookCreated)]
+    ids = {
+        message_id(hook, seq): (place, number)
+        for place, hook in enumerate(hooks)
+        for number, seq in enumerate(seqs, 1)
+    }
+    found: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for path, name, number, _, _, verified in rows:
+        seen[name] += 1
+        if name not in ids:
+            found["invented"] += 1
+        elif ids[name] != (int(path.rsplit("/", 1)[1]), number):
+            found["misnumbered"] += 1
+        if not verified:
+            found["unverified"] += 1
+    found["lost"] = len(ids.keys() - seen.keys())
+    found["twice"] = sum(count - 1 for count in seen.values())
+    found["messages"] = len(ids)
+    return found
+
+
+def _facts(notified: Notified) -> list[ev.Fact]:
+    engine = notified.plane.engine
+    found: list[ev.Fact] = []
+    while (page := engine.facts(found[-1].seq if found else 0, BATCH_EVENTS)).facts:
+        found += page.facts
+    return found
+
+
+def _report(found: Counter[str], events: int, kills: int) -> Report:
+    total = found["messages"]
+
+    def line(what: str, count: int, goal: str, is_met: bool) -> Line:
+        return Line(what, Series(what, "", (float(count),)), None, Goal(goal, is_met))
+
+    wrong = {name: found[name] for name in ("lost", "invented", "misnumbered", "unverified")}
+    lines = (
+        *(line(f"messages {name}", count, "0", count == 0) for name, count in wrong.items()),
+        line(
+            "messages sent again", found["twice"], f"<= {TWICE_MAX:.1%}", found["twice"] <= TWICE_MAX * total
+        ),
+    )
+    notes = (
+        f"{events:,} events to {RECEIVERS} receivers ({total:,} messages), of which {len(BAD)} behave badly; "
+        f"the notifier was killed {kills} times",
+    )
+    return Report(NAME, "webhooks while their notifier is killed", lines, notes)
