@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,16 @@ class Server:
                 if re.match(rf"ray::{name}\b", child.cmdline()[0]):
                     return child
         raise LookupError(f"no process of the actor {name}")
+
+    def cpu_by_actor(self) -> dict[str, float]:
+        """Return the CPU seconds used so far by the living actors' processes, by what Ray calls their
+        classes, and by all other processes below this server as `others`."""
+        used: defaultdict[str, float] = defaultdict(float)
+        for child in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                named = re.match(r"ray::([\w:]+)", " ".join(child.cmdline()[:1]))
+                used[named[1] if named else "others"] += cpu_s(child)
+        return used
 
 
 class Helix(Server):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -25,17 +26,22 @@ ASK_EVERY_S = 0.05
 RESULTS_CHECKED = 200
 # The scheduler starts carefully with a class of task whose duration it does not know yet.
 WARM_UP_TASKS = 2_000
+CPU_NAMES_MAX = 8
 
 
 def run(scale: Scale) -> Report:
     """Submit and complete many, in turn with the anchors."""
     ours: list[float] = []
     theirs: dict[str, list[float]] = {}
+    used: defaultdict[str, float] = defaultdict(float)
     with helix() as server, anchors.running() as (others, missing):
         completed = Completed(server)
         completed.tasks_per_s(WARM_UP_TASKS)
         for _ in range(scale.rounds):
+            before = server.cpu_by_actor()
             ours.append(completed.tasks_per_s(scale.noop_tasks))
+            for name, seconds in server.cpu_by_actor().items():
+                used[name] += max(0.0, seconds - before.get(name, 0.0))
             for other in others:
                 theirs.setdefault(other.name, []).append(other.tasks_per_s(_count(other, scale)))
     mine = Series("", "tasks/s", tuple(ours))
@@ -49,9 +55,17 @@ def run(scale: Scale) -> Report:
         "round are checked",
         f"Ray runs as many, the others {scale.anchor_tasks:,}, from the first submit to the last result; "
         "none is durable",
+        f"CPU microseconds a task, of a round alone: {_cpu(used, scale.noop_tasks * scale.rounds)}",
         *missing,
     )
     return Report(NAME, "bulk submit to completed", tuple(lines) or (Line(what, mine),), notes)
+
+
+def _cpu(used: Mapping[str, float], tasks: int) -> str:
+    """Return how the CPU time of many tasks is spread over our processes."""
+    most = sorted(used.items(), key=lambda item: -item[1])[:CPU_NAMES_MAX]
+    each = (f"{name} {seconds / tasks * 1e6:.0f}" for name, seconds in most)
+    return ", ".join((*each, f"sum {sum(used.values()) / tasks * 1e6:.0f}"))
 
 
 def _count(other: Anchor, scale: Scale) -> int:
