@@ -22,6 +22,7 @@ from typing import Any
 
 import ray
 
+from actors.collector import collect_less_often
 from actors.logs import set_up
 from helix_ray.ports import STARTING, NotReady
 
@@ -157,6 +158,7 @@ class LivingActor:
 
     def __init__(self) -> None:
         set_up()
+        collect_less_often()
         self._life = Life(type(self).__name__, self.opening, self.loops())
         _call_from_thread(ray.get_runtime_context().current_actor)
 
