@@ -139,7 +139,7 @@ class SyncDevices(LivingActor):
             # Reading facts costs the master some microseconds each, and nobody wants them.
             await asyncio.sleep(IDLE_S)
             return
-        if not service.desk.board.known:
+        if service.desk.is_due(time.time()):
             await self.take(Batch((), self.cursor, self.cursor))
         await self._following.step()
 

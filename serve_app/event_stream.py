@@ -60,6 +60,7 @@ class EventStream(Response):
         claims: Claims = caller.request.scope["state"][state.CLAIMS]
         self._claims = claims
         self._ends_at = 0.0
+        self._view = View(_essence(caller.by), wanted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; raise Refused before its first byte."""
@@ -72,7 +73,7 @@ class EventStream(Response):
                         raise Refused(cursor)
                     ring = self._hub.follow(found["latest"])
                     # Its facts mark this place from here on; what ended before is found now.
-                    place.by = await self._identified()
+                    await self._identify(place)
             except TimeoutError:
                 raise Refused(AWAY) from None
             scope["state"][state.ENDS_WITH_SERVER] = True
@@ -100,9 +101,8 @@ class EventStream(Response):
 
     async def _next(self, place: StreamPlace, ring: NoticeRing, cursor: int) -> FramePiece:
         """Return the next frames: from the ring, or behind it from the journal."""
-        view = View(_essence(place.by), self._wanted)
         if cursor >= ring.after:
-            return ring.piece(view, cursor)
+            return ring.piece(self._view, cursor)
         async with self._hub.catching_up:
             try:
                 found = await self._hub.feed.after(cursor, CATCH_UP_FACTS)
@@ -113,7 +113,7 @@ class EventStream(Response):
         if place.is_marked:
             return FramePiece(b"", cursor)
         return FramePiece(
-            b"".join(frame_of(each) for each in found.notices if view.shows(each)), found.cursor
+            b"".join(frame_of(each) for each in found.notices if self._view.shows(each)), found.cursor
         )
 
     async def _still_there(self, place: StreamPlace) -> bool:
@@ -121,20 +121,21 @@ class EventStream(Response):
         if place.is_marked or time.time() >= self._ends_at:
             place.is_marked = False
             try:
-                place.by = await self._identified()
+                await self._identify(place)
             except Refused as refused:
                 if refused.rejected.code is ErrorCode.SERVICE_UNAVAILABLE:
                     raise BrokenOff from refused
                 return False
         return True
 
-    async def _identified(self) -> Principal:
-        """Return the principal as the control plane has it now, and note when their token or session ends."""
+    async def _identify(self, place: StreamPlace) -> None:
+        """Take the principal as the control plane has it now, and note when their token or session ends."""
         by, ends_at = await self._caller.services.sessions.identified(self._claims)
         self._ends_at = min(ends_at, self._claims.expires_at or ends_at)
         if self._ends_at <= time.time():
             raise Refused(Rejected(ErrorCode.UNAUTHORIZED, "The session or token has expired"))
-        return by
+        place.by = by
+        self._view = View(_essence(by), self._wanted)
 
     async def _write(self, send: Send, frames: bytes) -> None:
         """Send frames; break the connection off where its reader takes nothing for too long."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from helix_ray.config import Settings
 from helix_ray.core import events as ev
+from helix_ray.core.about import IDENTITY_FACTS
 from helix_ray.core.access import Principal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.plane.notice_feed import NoticeFeed, Notices
@@ -36,12 +37,6 @@ WAKE_S_PER_STREAM = 0.0004
 # How many streams read the journal at once, because they are behind the ring.
 CATCH_UPS_MAX = 2
 RETRY_AFTER_S = 5
-
-# Kinds of facts that may end a stream, or change what it shows, and whose id is a user's, a session's, an API
-# token's or a device's, which is that of its token.
-_ENDS = frozenset({
-    "SessionClosed", "TokenRevoked", "DeviceRevoked", "UserRemoved", "RolesChanged", "PasswordChanged",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +154,7 @@ class Hub:
             return
         ring.add(found.notices, found.cursor)
         for fact in found.facts:
-            if type(fact.event).__name__ in _ENDS:
+            if type(fact.event) in IDENTITY_FACTS:
                 self._mark(ev.subject_of(fact.event))
         self._wake()
 

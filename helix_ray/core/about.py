@@ -224,6 +224,11 @@ def _nobody(state: State, event: Any) -> About:
     return About(NOBODY)
 
 
+# After these facts the user, session, API token or device whose id they have may be identified as somebody
+# with other rights, or not at all: whatever was opened for them is looked at again.
+IDENTITY_FACTS: Final[frozenset[type[Any]]] = frozenset({
+    ev.SessionClosed, ev.TokenRevoked, ev.DeviceRevoked, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged,
+})  # fmt: skip
 _OF_TASKS = (
     ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued, ev.TaskBlocked,
     ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited,

@@ -41,6 +41,8 @@ STARTING = Rejected(
 )
 EVERYTHING = DeviceBoard()
 ROWS_MAX = 50_000
+# How long until a scope with too many rows is read again: it may have fewer since.
+TOO_LARGE_AGAIN_S = 60.0
 
 
 class SyncDesk:
@@ -57,8 +59,8 @@ class SyncDesk:
         """`key` authenticates cursors; `interval_s` is how often devices should ask at least; `rows_max` is
         how many things a device may follow."""
         self._rows_max = rows_max
-        # The texts of scopes that have more: they have no list.
-        self._too_large: set[str] = set()
+        # The texts of scopes that have more, and when each is read again: they have no list.
+        self._too_large: dict[str, float] = {}
         self.log = log
         self.board = board or EnrolledDevices()
         self.presence = Presence(log.seen(), interval_s)
@@ -82,27 +84,33 @@ class SyncDesk:
         a device does not follow any more. Anything that is raised in between leaves the cursor where it was,
         and the same facts can be taken again."""
         left: set[int] = set()
-        if (board := self._board_wanted(affected)) is not None:
+        if (board := self._board_wanted(affected, now)) is not None:
             view: BoardView = yield board
             left = self._take_board(board, view)
             if not self.log.followed:
                 # Whatever is followed from here on is read after this.
                 cursor = max(cursor, view["seq"])
-            for scope in self._unfilled(view):
+            for scope in self._unfilled(view, now):
                 self._fill(scope, (yield ScopeRows(scope, self._rows_max)), now)
             self.board.known = True
         asked = self._rows_wanted(affected)
         self._take(affected, asked, None if asked is None else (yield asked), cursor, now)
         changed = self.log.changed()
-        self._drop_too_large(changed)
+        self._drop_too_large(changed, now)
         return left | changed
 
-    def _board_wanted(self, affected: Affected) -> DeviceBoard | None:
+    def is_due(self, now: float) -> bool:
+        """Say whether there is something to read, also where no fact has come."""
+        return not self.board.known or any(at <= now for at in self._too_large.values())
+
+    def _board_wanted(self, affected: Affected, now: float) -> DeviceBoard | None:
         if not self.board.known:
             return EVERYTHING
-        if not affected.devices and not affected.users:
+        due = (self.board.having(text) for text, at in self._too_large.items() if at <= now)
+        devices = affected.devices.union(*due)
+        if not devices and not affected.users:
             return None
-        return DeviceBoard(tuple(sorted(affected.devices)), tuple(sorted(affected.users)))
+        return DeviceBoard(tuple(sorted(devices)), tuple(sorted(affected.users)))
 
     def _take_board(self, question: DeviceBoard, view: BoardView) -> set[int]:
         """Take devices as they are; what nobody follows any more is forgotten. Return the lists that devices
@@ -113,7 +121,7 @@ class SyncDesk:
         # Of a file that is opened again nobody knows what was followed.
         once = list(self.log.followed) if first else set(had.values())
         with self.log.transaction():
-            self._too_large = {text for text in self._too_large if board.has(text)}
+            self._too_large = {text: at for text, at in self._too_large.items() if board.has(text)}
             for text in once:
                 if not board.has(text) and (each := self.log.followed.get(text)) is not None:
                     self._routes.drop(each)
@@ -128,26 +136,27 @@ class SyncDesk:
                     self._mutated.pop(device_id, None)
         return left
 
-    def _unfilled(self, view: BoardView) -> list[Scope]:
+    def _unfilled(self, view: BoardView, now: float) -> list[Scope]:
         """Return the scopes of devices that were read of which nothing is known yet."""
         texts = {self.board.text_of(device["id"]) for device in view["devices"]} - self.log.followed.keys()
-        texts -= self._too_large
+        texts -= {text for text, at in self._too_large.items() if at > now}
         return [self.board.scope(text) for text in sorted(text for text in texts if text is not None)]
 
-    def _drop_too_large(self, changed: set[int]) -> None:
-        """Forget lists that have grown beyond the limit: their devices must follow less."""
+    def _drop_too_large(self, changed: set[int], now: float) -> None:
+        """Forget lists that have grown beyond the limit, until they are read again."""
         grown = [each for each in self.log.lists(changed) if each.rows > self._rows_max]
         if grown:
             with self.log.transaction():
                 for each in grown:
-                    self._too_large.add(each.text)
+                    self._too_large[each.text] = now + TOO_LARGE_AGAIN_S
                     self._routes.drop(each)
                     self.log.unfollow(each)
 
     def _fill(self, scope: Scope, rows: RowsView, now: float) -> None:
         if not rows["whole"]:
-            self._too_large.add(scope.text())
+            self._too_large[scope.text()] = now + TOO_LARGE_AGAIN_S
             return
+        self._too_large.pop(scope.text(), None)
         with self.log.transaction():
             each = self.log.follow(scope)
             for row in rows["tasks"]:

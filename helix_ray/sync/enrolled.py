@@ -45,6 +45,10 @@ class EnrolledDevices:
         """Say whether a device has the scope with this text."""
         return text in self._having
 
+    def having(self, text: str) -> set[str]:
+        """Return the devices that have the scope with this text."""
+        return self._having.get(text, set())
+
     def scope(self, text: str) -> Scope:
         """Return the scope with this text, which a device has."""
         return self.devices[next(iter(self._having[text]))]["scope"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from zlib import crc32
 
 import httpx
 import pytest
@@ -24,6 +27,7 @@ from tests.http.api_server import PLENTY, TASK, Api, error_of, serving_api
 from tests.http.shapes import shaped
 
 REVOKED_S_MAX = 1.0
+JSON = {"content-type": "application/json"}
 
 
 def enrolled(api: Api, user: httpx.Client, **fields: Any) -> tuple[str, httpx.Client]:
@@ -169,6 +173,87 @@ def test_each_mutation_has_a_verdict_and_is_carried_out_once(api: Api) -> None:
     assert api.plane.engine.state.seq == seq
     gap = device.post("/harmony/sync/mutations", json={"mutations": [put(12, "a")]})
     assert error_of(gap, 409, "CONFLICT")["details"]["expected"] == 11
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ('{"id": 9007199254740992, "op": "delete", "kind": "notes", "key": "a", "stamp": 1}', 400),
+        ('{"id": 9007199254740991, "op": "delete", "kind": "notes", "key": "a", "stamp": 1}', 409),
+        ('{"id": 0, "op": "delete", "kind": "notes", "key": "a", "stamp": 1}', 400),
+        ('{"id": 1.5, "op": "delete", "kind": "notes", "key": "a", "stamp": 1}', 400),
+        ('{"id": true, "op": "delete", "kind": "notes", "key": "a", "stamp": 1}', 400),
+        ('{"id": 1, "op": "put", "kind": "notes", "key": "a", "fields": {"a": NaN}, "stamp": 1}', 400),
+        ('{"id": 1, "op": "put", "kind": "notes", "key": "a", "fields": {"a": "\\ud800"}, "stamp": 1}', 400),
+        ('{"id": 1, "op": "delete", "kind": "notes", "key": "a", "stamp": -1}', 400),
+        ('{"id": 1, "op": "delete", "kind": "notes", "key": "a", "stamp": 1e400}', 400),
+    ],
+)
+def test_a_push_that_is_no_push_is_refused_whole(api: Api, text: str, status: int) -> None:
+    """Numbers beyond 2^53, NaN, lone surrogates: nothing is carried out, and no number is used."""
+    _, device = enrolled(api, api.add(f"odd-{crc32(text.encode())}", "developer"))
+    answer = device.post(
+        "/harmony/sync/mutations",
+        content=f'{{"mutations": [{text}]}}',
+        headers=JSON,
+    )
+    assert answer.status_code == status, answer.text
+    assert push(device, put(1, "a", text="x"))["last_mutation"] == 1
+
+
+def test_odd_mutations_have_verdicts_and_wedge_nothing(api: Api) -> None:
+    """Deep, large, empty and unknown things, and clocks that are far behind; what follows is carried out."""
+    _, device = enrolled(api, api.add("oddities", "developer"))
+    deep: Any = 1
+    for _ in range(200):
+        deep = [deep]
+    sent = push(
+        device,
+        put(1, "deep", value=deep),
+        put(2, "large", text="x" * 200_000),
+        put(3, "k" * 10_000, text="x"),
+        put(4, "", text="x"),
+        {"id": 5, "op": "put", "stamp": 1},
+        {"id": 6, "op": "submit", "stamp": 1},
+        {"id": 7, "op": "cancel", "stamp": 1, "task_id": "\x00"},
+        {**put(8, "early", text="x"), "stamp": 2**53 - 1, "counter": 2**53 - 1},
+        {**put(9, "late", text="x"), "stamp": 0, "counter": 2**53 - 1},
+        {**put(10, "ahead", text="x"), "base_version": 2**53 - 1},
+        put(11, "end", count=2**53 + 1, name="\u0000\u202e"),
+    )
+    verdicts = {each["id"]: each["verdict"] for each in sent["verdicts"]}
+    assert [verdicts[number] for number in range(1, 9)] == ["refused"] * 8, sent
+    assert verdicts[9] == "applied"
+    assert sent["last_mutation"] == 11
+    endless = json.dumps({"mutations": [put(12, "endless", value="?")]}).replace('"?"', "1e999")
+    answer = device.post("/harmony/sync/mutations", content=endless, headers=JSON)
+    assert answer.json()["verdicts"][0]["verdict"] == "refused"
+    assert push(device, put(13, "end", text="x"))["verdicts"][0]["verdict"] == "applied"
+
+
+def test_ten_thousand_mutations_in_one_push_are_refused_with_the_limit(api: Api) -> None:
+    """Nothing of them is carried out."""
+    _, device = enrolled(api, api.add("bulk", "developer"))
+    same = {"op": "delete", "kind": "notes", "key": "a", "stamp": 1}
+    body = {"mutations": [{"id": number, **same} for number in range(1, 10_001)]}
+    error_of(device.post("/harmony/sync/mutations", json=body), 400, "VALIDATION_ERROR")
+    assert push(device, put(1, "a", n=1))["last_mutation"] == 1
+
+
+def test_two_phones_with_one_credential_share_their_numbers(api: Api) -> None:
+    """A copied credential: each number is carried out once, whoever comes first, and both are told."""
+    user = api.add("twins", "developer")
+    _, device = enrolled(api, user)
+    twin = api.anonymous()
+    twin.headers["Authorization"] = device.headers["Authorization"]
+    bodies = [[put(number, f"{who}-{number}", who=who) for number in range(1, 21)] for who in "ab"]
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(push, (device, twin), *zip(*bodies, strict=True)))
+    documents = user.get("/harmony/sync/documents").json()["documents"]
+    assert len({each["key"].partition("-")[2] for each in documents}) == len(documents) == 20
+    for answer in answers:
+        assert answer["last_mutation"] <= 20
+        assert {each["verdict"] for each in answer["verdicts"]} <= {"applied", "already"}
 
 
 def test_conflicts_are_listed_for_their_user_and_decided(api: Api) -> None:

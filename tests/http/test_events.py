@@ -183,10 +183,31 @@ def test_a_wrong_query_is_refused(admin: httpx.Client, query: dict[str, str], fi
         assert set(EVENTS) <= set(error["details"]["allowed_values"])
 
 
-def test_a_wrong_id_is_refused(admin: httpx.Client) -> None:
+@pytest.mark.parametrize("last", ["x1", "-1", "1.5", "1e3", "0x10", "1 2", "9" * 17, "9" * 5_000, "+1"])
+def test_a_wrong_id_is_refused(admin: httpx.Client, last: str) -> None:
     """What is no id of a frame is not guessed at."""
-    answer = admin.get(PATH, headers={"Last-Event-ID": "x1"})
+    answer = admin.get(PATH, headers={"Last-Event-ID": last})
     assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["field"] == "Last-Event-ID"
+
+
+def test_odd_filters_select_nothing_and_end_nothing(api: Api, admin: httpx.Client) -> None:
+    """Whatever characters they have, and although a reader goes on from somebody else's cursor."""
+    start = api.plane.engine.state.seq
+    own = api.add("odd", "developer")
+    api.submit(admin, project_id="p-8")
+    odd = "\u0000\r\ndata: {}\u2028\U0001f600%*'"
+    for query in (
+        {"project": odd},
+        {"type": odd},
+        {"label": f"{odd}={odd}"},
+        {"label": "=="},
+        {"label": "a=="},
+    ):
+        answer = own.get(PATH, params={**query, "after": 10**16})
+        assert answer.status_code in (400, 410), (query, answer.text)
+    mine = api.submit(own, labels={"a": "="})
+    with reading(own, last=start, label="a==", events="task.created") as frames:
+        assert [each["subject"] for each in frames.until("task.created")] == [mine]
 
 
 def test_a_cursor_that_the_journal_does_not_have_is_gone(api: Api, admin: httpx.Client) -> None:

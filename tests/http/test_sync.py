@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,7 +19,7 @@ from helix_ray.core.orders import ChangeDevice, ChangeRoles, RevokeDevice
 from helix_ray.devices import DeviceClient, MemoryStore
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.enrolled import Enrolled, enrol
-from tests.ray.signals import until
+from tests.ray.signals import WAIT_S_MAX, until
 
 CHANGES, STATUS = "/harmony/sync/changes", "/harmony/sync/status"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -42,6 +42,26 @@ def client_of(api: Api, device: Enrolled, url: str = "") -> DeviceClient:
     store = MemoryStore()
     store.save({"device_id": device.id, "credential": device.credential, "replica": {}})
     return DeviceClient(url or f"{api.url}/api/v1", store)
+
+
+@contextmanager
+def pulling(
+    api: Api, device: Enrolled, wait_s: float, patch: pytest.MonkeyPatch
+) -> Iterator[Future[httpx.Response]]:
+    """Begin a pull that waits; the block begins when the service has found no news for it."""
+    cursor = device.client.get(CHANGES).json()["cursor"]
+    is_news, asked = api.plane.sync.is_news, threading.Event()
+
+    def noted(question: Any, answer: Any) -> bool:
+        found = is_news(question, answer)
+        asked.set()
+        return found
+
+    patch.setattr(api.plane.sync, "is_news", noted)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(device.client.get, CHANGES, params={"cursor": cursor, "wait_s": wait_s})
+        assert asked.wait(WAIT_S_MAX)
+        yield waiting
 
 
 def test_a_device_gets_what_it_follows_in_pages_and_then_what_changes(
@@ -69,12 +89,11 @@ def test_a_device_gets_what_it_follows_in_pages_and_then_what_changes(
     assert change == {"op": "delete", "kind": "task", "key": gone, "version": change["version"], "row": None}
 
 
-def test_a_pull_that_waits_is_answered_by_the_change(api: Api, dora: httpx.Client, phone: Enrolled) -> None:
+def test_a_pull_that_waits_is_answered_by_the_change(
+    api: Api, dora: httpx.Client, phone: Enrolled, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Long before its time is over."""
-    cursor = phone.client.get(CHANGES).json()["cursor"]
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(phone.client.get, CHANGES, params={"cursor": cursor, "wait_s": 25})
-        time.sleep(0.1)
+    with pulling(api, phone, 25, monkeypatch) as waiting:
         task_id = api.submit(dora)
         began = time.monotonic()
         assert [each["key"] for each in waiting.result().json()["changes"]] == [task_id]
@@ -109,6 +128,22 @@ def test_a_cursor_that_cannot_be_continued_is_gone_and_may_not_be_cached(phone: 
     assert details == {"reset": True, "reason": "unknown", "cursor": None}
     assert answer.headers["cache-control"] == "no-store"
     assert phone.client.get(CHANGES).headers["cache-control"] == "no-store"
+
+
+def test_a_cursor_of_somebody_else_shows_nothing(api: Api, phone: Enrolled) -> None:
+    """Taken from another user's device, or changed by a character: gone, without a row."""
+    stranger = enrol(api, "admin", "other phone")
+    cursor = phone.client.get(CHANGES).json()["cursor"]
+    body, _, mac = cursor.rpartition(".")
+    generation, scope, position, first = body.split(".")
+    for tried, reason in (
+        (cursor, "scope"),
+        (f"{generation}.{scope}.0.{first}.{mac}", "unknown"),
+        (f"{generation}.{scope}.-{position}.{first}.{mac}", "unknown"),
+        ("." * 40, "unknown"), ("\u00e9.\U0001f600.\u0661", "unknown"), ("0", "unknown"),
+    ):  # fmt: skip
+        answer = stranger.client.get(CHANGES, params={"cursor": tried})
+        assert error_of(answer, 410, "GONE")["details"]["reason"] == reason, tried
 
 
 class CachingProxy(BaseHTTPRequestHandler):
@@ -192,13 +227,12 @@ def test_the_status_is_as_documented(api: Api, dora: httpx.Client) -> None:
     assert tablet.id not in {each["device_id"] for each in dora.get(STATUS).json()["synced_devices"]}
 
 
-def test_a_revoked_device_is_refused_within_a_second(api: Api, dora: httpx.Client) -> None:
+def test_a_revoked_device_is_refused_within_a_second(
+    api: Api, dora: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also one that waits: it gets no change that came after."""
     device = enrol(api, "dora", "lost phone")
-    cursor = device.client.get(CHANGES).json()["cursor"]
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(device.client.get, CHANGES, params={"cursor": cursor, "wait_s": 20})
-        time.sleep(0.1)
+    with pulling(api, device, 20, monkeypatch) as waiting:
         api.plane.give(RevokeDevice(device.id), device.user)
         began = time.monotonic()
         assert waiting.result().status_code in (401, 404)

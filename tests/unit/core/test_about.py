@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from helix_ray.core import events as ev
 from helix_ray.core import orders as o
-from helix_ray.core.about import About, Audience, about, hears
+from helix_ray.core.about import IDENTITY_FACTS, About, Audience, about, hears
 from helix_ray.core.access import ROLES, SYSTEM, Capability, Principal
 from helix_ray.core.feeds import shown_to
 from helix_ray.core.left import Left
@@ -137,3 +137,14 @@ def test_of_what_nobody_remembers_only_those_hear_who_see_all() -> None:
 def test_every_kind_is_about_something() -> None:
     """The facts of the tests are of all kinds."""
     assert set(KINDS) == {*get_args(ev.Event), ev.Erased}
+
+
+def test_every_fact_about_a_user_or_a_credential_says_whether_it_is_identified_again() -> None:
+    """A kind that is added must be in the table, or be one of those that end nothing and change no right."""
+    harmless = {
+        ev.UserCreated, ev.SessionOpened, ev.SessionRefreshed, ev.TokenCreated, ev.TokenUsed,
+        ev.DeviceCodeIssued, ev.DeviceEnrolled, ev.DeviceRenamed, ev.DeviceFollowsSet,
+    }  # fmt: skip
+    parts = ("users", "sessions", "tokens", "devices")
+    kinds = {kind for kind in get_args(ev.Event) if kind.__module__.rpartition(".")[2] in parts}
+    assert kinds - harmless - {ev.MutationsPushed, ev.ConflictResolved} == IDENTITY_FACTS

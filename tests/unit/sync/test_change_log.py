@@ -12,7 +12,7 @@ from helix_ray.core.follows import Selector, scope_from
 from helix_ray.core.questions import PullChanges
 from helix_ray.sync.affected import Affected
 from helix_ray.sync.change_log import MEMORY, ChangeLog
-from helix_ray.sync.desk import SyncDesk
+from helix_ray.sync.desk import TOO_LARGE_AGAIN_S, SyncDesk
 from tests.unit.sync.worlds import KEY, Follower, World, scope
 
 ANNA, BEN = "user-anna", "user-ben"
@@ -263,3 +263,30 @@ def test_a_device_that_follows_too_much_is_refused_until_it_follows_less() -> No
     world.enrol("phone", scope(ANNA, Selector(label="a=b")))
     assert phone.pull_all() == world.expected("phone")
     assert len(phone.rows) == 2
+
+
+def test_a_device_that_followed_too_much_goes_on_when_there_is_less() -> None:
+    """Without anything that its user does: its scope is read again after a minute, also without facts. What
+    went meanwhile goes from the device, too."""
+    world = World(SyncDesk(ChangeLog(MEMORY), KEY, 30.0, rows_max=3))
+    world.enrol("phone", scope(ANNA))
+    for i in range(3):
+        world.set_task(f"task-{i}", ANNA)
+    phone = Follower(world, "phone")
+    assert len(phone.pull_all()) == 3
+    world.set_task("task-3", ANNA)
+    refused = PullChanges("phone", phone.cursor)
+    assert isinstance(world.desk.pull(refused, ANNA, world.now), Rejected)
+    world.now += TOO_LARGE_AGAIN_S
+    assert world.desk.is_due(world.now)
+    world.take_fact(Affected())
+    assert isinstance(world.desk.pull(refused, ANNA, world.now), Rejected)
+    assert not world.desk.is_due(world.now)
+    for gone in ("task-0", "task-3"):
+        world.drop_task(gone)
+    world.now += TOO_LARGE_AGAIN_S
+    world.take_fact(Affected())
+    assert not world.desk.is_due(world.now)
+    assert phone.pull_all() == world.expected("phone")
+    world.set_task("task-1", ANNA, title="changed")
+    assert phone.pull_all() == world.expected("phone")
