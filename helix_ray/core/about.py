@@ -30,7 +30,7 @@ from helix_ray.core.questions import ListQuotas, ListWorkers
 from helix_ray.core.specs import TaskEdits, TaskSpec
 from helix_ray.core.state import State, Task, project_of
 from helix_ray.core.views.tasks import TaskView
-from helix_ray.core.visibility import administers, sees_all_tasks
+from helix_ray.core.visibility import administers, reads_all_tasks, sees_all_tasks
 
 Reach = Literal[
     "tasks", "projects", "models", "everybody", "workers", "quotas", "users", "administrators", "nobody"
@@ -94,6 +94,11 @@ def _among(by: Principal, audience: Audience) -> bool:
     return in_scope(by, audience.project) and (by.id in audience.users or sees_all_tasks(by))
 
 
+def _reads(by: Principal, audience: Audience) -> bool:
+    # What is told of a task may have its result, which takes more than seeing the task.
+    return in_scope(by, audience.project) and (by.id in audience.users or reads_all_tasks(by))
+
+
 def _model(by: Principal, audience: Audience) -> bool:
     if by.capability is not None and audience.project is not None and by.projects is not None:
         # Code of a task may use the models of the task's project.
@@ -106,7 +111,7 @@ def _quota(by: Principal, audience: Audience) -> bool:
 
 
 _HEARS: Final[dict[Reach, Callable[[Principal, Audience], bool]]] = {
-    "tasks": _among,
+    "tasks": _reads,
     "projects": _among,
     "models": _model,
     "everybody": lambda by, audience: in_scope(by, audience.project),
@@ -179,10 +184,10 @@ def _quota_of(state: State, event: ev.QuotaSet) -> About:
 def _of_model(state: State, event: Any) -> About:
     model = state.models.get(event.id)
     if model is None or model.deleted:
-        return About(Audience("tasks"), known=False)
+        return About(Audience("models"), known=False)
     name = model.project
     if name is None:
-        return About(Audience("tasks", (model.owner,)))
+        return About(Audience("models", (model.owner,)))
     project = state.projects.get(name)
     if project is None and not state.projects and name not in state.users:
         return About(Audience("everybody", (), name), name)

@@ -77,7 +77,7 @@ def inside(author: str) -> Principal:
     return Principal(author, author, SYSTEM.roles)
 
 
-ROLES = ("admin", "developer", "viewer", "worker", "publisher")
+ROLES = ("admin", "operator", "developer", "viewer", "auditor", "worker", "publisher")
 
 Roles = frozenset[str]
 
@@ -86,7 +86,13 @@ SYSTEM_ONLY: Roles = frozenset()
 ADMINS: Roles = frozenset({"admin"})
 WORKERS: Roles = frozenset({"admin", "worker"})
 WRITERS: Roles = frozenset({"admin", "developer"})
-READERS: Roles = frozenset({"admin", "developer", "viewer", "publisher"})
+# Who reads results and logs, of the tasks that they see.
+CONTENT_READERS: Roles = frozenset({"admin", "operator", "developer", "viewer", "publisher"})
+READERS: Roles = CONTENT_READERS | {"auditor"}
+# Nodes, workers, quotas, and the tasks of others: to cancel them, and to change their priority.
+OPERATORS: Roles = frozenset({"admin", "operator"})
+# The audit, its proofs and the figures of security.
+AUDITORS: Roles = frozenset({"admin", "auditor"})
 # Models are native code, which every node runs: pushing one is a right of its own.
 PUBLISHERS: Roles = frozenset({"admin", "publisher"})
 EVERYBODY: Roles = frozenset(ROLES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import READERS, Tokens
+from helix_ray.core.access import CONTENT_READERS, Tokens
 from helix_ray.core.question_kind import QuestionKind
 from helix_ray.core.views.deliveries import DeliveriesView, DeliveryView
 
@@ -15,7 +15,7 @@ DELIVERIES_MAX = 200
 class ListDeliveries(QuestionKind[DeliveriesView]):
     """What became of a webhook's messages, newest fact first, before a seq."""
 
-    allowed = READERS
+    allowed = CONTENT_READERS
     tokens = Tokens.ALL
     of_notifier = True
 
@@ -29,7 +29,7 @@ class ListDeliveries(QuestionKind[DeliveriesView]):
 class GetDelivery(QuestionKind[DeliveryView]):
     """One delivery with its request and all its tries."""
 
-    allowed = READERS
+    allowed = CONTENT_READERS
     tokens = Tokens.ALL
     of_notifier = True
 

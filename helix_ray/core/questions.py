@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
+from helix_ray.core.access import ADMINS, CONTENT_READERS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.deliveries import GetDelivery as GetDelivery
 from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
 from helix_ray.core.device_questions import GetDevice as GetDevice
@@ -89,7 +89,7 @@ class ListTasks(QuestionKind[TaskPageView]):
 class GetResult(QuestionKind[ResultView]):
     """The result of a finished task."""
 
-    allowed = READERS
+    allowed = CONTENT_READERS
     tokens = Tokens.ALL
     while_stopping = True
     kept_on_nodes = True
@@ -106,7 +106,7 @@ class ReadLog(QuestionKind[LogView]):
     `raw`: the text has a character for each byte (latin-1).
     """
 
-    allowed = READERS
+    allowed = CONTENT_READERS
     tokens = Tokens.ALL
     while_stopping = True
     of_node = True
@@ -135,7 +135,7 @@ class ReadItems(QuestionKind[ItemsView]):
 class WaitTasks(QuestionKind[EndedView]):
     """The finished ones of these tasks, with their `results` or without; waits until there is one."""
 
-    allowed = READERS
+    allowed = CONTENT_READERS
     tokens = Tokens.ALL
     while_stopping = True
     travels_alone = True

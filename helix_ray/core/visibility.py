@@ -11,8 +11,10 @@
     a device                     the user; administrators; itself, and no other device of the user
     a document, a conflict       the user and their devices
 
-Administrators and viewers see all tasks, and so does the system. An API token that is restricted to
-projects sees only these and their tasks, whatever its owner sees. What a principal does not see
+Administrators, operators and viewers see all tasks, and so does the system. Auditors see all tasks without
+results and logs, and are told only of their own; one who may read results because of another role sees the
+tasks of that role only. An API token that is restricted to projects sees only these and their tasks,
+whatever its owner sees. What a principal does not see
 does not exist for them.
 
 The set of visible tasks is a value (TaskScope), so that it can filter tables as well as memory.
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from helix_ray.core.access import DEVICE, USER_PREFIX, Principal, in_scope, may
+from helix_ray.core.access import CONTENT_READERS, DEVICE, OPERATORS, USER_PREFIX, Principal, in_scope, may
 from helix_ray.core.devices import EnrolledDevice
 from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
@@ -87,6 +89,11 @@ def changes(by: Principal, task: TaskRecord) -> bool:
     return task.owner == by.id or administers(by)
 
 
+def operates(by: Principal, task: TaskRecord) -> bool:
+    """Say whether a principal may cancel a task that they see, and change its priority."""
+    return changes(by, task) or not OPERATORS.isdisjoint(by.roles)
+
+
 def record_of(task: Task) -> TaskRecord:
     """Return the fields that the rule needs, of a task in memory."""
     return TaskRecord(task.owner, task.holder, project_of(task))
@@ -99,7 +106,12 @@ def record_of_view(view: TaskView | ResultView) -> TaskRecord:
 
 def sees_all_tasks(by: Principal) -> bool:
     """Say whether a principal sees all tasks because of their role."""
-    return not {"system", "admin", "viewer"}.isdisjoint(by.roles)
+    return reads_all_tasks(by) or ("auditor" in by.roles and CONTENT_READERS.isdisjoint(by.roles))
+
+
+def reads_all_tasks(by: Principal) -> bool:
+    """Say whether a principal sees all tasks with what they contain: their results, logs and events."""
+    return not {"system", "admin", "operator", "viewer"}.isdisjoint(by.roles)
 
 
 def administers(by: Principal) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import time
 from collections import OrderedDict
@@ -41,6 +42,8 @@ HEADERS: Final = frozenset({"alg", "kid", "typ"})
 TOKENS_CACHED_MAX = 4_096
 TOKEN_CHARS_MAX = 4_096
 CLOCK_SKEW_S_MAX = 60
+# The year 9999; later moments are not dates.
+EPOCH_S_MAX = 253_402_300_799
 REFRESH_BYTES = 32
 
 # PyJWT checks signature and audience; times are checked here, against the given clock.
@@ -137,6 +140,7 @@ class TokenIssuer:
         if len(token) > TOKEN_CHARS_MAX:
             raise _unauthorized("Invalid token", "too_long")
         try:
+            _check_form(token)
             kid = self._key_id(jwt.get_unverified_header(token))
             payload = jwt.decode(
                 token,
@@ -168,8 +172,9 @@ class TokenIssuer:
         roles = payload["roles"]
         well_formed = (
             all(isinstance(text, str) for text in texts)
-            and all(type(moment) is int for moment in times)
+            and all(type(moment) is int and 0 <= moment <= EPOCH_S_MAX for moment in times)
             and isinstance(roles, list)
+            and "nbf" not in payload  # which no token of ours has
             and all(isinstance(role, str) for role in roles)
         )
         if not well_formed:
@@ -203,6 +208,26 @@ def next_refresh(secret: bytes, present: str) -> str:
 def hash_refresh(token: str) -> str:
     """Return the SHA-256 in hex, which is safe for a token of 256 random bits."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_form(token: str) -> None:
+    """Raise ValueError unless the token is the only way to write what it says: every part in canonical
+    base64url without padding, and no name twice in the header or the claims."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise ValueError("a token has three parts")
+    decoded = [base64.b64decode(part + "=" * (-len(part) % 4), b"-_", validate=True) for part in parts]
+    if [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in decoded] != parts:
+        raise ValueError("not canonical base64url")
+    for part in decoded[:2]:
+        json.loads(part, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _unauthorized(message: str, reason: str) -> Refused:

@@ -11,7 +11,7 @@ from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_edited
 from helix_ray.core.decide.retry import retry
 from helix_ray.core.decide.standing import standing
-from helix_ray.core.decide.visible import changeable, visible
+from helix_ray.core.decide.visible import changeable, operable, visible
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid
 from helix_ray.core.events import (
     Event,
@@ -60,7 +60,8 @@ def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
     holder = is_lease_holder(ctx, task)
     # The worker that runs a task may report on it; editing it takes the right to change it.
     if body.edits or not holder:
-        allowed = changeable(ctx, body.task_id)
+        find = operable if _only_operates(body) else changeable
+        allowed = find(ctx, body.task_id)
         if isinstance(allowed, Rejected):
             return allowed
     facts: list[Event] = []
@@ -70,6 +71,14 @@ def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
             return events
         facts.extend(events)
     return Decision(facts, standing(task, facts, ctx.now))
+
+
+def _only_operates(body: UpdateTask) -> bool:
+    """Say whether an update does no more than cancel a task, or change its priority."""
+    reports = (body.progress, body.result, body.error, body.attempt, body.worker_id)
+    if any(report is not None for report in reports):
+        return False
+    return body.status in (None, "cancelled") and set(body.edits) <= {"priority"}
 
 
 def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Event] | Rejected:
@@ -207,7 +216,7 @@ def _cancel_events(task: Task, reason: str, ctx: Context) -> list[Event] | Rejec
 
 def cancel(body: CancelTask, ctx: Context) -> Decision[StandingData] | Rejected:
     """Cancel a task: its attempt number becomes invalid at once, and its worker is told to stop."""
-    task = changeable(ctx, body.task_id)
+    task = operable(ctx, body.task_id)
     if isinstance(task, Rejected):
         return task
     if task.status is Status.CANCELLED:

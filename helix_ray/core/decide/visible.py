@@ -7,7 +7,7 @@ from helix_ray.core.decide.recalling import not_in_memory, unasked
 from helix_ray.core.decide.shards import refused_for_shard
 from helix_ray.core.errors import Rejected, forbidden, not_found
 from helix_ray.core.state import Task
-from helix_ray.core.visibility import changes, record_of, sees
+from helix_ray.core.visibility import changes, operates, record_of, sees
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
@@ -21,6 +21,16 @@ def visible(ctx: Context, task_id: str) -> Task | Rejected:
     refusal = not_found("Task", task_id)
     absent = unasked(ctx, (task_id,))
     return not_in_memory(ctx, refusal, absent) if absent else refusal
+
+
+def operable(ctx: Context, task_id: str) -> Task | Rejected:
+    """Return a task that the caller may cancel, or give another priority: operators may it of all tasks."""
+    task = visible(ctx, task_id)
+    if isinstance(task, Rejected):
+        return task
+    if operates(ctx.order.by, record_of(task)):
+        return refused_for_shard(task) or task
+    return forbidden("You can read this task but cannot change it", id=task_id)
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:

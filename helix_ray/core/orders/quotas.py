@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from helix_ray.core.access import ADMINS
+from helix_ray.core.access import OPERATORS
 from helix_ray.core.orders.kind import OrderKind
 
 
@@ -22,7 +22,7 @@ class SetQuota(OrderKind[QuotaData]):
     """Set the quota of a project (resource name, `tasks` or `queued` -> amount), and
     the weight of its share."""
 
-    allowed = ADMINS
+    allowed = OPERATORS
     needs_key = True
 
     project_id: str

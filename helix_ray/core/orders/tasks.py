@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-from helix_ray.core.access import SYSTEM_ONLY, WORKERS, WRITERS, Tokens
+from helix_ray.core.access import OPERATORS, SYSTEM_ONLY, WORKERS, WRITERS, Tokens
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders.kind import IdData, NoData, OrderKind
 from helix_ray.core.secrets import SEALED_IN_RUN, SECRET_IN_RUN, below
@@ -93,7 +93,7 @@ class SubmitTasks(OrderKind[SubmittedData]):
 class UpdateTask(OrderKind[StandingData]):
     """Report on a task or edit it: by the worker that runs it, or by a user who may change it."""
 
-    allowed = WRITERS | WORKERS
+    allowed = WRITERS | WORKERS | OPERATORS
     secret_fields = below("edits.run", SECRET_IN_RUN)
     tokens = Tokens.ALL
     needs_key = True
@@ -126,7 +126,7 @@ class UpdateTask(OrderKind[StandingData]):
 class CancelTask(OrderKind[StandingData]):
     """Cancel an unfinished task."""
 
-    allowed = WRITERS
+    allowed = WRITERS | OPERATORS
     tokens = Tokens.ALL
     while_stopping = True
     needs_key = True

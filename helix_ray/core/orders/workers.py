@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from typing import NotRequired, TypedDict
 
-from helix_ray.core.access import ADMINS, SYSTEM_ONLY, WORKERS
+from helix_ray.core.access import OPERATORS, SYSTEM_ONLY, WORKERS
 from helix_ray.core.orders.kind import NoData, OrderKind
 from helix_ray.core.specs import Offer, Usage
 from helix_ray.core.state import State
@@ -97,7 +97,7 @@ class Heartbeat(OrderKind[HeartbeatData]):
 class DrainWorker(OrderKind[DrainedData]):
     """Drain or undrain a worker."""
 
-    allowed = ADMINS
+    allowed = OPERATORS
     needs_key = True
 
     worker_id: str
@@ -118,7 +118,7 @@ class RemoveLostWorkers(OrderKind[RemovedData]):
 class RemoveWorker(OrderKind[WorkerIdData]):
     """Remove an external worker, or a lost or drained node; its tasks are queued again."""
 
-    allowed = ADMINS
+    allowed = OPERATORS
     needs_key = True
 
     worker_id: str

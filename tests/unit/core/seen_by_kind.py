@@ -14,6 +14,7 @@ from helix_ray.core.visibility import (
     EVERY_TASK,
     TaskRecord,
     administers,
+    reads_all_tasks,
     record_of,
     sees,
     sees_all_tasks,
@@ -26,7 +27,7 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
     kind = type(event).__name__
     if kind == "TaskSubmitted":
         known = _record(state, event.id)
-        return sees(by, known or TaskRecord(event.owner, None, event.spec.get("project_id")))
+        return _told(by, known or TaskRecord(event.owner, None, event.spec.get("project_id")))
     if kind == "QuotaSet":
         return may(by, ListQuotas) and (event.id == by.id or _project(state, by, event.id))
     if kind in ("SessionOpened", "TokenCreated", "DeviceEnrolled", "MutationsPushed"):
@@ -50,7 +51,8 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
 def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
     if kind.startswith("Task") and kind != "TasksRetired":
         known = _record(state, event.id)
-        return task_scope(by) == EVERY_TASK if known is None else sees(by, known)
+        everything = task_scope(by) == EVERY_TASK and reads_all_tasks(by)
+        return everything if known is None else _told(by, known)
     if kind.startswith("Worker"):
         worker = state.workers.get(event.id)
         return sees(by, worker) if worker is not None else may(by, ListWorkers)
@@ -67,6 +69,11 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
     )  # fmt: skip
     assert isinstance(event, for_administrators)
     return administers(by)
+
+
+def _told(by: Principal, task: TaskRecord) -> bool:
+    """Facts may have the task's result: auditors, who see all tasks without them, are told of their own."""
+    return sees(by, task) and (reads_all_tasks(by) or by.id in (task.owner, task.holder))
 
 
 def _record(state: State, task_id: str) -> TaskRecord | None:
