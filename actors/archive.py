@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors import recall
 from helix_ray.core.access import SYSTEM, Principal
@@ -21,8 +21,9 @@ from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated, WaitTasks
+from helix_ray.core.views.other_tasks import ids_in, without_unseen
 from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
-from helix_ray.core.visibility import record_of_view, sees, task_scope
+from helix_ray.core.visibility import record_of_view, sees, sees_names, task_scope
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import ControlPlane
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 EVERY_SEQ = (0, 1 << 62)
 NO_MASTER = SourceUnavailable("history", "the control plane does not respond")
 BEHIND = SourceUnavailable("history", "the history is being rebuilt")
+
+_View = TypeVar("_View", bound=TaskView | ResultView)
 
 # Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
@@ -80,7 +83,15 @@ class Archive:
         view: TaskView | ResultView | None = await self._on_thread(ask, question.task_id, through)
         if view is None and self._history.through < through:
             return BEHIND
-        return view if view is not None and sees(by, record_of_view(view)) else None
+        if view is None or not sees(by, record_of_view(view)):
+            return None
+        return view if sees_names(by, view["owner"]) else await self._as_seen(view, by, through)
+
+    async def _as_seen(self, view: _View, by: Principal, through: int) -> _View:
+        """Return a view without the ids of tasks that the caller may not see, or that are not archived."""
+        named = await self._on_thread(self._history.results, [*ids_in(view)], through, False)
+        seen = {task_id for task_id, each in named.items() if sees(by, record_of_view(each))}
+        return without_unseen(view, seen.__contains__)
 
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail
@@ -156,6 +167,9 @@ class Archive:
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
         found = await self._on_thread(self._history.results, wanted, through, question.results)
         seen = {i: view for i, view in found.items() if sees(by, record_of_view(view))}
+        for task_id, view in list(seen.items()):
+            if view["error"] is not None and not sees_names(by, view["owner"]):
+                seen[task_id] = await self._as_seen(view, by, through)
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND

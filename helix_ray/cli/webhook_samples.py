@@ -37,7 +37,7 @@ _VALUES: Final[dict[str, Any]] = {
     "result": {"success": True, "output": "Task completed successfully"},
     "roles": ["developer"], "session_id": "session-1", "shown": "hx_abc", "spec": {"priority": "normal"},
     "state": "ready", "token_id": "token-1", "until": 1_793_527_200.0, "url": "https://example.com/hook",
-    "user_id": "user-1", "username": "alice", "version": 1, "waits_for": [], "weight": 1.0,
+    "user_id": "user-1", "username": "alice", "version": 1, "weight": 1.0,
     "worker": "worker-7",
 }  # fmt: skip
 

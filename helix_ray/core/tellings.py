@@ -14,6 +14,8 @@ from helix_ray.core.about import About
 from helix_ray.core.iso_times import stored_iso
 from helix_ray.core.names import is_node_worker_id
 from helix_ray.core.pickled import readable, without_object
+from helix_ray.core.specs import TaskError
+from helix_ray.core.views.other_tasks import error_without
 
 # Plain JSON, by name.
 NoticeData = dict[str, object]
@@ -47,7 +49,7 @@ def _created(fact: ev.Fact, event: ev.TaskSubmitted, about: About) -> NoticeData
     spec = event.spec
     return _task(
         about, event, priority=spec.get("priority", "normal"), owner=event.owner,
-        labels=spec.get("labels") or {}, waits_for=event.waits_for,
+        labels=spec.get("labels") or {},
     )  # fmt: skip
 
 
@@ -72,9 +74,14 @@ def _completed(fact: ev.Fact, event: ev.TaskCompleted, about: About) -> NoticeDa
 
 def _failed(fact: ev.Fact, event: ev.TaskFailed, about: About) -> NoticeData:
     return _task(
-        about, event, attempt=event.attempt, error=readable(event.error), result=without_object(event.result),
+        about, event, attempt=event.attempt, error=_unnamed(event.error), result=without_object(event.result),
         duration_s=_duration(event.duration_s),
     )  # fmt: skip
+
+
+def _unnamed(error: TaskError | None) -> TaskError | None:
+    """Return an error that names no other task: not all who hear of a task may see that one."""
+    return error_without(readable(error), lambda _: True)
 
 
 def _duration(seconds: float | None) -> float | None:
@@ -89,7 +96,7 @@ def _cancelled(fact: ev.Fact, event: ev.TaskCancelled, about: About) -> NoticeDa
 
 def _retried(fact: ev.Fact, event: ev.TaskRequeued, about: About) -> NoticeData:
     return _task(
-        about, event, attempt=event.attempt, cause=event.cause, error=readable(event.error),
+        about, event, attempt=event.attempt, cause=event.cause, error=_unnamed(event.error),
         not_before=stored_iso(event.not_before or None),
     )  # fmt: skip
 
@@ -102,7 +109,7 @@ def _updated(fact: ev.Fact, event: ev.TaskEdited, about: About) -> NoticeData:
 
 
 def _deferred(fact: ev.Fact, event: ev.TaskDeferred, about: About) -> NoticeData:
-    return _task(about, event, changes={}, waits_for=event.waits_for)
+    return _task(about, event, changes={})
 
 
 # ------------------------------------------------------------------------------------------ all others

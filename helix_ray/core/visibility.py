@@ -84,6 +84,13 @@ def _hears_only(webhook: Webhook, projects: tuple[str, ...] | None) -> bool:
     return webhook.projects is not None and set(webhook.projects) <= set(projects)
 
 
+def sees_names(by: Principal, owner: str) -> bool:
+    """Say whether a principal may read the ids of all tasks that a task of `owner` names: it could name only
+    what its owner sees. A token that is restricted to projects, and who runs a task of another owner, see
+    less."""
+    return by.projects is None and (by.id == owner or sees_all_tasks(by))
+
+
 def changes(by: Principal, task: TaskRecord) -> bool:
     """Say whether a principal may change a task that they see: its owner and administrators may."""
     return task.owner == by.id or administers(by)

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 
 from helix_ray.core.access import Principal
 from helix_ray.core.state import State
+from helix_ray.core.views.other_tasks import ANOTHER_TASK
 from helix_ray.core.visibility import EVERY_TASK, record_of, task_scope
-
-ANOTHER_TASK = "another task"
-"""Stands in place of the id of a task that the reader may not see."""
 
 
 class NamedTasks:
@@ -28,8 +26,11 @@ class NamedTasks:
         return sorted(map(self.name, task_ids), key=lambda name: (name == ANOTHER_TASK, name))
 
     def visible(self, task_id: str) -> bool:
-        """Say whether the reader may see a task; one that is not in memory only if they see all."""
+        """Say whether the reader may see a task; one that has left memory long ago only if they see all."""
         if self._scope == EVERY_TASK:
             return True
         task = self._state.tasks.get(task_id)
-        return task is not None and self._scope.has(*record_of(task))
+        if task is not None:
+            return self._scope.has(*record_of(task))
+        left = self._state.gone.get(task_id)
+        return left is not None and self._scope.has(left.owner, left.holder, left.project)

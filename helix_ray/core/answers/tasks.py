@@ -8,10 +8,12 @@ from itertools import islice
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
+from helix_ray.core.answers.named_tasks import NamedTasks
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers, whole
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
+from helix_ray.core.views.other_tasks import without_unseen
 from helix_ray.core.views.tasks import (
     EndedView,
     ResultView,
@@ -22,7 +24,7 @@ from helix_ray.core.views.tasks import (
     task_line,
     task_view,
 )
-from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, task_scope
+from helix_ray.core.visibility import EVERY_TASK, TaskScope, record_of, sees, sees_names, task_scope
 
 # A listing with filters scans all tasks, this many in each step: a few milliseconds.
 SCAN_TASKS_PER_STEP = 5000
@@ -38,7 +40,10 @@ def find_task(state: State, task_id: str, by: Principal) -> Task | Rejected:
 
 def _get_task(picture: Picture, question: q.GetTask, by: Principal) -> TaskView | Rejected:
     task = find_task(picture.state, question.task_id, by)
-    return task if isinstance(task, Rejected) else task_view(task)
+    if isinstance(task, Rejected):
+        return task
+    view = task_view(task)
+    return view if sees_names(by, task.owner) else without_unseen(view, NamedTasks(picture.state, by).visible)
 
 
 def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> ResultView | Rejected:
@@ -47,7 +52,14 @@ def _get_result(picture: Picture, question: q.GetResult, by: Principal) -> Resul
         return task
     if task.status not in TERMINAL:
         return conflict(f"The task is {task.status} and has no result yet", status=task.status.value)
-    return result_view(task)
+    return _outcome(picture, task, by)
+
+
+def _outcome(picture: Picture, task: Task, by: Principal) -> ResultView:
+    view = result_view(task)
+    if task.error is None or sees_names(by, task.owner):
+        return view
+    return without_unseen(view, NamedTasks(picture.state, by).visible)
 
 
 def _list_tasks(picture: Picture, question: q.ListTasks, by: Principal) -> TaskPageView:
@@ -176,7 +188,7 @@ def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Ended
         if isinstance(task, Rejected):
             unknown.append(task_id)
         elif task.status in TERMINAL:
-            view = result_view(task)
+            view = _outcome(picture, task, by)
             done.append(view if question.results else {**view, "result": None})
         else:
             open_count += 1

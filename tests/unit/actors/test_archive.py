@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +291,20 @@ def test_a_task_older_than_the_history_is_as_one_that_never_was(links: Links) ->
     listed = links.ask(ListTasks())
     assert ([line["id"] for line in listed["tasks"]], listed["total"]) == ([young], 1)
     assert links.ask(WaitTasks((old,)))["unknown"] == [old]
+
+
+def test_an_archived_task_is_shown_without_the_ids_of_tasks_that_its_reader_may_not_see(links: Links) -> None:
+    """In all three answers, to an API token of one project; whoever sees all reads them."""
+    near, far = (links.submit({**TASK, "project_id": project}) for project in ("p-1", "p-2"))
+    waiting = links.submit({**TASK, "project_id": "p-1", "depends_on": [near, far]})
+    for task_id in (far, near):
+        links.do(CancelTask(task_id))
+    links.archive()
+    bound = replace(SYSTEM, projects=("p-1",))
+    for question in (GetTask(waiting), GetResult(waiting), WaitTasks((waiting,))):
+        assert far in str(links.ask(question))
+        said = asyncio.run(Plane(links).query(question, bound))
+        assert not isinstance(said, Rejected)
+        assert far not in str(said)
+        assert "another task" in str(said)
+    assert near in asyncio.run(Plane(links).query(GetTask(waiting), bound))["depends_on"]
