@@ -12,12 +12,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypedDict
 
 import orjson
 
 from benchmarks.load import percentile, side_by_side
-from benchmarks.processes import Helix, helix
+from benchmarks.processes import Helix, helix, tree_cpu_s
 from benchmarks.report import Line, Report, Series, at_most, ratio_at_least
 from benchmarks.scale import Scale
 
@@ -31,26 +33,42 @@ TITLE = "submits beside event streams, and from commit to arrival"
 TASK = {"title": "Test Task", "type": "planning"}
 
 
+@dataclass(slots=True)
+class Found:
+    """The rounds with one number of readers: submits a second, CPU microseconds of all processes of the
+    server for a submit, CPU seconds of the readers, and the seconds of each event from commit to arrival."""
+
+    per_s: list[float] = field(default_factory=list)
+    server_us: list[float] = field(default_factory=list)
+    readers_s: list[float] = field(default_factory=list)
+    arrivals: list[list[float]] = field(default_factory=list)
+
+
+class Seen(TypedDict):
+    """What the process of the readers says: how many events the readers saw, and its CPU seconds."""
+
+    fewest: int
+    most: int
+    cpu_s: float
+    arrivals: list[float]
+
+
 def run(scale: Scale) -> Report:
     """Submit without readers, beside one, and beside all of them, in turn."""
-    found: dict[int, list[float]] = {0: [], 1: [], READERS: []}
-    arrivals: dict[int, list[list[float]]] = {1: [], READERS: []}
+    found = {readers: Found() for readers in (0, 1, READERS)}
     with helix(streams_per_principal_max=str(2 * READERS)) as server:
         _tasks_per_s(server, scale.few_tasks)
         for _ in range(scale.rounds):
-            for readers in found:
-                if not readers:
-                    found[readers].append(_tasks_per_s(server, scale.few_tasks))
-                    continue
-                with _reading(server, readers) as process:
-                    found[readers].append(_tasks_per_s(server, scale.few_tasks))
-                    arrivals[readers].append(_arrived(process, scale.few_tasks))
-    alone = Series("without readers", "tasks/s", tuple(found[0]))
-    beside = Series("", "tasks/s", tuple(found[READERS]))
+            for readers, measured in found.items():
+                _round(server, scale.few_tasks, readers, measured)
+    alone = Series("without readers", "tasks/s", tuple(found[0].per_s))
+    beside = Series("", "tasks/s", tuple(found[READERS].per_s))
     lines = [
-        Line(f"{READERS} readers", beside, alone, ratio_at_least(KEPT_SHARE_MIN, "without", beside, alone))
+        Line(f"{READERS} readers", beside, alone, ratio_at_least(KEPT_SHARE_MIN, "without", beside, alone)),
+        *_cpu_lines(found[0], found[READERS], scale.few_tasks),
     ]
-    for readers, rounds in arrivals.items():
+    for readers in (1, READERS):
+        rounds = found[readers].arrivals
         p50, p99 = (
             Series("", "ms", tuple(percentile(each, share) * 1e3 for each in rounds)) for share in (0.5, 0.99)
         )
@@ -58,9 +76,40 @@ def run(scale: Scale) -> Report:
         lines += [Line(f"{readers} readers: arrival p50", p50, None, goal), Line("p99", p99)]
     notes = (
         f"POST /tasks on {CONNECTIONS} connections; every reader gets each event; the readers have a "
-        "process of their own on the same machine",
+        "process of their own on the same machine, whose CPU time is not the server's",
+        "CPU time of the server: of all its processes, until the last reader has the last event",
     )
     return Report(NAME, TITLE, tuple(lines), notes)
+
+
+def _round(server: Helix, count: int, readers: int, found: Found) -> None:
+    if not readers:
+        used = tree_cpu_s(server.pid)
+        found.per_s.append(_tasks_per_s(server, count))
+        found.server_us.append((tree_cpu_s(server.pid) - used) / count * 1e6)
+        return
+    with _reading(server, readers) as process:
+        used = tree_cpu_s(server.pid)
+        found.per_s.append(_tasks_per_s(server, count))
+        seen = _arrived(process, count)
+        found.server_us.append((tree_cpu_s(server.pid) - used) / count * 1e6)
+        found.readers_s.append(seen["cpu_s"])
+        found.arrivals.append(seen["arrivals"])
+
+
+def _cpu_lines(alone: Found, beside: Found, count: int) -> list[Line]:
+    """Return what the server and the readers use, each by itself, for a submit and for an event."""
+    more = [(b - a) / READERS for a, b in zip(alone.server_us, beside.server_us, strict=True)]
+    theirs = [used / count / READERS * 1e6 for used in beside.readers_s]
+    return [
+        Line(
+            "CPU of the server for a submit",
+            Series("", "us", tuple(beside.server_us)),
+            Series("without readers", "us", tuple(alone.server_us)),
+        ),
+        Line("CPU of the server for an event and reader", Series("", "us", tuple(more))),
+        Line("CPU of a reader for an event", Series("", "us", tuple(theirs))),
+    ]
 
 
 def _tasks_per_s(server: Helix, count: int) -> float:
@@ -83,14 +132,13 @@ def _reading(server: Helix, readers: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def _arrived(process: subprocess.Popen[str], count: int) -> list[float]:
-    """Return the seconds from commit to arrival; raise AssertionError where a reader has not seen all."""
+def _arrived(process: subprocess.Popen[str], count: int) -> Seen:
+    """Return what the readers saw, once it is all; raise AssertionError where a reader has not seen all."""
     said, _ = process.communicate(f"{count}\n")
-    seen = orjson.loads(said)
+    seen: Seen = orjson.loads(said)
     if seen["fewest"] != count or seen["most"] != count:
         raise AssertionError(f"of {count} events readers saw {seen['fewest']} to {seen['most']}")
-    arrivals: list[float] = seen["arrivals"]
-    return arrivals
+    return seen
 
 
 async def _read_all(port: int, token: str, readers: int) -> None:
@@ -119,14 +167,19 @@ async def _read_all(port: int, token: str, readers: int) -> None:
     tasks = [asyncio.create_task(read(number)) for number in range(readers)]
     for _ in range(readers):
         await opened.acquire()
+    used = time.process_time()
     print("ready", flush=True)
     count = int(await asyncio.to_thread(sys.stdin.readline))
     ends_at = time.monotonic() + 30
     while min(counts) < count and time.monotonic() < ends_at:
         await asyncio.sleep(0.05)
-    print(
-        orjson.dumps({"fewest": min(counts), "most": max(counts), "arrivals": arrivals}).decode(), flush=True
-    )
+    seen: Seen = {
+        "fewest": min(counts),
+        "most": max(counts),
+        "cpu_s": time.process_time() - used,
+        "arrivals": arrivals,
+    }
+    print(orjson.dumps(seen).decode(), flush=True)
     for task in tasks:
         task.cancel()
 

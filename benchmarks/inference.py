@@ -3,7 +3,6 @@ Data."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from dataclasses import dataclass, field
@@ -13,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import orjson
-import psutil
 
 from benchmarks.cluster import ASK_EVERY_S, EXECUTOR_IDLE_S, FREE_S_MAX, nobody_else
 from benchmarks.load import one_by_one, until
 from benchmarks.plain_onnx import plain_loop
-from benchmarks.processes import Helix, cpu_s, helix, scratch
+from benchmarks.processes import Helix, helix, scratch, tree_cpu_s
 from benchmarks.ray_data import RayData, joined
 from benchmarks.report import Line, Report, Series, ratio_at_least, ratio_at_most
 from benchmarks.scale import Scale
@@ -114,21 +112,12 @@ def _ours(server: Helix, data: Path, nodes: int, rows: int, found: Found) -> Non
     # What Ray's actors held is seen as free by every node again.
     until(server.port, server.request("GET", "/harmony/nodes"), nobody_else, ASK_EVERY_S, FREE_S_MAX)
     _inferred(server, data, nodes)
-    started, used = time.perf_counter(), _cpu_of(server)
+    started, used = time.perf_counter(), tree_cpu_s(server.pid)
     result = _inferred(server, data, SHARDS_PER_NODE * nodes)
     taken = time.perf_counter() - started
     assert result["rows"] == rows
     found.ours.append(rows / taken)
-    found.our_cpu.append(1e6 * (_cpu_of(server) - used) / rows)
-
-
-def _cpu_of(server: Helix) -> float:
-    """Return the CPU seconds of all processes of a server that live, those of Ray among them."""
-    total = 0.0
-    for process in psutil.Process(server.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            total += cpu_s(process)
-    return total
+    found.our_cpu.append(1e6 * (tree_cpu_s(server.pid) - used) / rows)
 
 
 def _inferred(server: Helix, data: Path, shards: int) -> Any:

@@ -149,6 +149,15 @@ def cpu_s(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
+def tree_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of all processes below one that live: of a server, those of Ray among them."""
+    total = 0.0
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            total += cpu_s(process)
+    return total
+
+
 @contextmanager
 def helix(data_dir: Path | None = None, **settings: str) -> Iterator[Helix]:
     """Run `helix up` with the rate limits out of the way, in a data directory of its

@@ -1,4 +1,4 @@
-"""ChangePages of a list of changes.
+"""Pages of a list of changes.
 
 A cursor that cannot be continued is refused with GONE, and says why: the device drops the cursor and begins a
 first pull, whose first page has no cursor. A first pull has live things only, in the order of their last
@@ -9,6 +9,7 @@ is of that.
 
 from __future__ import annotations
 
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -17,6 +18,7 @@ from helix_ray.sync import checksum
 from helix_ray.sync.change_log import ChangeLog, Followed, ListedChange
 from helix_ray.sync.cursors import Cursor, read, written
 
+CURSORS_REMEMBERED = 16_384
 RESTART = "Ask again without a cursor, and replace all rows by what you get"
 REASONS = {
     "unknown": "This cursor is not from this server",
@@ -57,12 +59,14 @@ class ChangePages:
     def __init__(self, log: ChangeLog, key: bytes) -> None:
         self._log = log
         self._key = key
+        # A pull that waits looks at its cursor several times, and to check one costs as much as a row.
+        self._read = lru_cache(CURSORS_REMEMBERED)(partial(read, key=key))
 
     def cursor_of(self, text: str | None, each: Followed) -> Cursor | Rejected:
         """Return the place where a device goes on, or begins; refuse a cursor that cannot be continued."""
         if text is None:
             return Cursor(self._log.generation, each.hash, 0, self._log.position)
-        cursor = read(text, self._key)
+        cursor = self._read(text)
         if cursor is None:
             return _gone("unknown")
         if cursor.generation != self._log.generation or cursor.position > self._log.position:

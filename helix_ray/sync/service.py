@@ -109,6 +109,7 @@ class SyncService:
     async def _until_news(self, question: PullChanges, user: str, wait_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
+                await self._news_of(question.device_id).wait()
                 while not self.desk.has_news(question, user):
                     await self._news_of(question.device_id).wait()
 
