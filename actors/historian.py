@@ -30,7 +30,7 @@ from helix_ray.core.orders.kind import Detail
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
-from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
+from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.room import DiskRoom
@@ -42,8 +42,10 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "history.duckdb"
 NICENESS = 5
-# A transaction costs as much as a thousand rows in it; the master makes a batch in one turn of its loop.
-FACTS_PER_INGEST_MAX = 4_000
+# A transaction costs as much as a thousand rows in it.
+FACTS_PER_INGEST_MAX = 8_000
+# The master makes an answer in one turn of its loop.
+FACTS_PER_ANSWER_MAX = 4_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
 PRUNE_EVERY_S = 10.0
@@ -77,7 +79,8 @@ class Historian(LivingActor):
         self._plane = RayControlPlane(process="historian")
         self._archive = Archive(self._history, self._plane, self._on_file)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
-        self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
+        gathering = GatheringFeed(feed, FACTS_PER_ANSWER_MAX)
+        self._following = Following("history", self, gathering, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
 
     def loops(self) -> Sequence[Work]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from helix_ray.core.access import SYSTEM, Principal
@@ -85,3 +85,31 @@ class HeadFeed:
             self._reader = None
             return None
         return Batch(tuple(facts), facts[-1].seq, self._head) if facts else None
+
+
+class GatheringFeed:
+    """The facts of several answers of another feed in one batch, for a consumer to which a batch costs much
+    and the source of an answer must not take long.
+
+    It asks again only after an answer with as many facts as it may have: one that bytes have cut is large
+    enough, so a batch has at most `facts_max` / `answer_facts_max` times the bytes of an answer.
+    """
+
+    def __init__(self, feed: Feed, answer_facts_max: int) -> None:
+        self._feed = feed
+        self._answer_facts_max = answer_facts_max
+
+    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+        """Return the next facts: waits for the first answer only."""
+        each = replace(limits, facts_max=min(limits.facts_max, self._answer_facts_max))
+        batch = answer = await self._feed.after(cursor, each, wait_s)
+        while len(answer.facts) == each.facts_max and answer.cursor < answer.head:
+            if len(batch.facts) + each.facts_max > limits.facts_max:
+                break
+            answer = await self._feed.after(batch.cursor, each, 0.0)
+            if answer.head < batch.cursor:
+                # It is another journal: the next request says so again.
+                break
+            facts, abouts = (*batch.facts, *answer.facts), (*batch.abouts, *answer.abouts)
+            batch = Batch(facts, answer.cursor, answer.head, abouts)
+        return batch

@@ -10,8 +10,8 @@ import pytest
 from helix_ray.core.events import Fact
 from helix_ray.followers import feed as feed_module
 from helix_ray.followers.cursor import CursorFile
-from helix_ray.followers.feed import BatchLimits, HeadFeed
-from helix_ray.followers.following import WithCursor
+from helix_ray.followers.feed import BatchLimits, Feed, GatheringFeed, HeadFeed
+from helix_ray.followers.following import Effect, WithCursor
 from helix_ray.journal import sealing
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
@@ -106,3 +106,86 @@ def test_a_reader_that_sleeps_holds_no_log_up(tmp_path: Path) -> None:
 
     assert asyncio.run(scenario()) < LOG_BYTES_MAX / 4
     journal.close()
+
+
+def gathered(feed: Feed, cursor: int, facts_max: int = 30) -> Batch:
+    return asyncio.run(GatheringFeed(feed, 10).after(cursor, BatchLimits(facts_max), 5.0))
+
+
+@pytest.mark.parametrize(("known", "expected"), [(0, 0), (7, 7), (10, 10), (24, 24), (30, 30), (95, 30)])
+def test_a_batch_of_several_answers_ends_with_its_limit_or_the_head(known: int, expected: int) -> None:
+    """It has the facts of up to three answers in order, once each, and the last one's cursor and head."""
+    feed = GivenFacts(facts(1, known))
+    batch = gathered(feed, 0)
+    assert [fact.seq for fact in batch.facts] == list(range(1, expected + 1))
+    assert (batch.cursor, batch.head) == (expected, known)
+    assert feed.asked == list(range(0, max(expected, 1), 10))
+
+
+def test_an_answer_that_bytes_have_cut_is_a_batch_alone() -> None:
+    """Its facts may be large: a second answer would double what the consumer keeps in memory."""
+    feed = GivenFacts(facts(1, 95), size=9)
+    assert len(gathered(feed, 0).facts) == 9
+    assert feed.asked == [0]
+
+
+def test_only_the_first_answer_of_a_batch_is_waited_for() -> None:
+    """What is there is not kept back for what may come."""
+    waits: list[float] = []
+
+    class Waited(GivenFacts):
+        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+            waits.append(wait_s)
+            return await super().after(cursor, limits, wait_s)
+
+    gathered(Waited(facts(1, 24)), 0)
+    assert waits == [5.0, 0.0, 0.0]
+
+
+def test_a_journal_that_is_replaced_between_two_answers_adds_nothing() -> None:
+    """The facts of two journals are never in one batch; the next request meets the other one."""
+    feed = GivenFacts(facts(1, 40))
+
+    class Replaced(GivenFacts):
+        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+            answer = await super().after(cursor, limits, wait_s)
+            self.known = facts(1, 3)
+            return answer
+
+    batch = gathered(Replaced(feed.known), 0)
+    assert [fact.seq for fact in batch.facts] == list(range(1, 11))
+    assert batch.head == 40
+
+
+def test_a_failure_between_two_answers_loses_nothing() -> None:
+    """The consumer's cursor has not moved, so the same facts are asked for again."""
+    feed = GivenFacts(facts(1, 35))
+
+    class Failing(GivenFacts):
+        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
+            if cursor == 10 and self.asked.count(10) < 2:
+                self.failures = [OSError("the link is cut")]
+            return await super().after(cursor, limits, wait_s)
+
+    async def effect(batch: Batch) -> None:
+        got.extend(fact.seq for fact in batch.facts)
+
+    got: list[int] = []
+    following = follower(Consumed(effect), GatheringFeed(Failing(feed.known), 10), BatchLimits(20))
+    asyncio.run(follow_to_head(following))
+    assert got == list(range(1, 36))
+
+
+class Consumed:
+    """A consumer whose cursor is in memory."""
+
+    def __init__(self, effect: Effect) -> None:
+        self._effect = effect
+        self.cursor = 0
+
+    async def take(self, batch: Batch) -> None:
+        await self._effect(batch)
+        self.cursor = batch.cursor
+
+    async def beyond(self, head: int) -> None:
+        raise AssertionError(f"the journal ends at {head}")
