@@ -152,7 +152,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         data_dir=data_dir,
         admin_password="correct horse",
         stopped_s_max=2.0,
-        isolation_writable=gettempdir(),
+        # Not all of the temporary folder: each cell would cover every folder of sockets that killed servers
+        # have left there.
+        isolation_writable=str(tmp_path_factory.getbasetemp()),
         input_dirs=gettempdir(),
         models_dir=models_with_endless(tmp_path_factory.mktemp("models")),
         webhook_allow_networks="127.0.0.0/8",
