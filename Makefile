@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup demo test chaos check style types bench clean help go node hosts sandbox redis
+.PHONY: test-replicas setup demo test chaos check style types bench clean help tools redis
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,8 @@ FIND_PYTHON = for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done
 # Debian's package $(2) where the program $(1) is missing, we are root, and apt is there. What needs it says so otherwise.
 debian = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
-	&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
+	&& { [ -n "$${updated:-}" ] || apt-get update -qq; } && updated=1 \
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
 	|| echo "$(1) is missing and could not be installed (Debian: $(2))" >&2
 
 help: ## list the targets
@@ -67,7 +68,9 @@ BUSY_S = awk -v hz=$$(getconf CLK_TCK) '/^cpu /{print int(($$2 + $$3 + $$4 + $$7
 test-replicas: ## the tiers with servers, with three API replicas each
 	HELIX_TEST_REPLICAS=3 $(PYTEST) tests/ray tests/e2e tests/docs
 
-test: sandbox style go node hosts ## everything that CI runs; LANES=1 for one after the other
+test: ## everything that CI runs; LANES=1 for one after the other
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target setup tools
+	@$(MAKE) --no-print-directory style
 	@: >$(LANE_TIMES); before=$$($(BUSY_S)); failed=0; \
 	$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going \
 		lane-types $(addprefix lane/,$(SIDE_BY_SIDE)) || failed=1; \
@@ -96,22 +99,12 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	HELIX_DEVICE_SCHEDULES=$${HELIX_DEVICE_SCHEDULES:-100000} $(PYTEST) -q tests/properties/test_devices_converge.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
-go:
-	@$(call debian,go,golang-go)
+# What tests run, as program=package: runtimes of examples, the hosts of tests/e2e/hosts.py (which only root can make), and
+# the isolation of commands, whose tests are left out on a laptop without it and fail in CI.
+TOOLS := go=golang-go node=nodejs sshd=openssh-server ssh=openssh-client rsync=rsync ip=iproute2 bwrap=bubblewrap
 
-node:
-	@$(call debian,node,nodejs)
-
-# For the hosts of tests/e2e/hosts.py, where root may make them.
-hosts:
-	@$(call debian,sshd,openssh-server)
-	@$(call debian,ssh,openssh-client)
-	@$(call debian,rsync,rsync)
-	@$(call debian,ip,iproute2)
-
-# For the isolation of commands: its tests are left out on a laptop without it, and fail in CI.
-sandbox:
-	@$(call debian,bwrap,bubblewrap)
+tools:
+	@$(foreach tool,$(TOOLS),$(call debian,$(firstword $(subst =, ,$(tool))),$(lastword $(subst =, ,$(tool))));)
 
 redis:
 	@$(call debian,redis-server,redis-server)
