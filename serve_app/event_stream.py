@@ -91,8 +91,7 @@ class EventStream(Response):
                 frames, cursor = await self._next(place, ring, cursor)
             else:
                 frames = b""
-                left = min(written_at + BOOKMARK_S, ends_at) - clock()
-                await _wait(news, min(left, self._ends_at - time.time()))
+                await news.wait()
             if not frames and clock() - written_at >= BOOKMARK_S:
                 frames = bookmark(cursor)
             if frames:
@@ -149,12 +148,3 @@ class EventStream(Response):
 def _essence(by: Principal) -> Principal:
     """Return a principal without what does not decide what they hear."""
     return replace(by, name="", session=None, token=None if by.token is None else "")
-
-
-async def _wait(news: asyncio.Event, limit_s: float) -> None:
-    if limit_s > 0:
-        try:
-            async with asyncio.timeout(limit_s):
-                await news.wait()
-        except TimeoutError:
-            return

@@ -34,6 +34,8 @@ FEED_WAIT_S = 20.0
 AGAIN_S = 0.5
 # Between two wakes, for each stream: 500 streams are woken five times per second.
 WAKE_S_PER_STREAM = 0.0004
+# How often all streams look whether a bookmark is due, or their time is over: one timer for all of them.
+LOOK_EVERY_S = 0.5
 # How many streams read the journal at once, because they are behind the ring.
 CATCH_UPS_MAX = 2
 RETRY_AFTER_S = 5
@@ -83,6 +85,7 @@ class Hub:
         self._places: dict[StreamPlace, None] = {}
         self._of_user: dict[str, int] = {}
         self._following: asyncio.Task[None] | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -109,6 +112,7 @@ class Hub:
         if self.ring is None:
             self.ring = NoticeRing(start)
             self._following = asyncio.get_running_loop().create_task(self._follow(self.ring))
+            self._look()
         return self.ring
 
     async def close(self) -> None:
@@ -164,6 +168,10 @@ class Hub:
             if ended in (place.by.id, place.by.session, place.by.token):
                 place.is_marked = True
 
+    def _look(self) -> None:
+        self._wake()
+        self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+
     def _wake(self) -> None:
         news, self.news = self.news, asyncio.Event()
         news.set()
@@ -172,6 +180,8 @@ class Hub:
         following, self._following, self.ring = self._following, None, None
         if following is not None and following is not _current_task():
             following.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._wake()
 
 
