@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.follows import Selector, scope_from
+from helix_ray.core.follows import Selector, scope_from, shard_of
 from helix_ray.core.questions import PullChanges
 from helix_ray.sync.affected import Affected
 from helix_ray.sync.change_log import MEMORY, ChangeLog
 from helix_ray.sync.desk import TOO_LARGE_AGAIN_S, SyncDesk
-from tests.unit.sync.worlds import KEY, Follower, World, scope
+from helix_ray.sync.enrolled import EnrolledDevices
+from tests.unit.sync.worlds import KEY, NOW, Follower, World, scope
 
 ANNA, BEN = "user-anna", "user-ben"
 
@@ -290,3 +291,25 @@ def test_a_device_that_followed_too_much_goes_on_when_there_is_less() -> None:
     assert phone.pull_all() == world.expected("phone")
     world.set_task("task-1", ANNA, title="changed")
     assert phone.pull_all() == world.expected("phone")
+
+
+def test_each_device_is_of_one_shard_and_shards_know_nothing_of_others_devices() -> None:
+    """Three shards that take the same facts: the one that calls go to answers, with everything."""
+    worlds = [World(SyncDesk(ChangeLog(MEMORY), KEY, 30.0, EnrolledDevices(shard, 3))) for shard in range(3)]
+    devices = [f"device-{number}" for number in range(12)]
+    for world in worlds:
+        for number, device in enumerate(devices):
+            world.enrol(device, scope((ANNA, BEN)[number % 2]))
+        for number in range(9):
+            world.set_task(f"task-{number}", (ANNA, BEN)[number % 2])
+        world.drop_task("task-0")
+        world.revoke(devices[0])
+    assert {shard_of(device, 3) for device in devices[1:]} == {0, 1, 2}
+    for device in devices:
+        for shard, world in enumerate(worlds):
+            mine = device != devices[0] and shard == shard_of(device, 3)
+            assert (device in world.desk.board.devices) is mine
+            if mine:
+                assert Follower(world, device).pull_all() == world.expected(device)
+    shown = [each["device_id"] for world in worlds for each in world.desk.status(None, NOW)["devices"]]
+    assert sorted(shown) == sorted(devices[1:])
