@@ -40,6 +40,7 @@ from serve_app.routes import (
     models,
     mutations,
     nodes,
+    open_sessions,
     placement,
     projects,
     quotas,
@@ -63,7 +64,7 @@ ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, acceleration.router,
         placement.router, aurora.router,
-        quotas.router, sessions.router, tokens.router,
+        quotas.router, sessions.router, open_sessions.router, tokens.router,
         users.router, projects.router, erasures.router, models.router, datasets.router,
         sync.router, devices.router, mutations.router,
         webhooks.router,

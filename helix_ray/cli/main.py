@@ -22,6 +22,7 @@ from helix_ray.cli import (
     node,
     projects,
     quotas,
+    sessions,
     synced,
     system,
     tasks,
@@ -88,6 +89,7 @@ app.add_typer(projects.app, name="project", cls=CommandGroup)
 app.add_typer(quotas.app, name="quota", cls=CommandGroup)
 app.add_typer(users.app, name="user", cls=CommandGroup)
 app.add_typer(tokens.app, name="token", cls=CommandGroup)
+app.add_typer(sessions.app, name="session", cls=CommandGroup)
 app.add_typer(synced.app, name="device", cls=CommandGroup)
 webhooks.app.command("listen")(webhook_local.listen)
 webhooks.app.command("trigger")(webhook_local.trigger)

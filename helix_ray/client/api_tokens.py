@@ -1,4 +1,4 @@
-"""The client's calls about API tokens."""
+"""The client's calls about API tokens and open sessions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from helix_ray.client.session import ClientSession
 
 if TYPE_CHECKING:
+    from helix_ray.wire.sessions import SessionOut
     from helix_ray.wire.tokens import TokenIn, TokenMadeOut, TokenOut
 
 
 class TokenCalls:
-    """The client's methods for API tokens; answers are the dicts of docs/api.md."""
+    """The client's methods for API tokens and open sessions; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
 
@@ -44,3 +45,16 @@ class TokenCalls:
     def revoke_token(self, token_id: str) -> None:
         """Revoke an API token."""
         self._session.call("DELETE", f"/auth/tokens/{token_id}")
+
+    def sessions(self, user: str | None = None) -> list[SessionOut]:
+        """Return one's own open sessions, or those of a user (administrators)."""
+        sessions: list[SessionOut] = self._session.call("GET", "/auth/sessions", user=user)["sessions"]
+        return sessions
+
+    def end_session(self, session_id: str) -> None:
+        """End one session: one's own, or any as an administrator."""
+        self._session.call("DELETE", f"/auth/sessions/{session_id}")
+
+    def end_sessions(self, user: str | None = None) -> int:
+        """End all one's own sessions, or those of a user (administrators); return how many."""
+        return int(self._session.call("DELETE", "/auth/sessions", user=user)["ended"])

@@ -38,7 +38,7 @@ from helix_ray.core.views.history import OutdatedView
 from helix_ray.core.views.placement import ExplainView, PlanView
 from helix_ray.core.views.projects import ProjectsView, ProjectView
 from helix_ray.core.views.quotas import QuotasView
-from helix_ray.core.views.sessions import IdentityView, SessionView
+from helix_ray.core.views.sessions import IdentityView, SessionsView, SessionView
 from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView, TaskPageView, TaskView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
@@ -219,6 +219,16 @@ class Identify(QuestionKind[IdentityView]):
 
 
 @dataclass(frozen=True, slots=True)
+class ListSessions(QuestionKind[SessionsView]):
+    """The open sessions of the caller, or of a user (for administrators)."""
+
+    allowed = EVERYBODY
+    tokens = Tokens.NONE
+
+    username: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListTokens(QuestionKind[TokensView]):
     """The caller's API tokens; for administrators those of all users, or of one."""
 
@@ -345,6 +355,7 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
+    | ListSessions
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles | ListDeliveries | GetDelivery
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration

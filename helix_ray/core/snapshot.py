@@ -54,7 +54,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 18
+FOLD_VERSION = 19
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 

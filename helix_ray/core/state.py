@@ -163,6 +163,9 @@ class Session:
     expires_at: float
     opened_at: float
     spent: dict[str, float] = field(default_factory=dict)
+    # Where from it was opened.
+    address: str = ""
+    user_agent: str = ""
 
 
 @conceal

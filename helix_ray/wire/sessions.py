@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, NotRequired
 
-from pydantic import Field, TypeAdapter, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.usernames import USERNAME_CHARS_MAX
+from helix_ray.core.views.sessions import SessionLineView
+from helix_ray.wire.times import iso
 from helix_ray.wire.users import Password, UserBrief
 from helix_ray.wire.values import CLOSED, STRICT, adapter, strict
 
@@ -48,6 +50,57 @@ class LoginOut(TypedDict):
     refresh_expires_at: str
     user: UserBrief
     sessions_ended: NotRequired[Annotated[list[SessionEnded], Field(description="Only when there are some.")]]
+
+
+class SessionsQuery(BaseModel):
+    """The query about sessions: their user, by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)] | None = None
+
+
+@with_config(CLOSED)
+class SessionOut(TypedDict):
+    """An open session. `last_used_at` is when it last got new tokens: a session in use does before its access
+    token expires. `current`: this request was made with it."""
+
+    id: Annotated[str, Field(examples=["session-123"])]
+    user: Annotated[str, Field(examples=["admin"])]
+    address: str
+    user_agent: str
+    opened_at: str
+    last_used_at: str
+    expires_at: str
+    current: bool
+
+
+@with_config(CLOSED)
+class SessionsOut(TypedDict):
+    """Open sessions, the oldest first."""
+
+    sessions: list[SessionOut]
+
+
+@with_config(CLOSED)
+class SessionsEndedOut(TypedDict):
+    """How many sessions were ended."""
+
+    ended: int
+
+
+def session_out(view: SessionLineView, current: str | None) -> SessionOut:
+    """Return a session's view with ISO times."""
+    return {
+        "id": view["id"],
+        "user": view["user"],
+        "address": view["address"],
+        "user_agent": view["user_agent"],
+        "opened_at": iso(view["opened_at"]),
+        "last_used_at": iso(view["last_used_at"]),
+        "expires_at": iso(view["expires_at"]),
+        "current": view["id"] == current,
+    }
 
 
 LOGIN: TypeAdapter[LoginIn] = adapter(LoginIn)

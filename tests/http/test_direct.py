@@ -25,6 +25,8 @@ BY_FRAMEWORK = {
     ("GET", "/api/v1/tasks"),
     ("GET", "/api/v1/tasks/{task_id}/logs"),
     ("GET", "/api/v1/auth/tokens"),
+    ("GET", "/api/v1/auth/sessions"),
+    ("DELETE", "/api/v1/auth/sessions"),
     ("GET", "/api/v1/harmony/ai/acceleration"),
     ("GET", "/api/v1/harmony/nodes/{node_id}/devices"),
     ("GET", "/api/v1/aurora/monitoring/system"),

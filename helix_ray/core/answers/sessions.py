@@ -9,7 +9,15 @@ from helix_ray.core.authority import roles_of
 from helix_ray.core.ended import why_gone
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State
-from helix_ray.core.views.sessions import IdentityView, SessionView, session_view
+from helix_ray.core.usernames import find_user_id
+from helix_ray.core.views.sessions import (
+    IdentityView,
+    SessionsView,
+    SessionView,
+    session_line,
+    session_view,
+)
+from helix_ray.core.visibility import sees
 
 
 def _identify(picture: Picture, question: q.Identify, by: Principal) -> IdentityView | Rejected:
@@ -57,7 +65,17 @@ def _get_session(picture: Picture, question: q.GetSession, by: Principal) -> Ses
     return session_view(session) if session is not None else not_found("Session", session_id)
 
 
+def _list_sessions(picture: Picture, question: q.ListSessions, by: Principal) -> SessionsView | Rejected:
+    state, named = picture.state, question.username
+    user = state.users.get((by.id if named is None else find_user_id(state, named)) or "")
+    if user is None or not sees(by, user):
+        return not_found("User", named or by.id)
+    mine = (state.sessions[i] for i in state.sessions_of.get(user.id, ()))
+    return {"sessions": [session_line(each, user) for each in mine if each.expires_at > picture.now]}
+
+
 SESSION_ANSWERS: Answerers = {
+    q.ListSessions: _list_sessions,
     q.GetSession: _get_session,
     q.Identify: _identify,
 }

@@ -13,12 +13,14 @@ from helix_ray.core.events import (
 )
 from helix_ray.core.orders import (
     CloseSession,
+    EndSessions,
     OpenSession,
     RefreshSession,
 )
 from helix_ray.core.orders.kind import NoData
-from helix_ray.core.orders.sessions import OpenedData, RefreshedData, ReusedData
+from helix_ray.core.orders.sessions import OpenedData, RefreshedData, ReusedData, SessionsEndedData
 from helix_ray.core.state import Session
+from helix_ray.core.usernames import find_user_id
 from helix_ray.core.visibility import sees
 
 REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
@@ -108,8 +110,29 @@ def close_session(body: CloseSession, ctx: Context) -> Decision[NoData] | Reject
     return Decision([SessionClosed(session.id, reason)], {})
 
 
+def end_sessions(body: EndSessions, ctx: Context) -> Decision[SessionsEndedData] | Rejected:
+    """End one session or all of a user; what the caller does not see does not exist for them."""
+    by, state = ctx.order.by, ctx.state
+    if body.session_id is not None:
+        session = state.sessions.get(body.session_id)
+        if session is None or not sees(by, session):
+            return not_found("Session", body.session_id)
+        chosen = [session]
+    else:
+        user_id = by.id if body.username is None else find_user_id(state, body.username)
+        user = state.users.get(user_id or "")
+        if user is None or not sees(by, user):
+            return not_found("User", body.username or by.id)
+        chosen = [state.sessions[i] for i in state.sessions_of.get(user.id, ())]
+    events: list[Event] = [
+        SessionClosed(session.id, "logout" if session.user_id == by.id else "revoked") for session in chosen
+    ]
+    return Decision(events, {"ended": len(events)})
+
+
 SESSION_ORDERS: dict[type, Decider] = {
     OpenSession: open_session,
     RefreshSession: refresh_session,
     CloseSession: close_session,
+    EndSessions: end_sessions,
 }

@@ -48,6 +48,8 @@ def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> Non
         refresh_hash=event.refresh_hash,
         expires_at=event.expires_at,
         opened_at=fact.at,
+        address=fact.origin.address or event.address,
+        user_agent=fact.origin.user_agent,
     )
     state.sessions[event.id] = session
     index_session(state, session)

@@ -50,7 +50,7 @@ from helix_ray.core.orders.projects import (
 from helix_ray.core.orders.quotas import SetQuota
 from helix_ray.core.orders.recalled import Recalled
 from helix_ray.core.orders.refusals import NoteRefusals, Refusal
-from helix_ray.core.orders.sessions import CloseSession, OpenSession, RefreshSession
+from helix_ray.core.orders.sessions import CloseSession, EndSessions, OpenSession, RefreshSession
 from helix_ray.core.orders.tasks import (
     ArchiveTasks,
     CancelTask,
@@ -100,7 +100,7 @@ OrderBody = (
     | SubmitTuning | ConcludeModelTask
     | RegisterWorker | Heartbeat | DrainWorker | RemoveLostWorkers | RemoveWorker | LoseWorker
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
-    | OpenSession | RefreshSession | CloseSession
+    | OpenSession | RefreshSession | CloseSession | EndSessions
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
     | NoteRefusals

@@ -38,6 +38,12 @@ class ReusedData(TypedDict):
     ended_at: str
 
 
+class SessionsEndedData(TypedDict):
+    """How many sessions were ended."""
+
+    ended: int
+
+
 @dataclass(frozen=True, slots=True)
 class OpenSession(OrderKind[OpenedData]):
     """A login that succeeded. `refresh_hash` is the SHA-256 of the refresh token, hex."""
@@ -77,3 +83,17 @@ class CloseSession(OrderKind[NoData]):
     vital = True
 
     session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndSessions(OrderKind[SessionsEndedData]):
+    """End one session, or all of a user: one's own, or any as an administrator. Without `session_id` and
+    `username` all of one's own."""
+
+    allowed = EVERYBODY
+    tokens = Tokens.NONE
+    needs_key = True
+    vital = True
+
+    session_id: str | None = None
+    username: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from helix_ray.core.state import Session
+from helix_ray.core.state import Session, User
 
 
 class SessionView(TypedDict):
@@ -13,6 +13,24 @@ class SessionView(TypedDict):
     id: str
     user_id: str
     expires_at: float
+
+
+class SessionLineView(TypedDict):
+    """One session in a listing: where from it was opened, and when it last got new tokens (epoch seconds)."""
+
+    id: str
+    user: str
+    address: str
+    user_agent: str
+    opened_at: float
+    last_used_at: float
+    expires_at: float
+
+
+class SessionsView(TypedDict):
+    """Open sessions, the oldest first."""
+
+    sessions: list[SessionLineView]
 
 
 class IdentityView(TypedDict):
@@ -31,3 +49,17 @@ class IdentityView(TypedDict):
 def session_view(session: Session) -> SessionView:
     """Return one session without its refresh hashes."""
     return {"id": session.id, "user_id": session.user_id, "expires_at": session.expires_at}
+
+
+def session_line(session: Session, user: User) -> SessionLineView:
+    """Return one session for a listing. A session in use gets new tokens before each access token expires, so
+    its last use is known to within the life of one, and no request writes anything."""
+    return {
+        "id": session.id,
+        "user": user.username,
+        "address": session.address,
+        "user_agent": session.user_agent,
+        "opened_at": session.opened_at,
+        "last_used_at": max(session.spent.values(), default=session.opened_at),
+        "expires_at": session.expires_at,
+    }

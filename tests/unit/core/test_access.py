@@ -51,6 +51,8 @@ TABLE = {
     "NoteRefusals": "",
     "RefreshSession": "",
     "CloseSession": "adopuvw",
+    "EndSessions": "adopuvw",
+    "ListSessions": "adopuvw",
     "ArchiveTasks": "",
     "RemoveLostWorkers": "",
     "GetTask": "adopuvw",
