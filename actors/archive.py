@@ -11,6 +11,7 @@ them the tables do not reflect yet.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +21,8 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.questions import GetResult, GetTask, ListTasks, Outdated, WaitTasks
+from helix_ray.core.questions import GetResult, GetTask, ListAudit, ListTasks, Outdated, WaitTasks
+from helix_ray.core.views.audit import AuditPageView
 from helix_ray.core.views.other_tasks import ids_in, without_unseen
 from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
 from helix_ray.core.visibility import record_of_view, sees, sees_names, task_scope
@@ -35,6 +37,11 @@ NO_MASTER = SourceUnavailable("history", "the control plane does not respond")
 BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
 _View = TypeVar("_View", bound=TaskView | ResultView)
+
+# How long a question waits for the tables to reach its facts, and how often it looks: the pause of the
+# historian is half a second (actors/historian.py).
+FOLLOWED_S_MAX = 3.0
+FOLLOWED_LOOK_S = 0.02
 
 # Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
@@ -60,14 +67,26 @@ class Archive:
         self._on_thread = on_thread
 
     async def complete(
-        self, question: GetTask | GetResult | ListTasks | WaitTasks, by: Principal, reply: Any
+        self, question: GetTask | GetResult | ListTasks | WaitTasks | ListAudit, by: Principal, reply: Any
     ) -> Mapping[str, object] | SourceUnavailable | None:
         """Return what the history adds to the master's reply (core/answers/archived.py)."""
+        if isinstance(question, ListAudit):
+            return await self.audit(question, reply)
         if isinstance(question, ListTasks):
             return await self.list(question, by, reply)
         if isinstance(question, WaitTasks):
             return await self.wait(question, by, reply)
         return await self.find(question, by)
+
+    async def audit(self, question: ListAudit, reply: AuditPageView) -> AuditPageView | SourceUnavailable:
+        """Return a page of the audit that has every fact from before the question."""
+        end = time.monotonic() + FOLLOWED_S_MAX
+        while self._history.through < reply["through"]:
+            if time.monotonic() >= end:
+                return BEHIND
+            await asyncio.sleep(FOLLOWED_LOOK_S)
+        page: AuditPageView = await self._on_thread(self._history.audit, question)
+        return page
 
     async def find(
         self, question: GetTask | GetResult, by: Principal

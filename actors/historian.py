@@ -27,7 +27,7 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.questions import Counts, GetResult, GetTask, ListTasks, WaitTasks
+from helix_ray.core.questions import Counts, GetResult, GetTask, ListAudit, ListTasks, WaitTasks
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
@@ -95,7 +95,7 @@ class Historian(LivingActor):
             self._history.close()
 
     async def complete(
-        self, question: GetTask | GetResult | ListTasks | WaitTasks, by: Principal, reply: Any
+        self, question: GetTask | GetResult | ListTasks | WaitTasks | ListAudit, by: Principal, reply: Any
     ) -> Mapping[str, object] | SourceUnavailable | None:
         """Return what the history adds to the master's reply (helix_ray/core/answers/archived.py)."""
         return await self._away() or await self._archive.complete(question, by, reply)
@@ -187,7 +187,9 @@ class Historian(LivingActor):
             return
         from helix_ray.views.pruning import HistoryLimits
 
-        limits = HistoryLimits(self._settings.history_keep_s, self._settings.history_keep_bytes)
+        limits = HistoryLimits(
+            self._settings.history_keep_s, self._settings.history_keep_bytes, self._settings.audit_keep_s
+        )
         if await self._on_file(self._history.prune, limits, time.time(), counts["archived_through"]):
             self._prune_at = 0.0
 

@@ -9,6 +9,7 @@ import typer
 
 from helix_ray.cli import (
     acceleration,
+    audit,
     audit_proofs,
     backup,
     cluster,
@@ -96,6 +97,7 @@ webhooks.app.command("trigger")(webhook_local.trigger)
 app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
+audit_proofs.app.command("list")(audit.list_audit)
 app.add_typer(audit_proofs.app, name="audit", cls=CommandGroup)
 
 if __name__ == "__main__":

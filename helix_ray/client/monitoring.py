@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from helix_ray.client.session import ClientSession
 
 if TYPE_CHECKING:
+    from helix_ray.wire.audit import AuditOut
     from helix_ray.wire.monitoring import SystemOut
 
 
@@ -14,6 +15,15 @@ class MonitoringCalls:
     """The client's methods for monitoring; answers are the dicts of docs/api.md."""
 
     _session: ClientSession
+
+    def audit(self, *, limit: int = 100, **filters: str | int | None) -> AuditOut:
+        """Return a page of the audit, the newest first (administrators and auditors).
+
+        Filters are `event_type`, `start_time`, `end_time`, `user`, `action`, `result`, `address`,
+        `resource`, `q` and `cursor`, which is `next_cursor` of the page before.
+        """
+        found: AuditOut = self._session.call("GET", "/aurora/audit", limit=limit, **filters)
+        return found
 
     def system(self, node_id: str | None = None) -> SystemOut:
         """Return how the hosts of the cluster are, added up, or that of one node."""

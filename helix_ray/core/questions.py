@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, CONTENT_READERS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
+from helix_ray.core.audit_questions import ListAudit as ListAudit
 from helix_ray.core.deliveries import GetDelivery as GetDelivery
 from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
 from helix_ray.core.device_questions import GetDevice as GetDevice
@@ -360,4 +361,5 @@ Question = (
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
+    | ListAudit
 )  # fmt: skip

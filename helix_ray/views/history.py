@@ -16,10 +16,11 @@ import duckdb
 import orjson
 
 from helix_ray.core.events import Fact, TaskRestored
-from helix_ray.core.questions import ListTasks
+from helix_ray.core.questions import ListAudit, ListTasks
+from helix_ray.core.views.audit import AuditPageView
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
-from helix_ray.views import read
+from helix_ray.views import audit, read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.file import open_history
 from helix_ray.views.pruning import PRUNE_TASKS_MAX, HistoryLimits, bytes_used, prune
@@ -162,6 +163,7 @@ class History:
             return False
         con.execute("BEGIN")
         try:
+            audit.prune(con, now - limits.audit_keep_s)
             removed = prune(con, limits, now, archived_through, self._prune_tasks)
             con.execute("COMMIT")
         except BaseException:
@@ -201,6 +203,11 @@ class History:
             with self._gate:
                 self._asking_now -= 1
                 self._gate.notify_all()
+
+    def audit(self, question: ListAudit) -> AuditPageView:
+        """Return a page of the audit."""
+        with self._asking() as con:
+            return audit.search(con, question, self._ingested)
 
     def get_task(self, task_id: str, archived_through: int | None = None) -> TaskView | None:
         """Return a finished task as views.tasks.task_view does; None when there is none, or when it finished

@@ -34,10 +34,12 @@ WHERE p.finished_seq IS NULL OR p.finished_seq > ?
 
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
-    """How long a finished task stays in the history, and how many bytes its file may use."""
+    """How long a finished task stays in the history, how many bytes its file may use, and how long a record
+    of the audit stays."""
 
     keep_s: float
     keep_bytes: int
+    audit_keep_s: float = float("inf")
 
 
 def bytes_used(con: duckdb.DuckDBPyConnection) -> int:

@@ -10,9 +10,11 @@ import duckdb
 import orjson
 
 from helix_ray.core import events as ev
+from helix_ray.core.audit.records import Recorder
 from helix_ray.core.execution import Execution
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 from helix_ray.core.views.tasks import shown_run
+from helix_ray.views import audit
 from helix_ray.views.batch import as_table
 from helix_ray.views.columns import EDITED, ENDED, GONE, KEY, SUBMITTED, Column, facets, text_of, values
 from helix_ray.views.keys import key_of
@@ -39,10 +41,12 @@ class Changes:
     deleted: list[Row] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)
     erased_by: int = 0
+    acts: Recorder = field(default_factory=Recorder)
 
     def note(self, fact: ev.Fact, ended: Execution | None) -> None:
         """Add a fact, and the execution that it ended."""
         event = fact.event
+        self.acts.note(fact)
         if isinstance(event, ev.TaskSubmitted):
             self.submitted.append(_submitted(fact, event))
         elif ended is not None:
@@ -65,6 +69,7 @@ class Changes:
         _write(con, ENDED, self.ended, _INSERT_ENDED)
         _write(con, GONE, [*self.requeued, *self.deleted], _delete("tasks", "finished_seq"))
         _write(con, GONE, self.deleted, _delete("submitted", "seq"))
+        audit.write(con, self.acts.records, self.erased)
         if self.erased:
             con.execute("INSERT INTO erased VALUES (?)", [self.erased_by])
             con.execute("DELETE FROM submitted WHERE list_contains(?, seq)", [self.erased])

@@ -1,4 +1,4 @@
-"""Aurora: how the system is."""
+"""Aurora: how the system is, and what was done."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from helix_ray.core.questions import SystemFigures
+from helix_ray.wire import audit as audit_shapes
 from helix_ray.wire import monitoring as shapes
 from serve_app.answers import json_answer
 from serve_app.deps import SignedIn
@@ -20,3 +21,9 @@ router = APIRouter(prefix="/aurora", tags=["aurora"])
 async def get_system(caller: SignedIn, query: Annotated[shapes.SystemQuery, Query()]) -> Response:
     """Return how the hosts of the cluster are, added up, or the host of one node."""
     return json_answer(shapes.system_out(await caller.query(SystemFigures(query.node))))
+
+
+@router.get("/audit", **verb("ListAudit", answers=audit_shapes.AuditOut))
+async def list_audit(caller: SignedIn, query: Annotated[audit_shapes.AuditQuery, Query()]) -> Response:
+    """Return records of the audit, the newest first."""
+    return json_answer(audit_shapes.audit_out(await caller.query(query.question())))

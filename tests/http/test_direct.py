@@ -29,6 +29,7 @@ BY_FRAMEWORK = {
     ("DELETE", "/api/v1/auth/sessions"),
     ("GET", "/api/v1/harmony/ai/acceleration"),
     ("GET", "/api/v1/harmony/nodes/{node_id}/devices"),
+    ("GET", "/api/v1/aurora/audit"),
     ("GET", "/api/v1/aurora/monitoring/system"),
     ("GET", "/api/v1/harmony/sync/changes"),
     ("GET", "/api/v1/harmony/sync/documents"),

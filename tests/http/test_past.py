@@ -67,6 +67,24 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     history.close()
 
 
+def test_the_audit_is_read_through_the_api(world: World) -> None:
+    """Administrators see what was done, in the documented form; others do not; a wrong type is refused."""
+    world.archive()
+    admin = world.clients["admin"]
+    answer = admin.get("/aurora/audit", params={"event_type": "authentication", "action": "login"})
+    assert answer.status_code == 200, answer.text
+    log = answer.json()["logs"][0]
+    assert log["id"] == f"audit-{log['seq']}"
+    assert (log["event_type"], log["action"], log["result"]) == ("authentication", "login", "success")
+    assert log["user_id"].startswith("user-")
+    assert log["metadata"]["resource"] == "session"
+    assert PASSWORD not in answer.text
+    assert world.clients["ann"].get("/aurora/audit").status_code == 403
+    refused = admin.get("/aurora/audit", params={"event_type": "gossip"})
+    assert refused.status_code == 400
+    assert "data_access" in refused.text
+
+
 # ------------------------------------------------------------------------------------------------------ doors
 
 Verb = Callable[[httpx.Client, str, str], httpx.Response]

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from helix_ray.core.access import Principal, may
 from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
+from helix_ray.core.answers.audit import AUDIT_ANSWERS
 from helix_ray.core.answers.devices import DEVICE_ANSWERS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.events import EVENT_ANSWERS
@@ -54,6 +55,7 @@ ANSWERERS: Answerers = {
     **ERASURE_ANSWERS,
     **SYNC_ANSWERS,
     **EVENT_ANSWERS,
+    **AUDIT_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS, **SYNC_STEPS}
 NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}

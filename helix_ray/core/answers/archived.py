@@ -17,11 +17,13 @@ from helix_ray.core.questions import (
     ExplainTask,
     GetResult,
     GetTask,
+    ListAudit,
     ListTasks,
     PlanTask,
     QuestionKind,
     WaitTasks,
 )
+from helix_ray.core.views.audit import AuditPageView
 from helix_ray.core.views.tasks import EndedView, TaskPageView, TaskView
 
 
@@ -103,6 +105,13 @@ class _OfEnded(Completion):
         return {**again, "done": [*reply["done"], *again["done"]], "open": opened}
 
 
+class _OfAudit(Completion):
+    """The history has all records of the audit."""
+
+    def lacks(self, question: Any, reply: AuditPageView | Rejected) -> bool:
+        return not isinstance(reply, Rejected) and reply["rows"] is None
+
+
 COMPLETIONS: Final[dict[type, Completion]] = {
     GetTask: _OfOneTask(),
     GetResult: _OfOneTask(),
@@ -110,4 +119,5 @@ COMPLETIONS: Final[dict[type, Completion]] = {
     PlanTask: _FromView(),
     ListTasks: _OfPage(),
     WaitTasks: _OfEnded(),
+    ListAudit: _OfAudit(),
 }

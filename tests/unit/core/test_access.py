@@ -114,6 +114,7 @@ TABLE = {
     "ListErasures": "a",
     "GetErasure": "a",
     "ErasedTasks": "",
+    "ListAudit": "au",
     "ReadEvents": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",

@@ -1,0 +1,50 @@
+"""helix audit list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from helix_ray.cli.connection import connect
+from helix_ray.cli.output import Json, print_json, print_table, when
+from helix_ray.cli.tables import Columns
+
+if TYPE_CHECKING:
+    from helix_ray.wire.audit import AuditLogOut
+
+COLUMNS = Columns(
+    ("TIME", "USER", "ACTION", "RESULT", "RESOURCE", "COUNT", "ADDRESS"), ("COUNT", "ADDRESS", "RESOURCE")
+)
+Word = str | None
+
+
+def list_audit(
+    event_type: Annotated[Word, typer.Option("--type", help="authentication, authorization, data_access or "
+                                             "config_change.")] = None,
+    user: Annotated[Word, typer.Option("--user", help="Id of the user.")] = None,
+    action: Annotated[Word, typer.Option("--action", help="An action, such as login.")] = None,
+    result: Annotated[Word, typer.Option("--result", help="success, failure or denied.")] = None,
+    address: Annotated[Word, typer.Option("--address", help="Address of the client.")] = None,
+    resource: Annotated[Word, typer.Option("--resource", help="An id, or a kind such as task.")] = None,
+    since: Annotated[Word, typer.Option("--since", help="Not before this time (ISO 8601).")] = None,
+    until: Annotated[Word, typer.Option("--until", help="Before this time (ISO 8601).")] = None,
+    text: Annotated[Word, typer.Option("--text", help="A text that a record contains.")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many.")] = 100,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """List what was done, the newest first."""
+    with connect() as client:
+        found = client.audit(
+            limit=limit, event_type=event_type, user=user, action=action, result=result, address=address,
+            resource=resource, start_time=since, end_time=until, q=text,
+        )  # fmt: skip
+    print_json(found) if as_json else print_table(COLUMNS, map(_row, found["logs"]))
+
+
+def _row(log: AuditLogOut) -> tuple[Any, ...]:
+    about = log["metadata"]
+    return (
+        when(log["timestamp"]), log["user_id"], log["action"], log["result"],
+        about["resource_id"] or about["resource"], about["count"], log["ip_address"],
+    )  # fmt: skip

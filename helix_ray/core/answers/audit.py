@@ -1,0 +1,15 @@
+"""Answers up to which fact the audit must reach; the history has the records (archived.py)."""
+
+from __future__ import annotations
+
+from helix_ray.core import questions as q
+from helix_ray.core.access import Principal
+from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.views.audit import AuditPageView
+
+
+def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageView:
+    return {"through": picture.state.seq, "rows": None, "total": 0, "next": None}
+
+
+AUDIT_ANSWERS: Answerers = {q.ListAudit: _page}

@@ -1,0 +1,37 @@
+"""The audit as it is answered."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class AuditRowView(TypedDict):
+    """A record of the audit; `at` is in epoch seconds, `details` what the act was about, without secrets."""
+
+    seq: int
+    last_seq: int
+    at: float
+    event_type: str
+    action: str
+    result: str
+    user_id: str
+    address: str
+    user_agent: str
+    credential: str
+    request_id: str
+    resource: str
+    resource_id: str
+    count: int
+    ids: list[str]
+    details: dict[str, Any]
+    erased: bool
+
+
+class AuditPageView(TypedDict):
+    """A page of the audit. `through`: every fact up to this seq is in it; `total` is of all pages, `rows` is
+    None until the history has answered."""
+
+    through: int
+    rows: list[AuditRowView] | None
+    total: int
+    next: int | None

@@ -1,0 +1,112 @@
+"""The audit in the history's file: records in the order of the journal, and their search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from helix_ray.core.audit.records import AuditRecord
+from helix_ray.core.audit_questions import ListAudit
+from helix_ray.core.views.audit import AuditPageView, AuditRowView
+from helix_ray.plain import stored
+from helix_ray.views.batch import as_table
+from helix_ray.views.columns import Column, text_of
+
+
+def _text(name: str) -> Column:
+    return Column(name, "VARCHAR NOT NULL", "object")
+
+
+def _whole(name: str) -> Column:
+    return Column(name, "BIGINT NOT NULL", "int64")
+
+
+AUDIT = (
+    _whole("seq"), _whole("last_seq"), Column("moment", "DOUBLE NOT NULL", "float64"), _text("event_type"),
+    _text("action"), _text("result"), _text("user_id"), _text("address"), _text("user_agent"),
+    _text("credential"), _text("request_id"), _text("resource"), _text("resource_id"), _whole("things"),
+    _text("ids"), _text("details"), Column("erased", "BOOLEAN NOT NULL", "bool"),
+)  # fmt: skip
+_NAMES = ", ".join(column.name for column in AUDIT)
+_ERASE = """
+UPDATE audit SET resource_id = '', ids = '[]', details = '{}', erased = true
+WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
+              WHERE lost BETWEEN audit.seq AND audit.last_seq)
+"""
+# What a text is looked for in.
+_SAYS = "concat_ws(' ', action, user_id, address, user_agent, request_id, resource_id, ids, details)"
+
+
+def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased: Sequence[int]) -> None:
+    """Write records, and forget what those of erased facts say, in the caller's transaction."""
+    if records:
+        with as_table(con, AUDIT, [_row(record) for record in records]):
+            con.execute("INSERT INTO audit SELECT * FROM batch")
+    if erased:
+        con.execute(_ERASE, [list(erased)])
+
+
+def prune(con: duckdb.DuckDBPyConnection, before: float) -> None:
+    """Remove the records from before a time; the journal still has their facts."""
+    con.execute("DELETE FROM audit WHERE moment < ?", [before])
+
+
+def search(con: duckdb.DuckDBPyConnection, question: ListAudit, through: int) -> AuditPageView:
+    """Return a page of the records that match, the newest first."""
+    where, values = _conditions(question)
+    counted = con.execute(f"SELECT count(*) FROM audit WHERE {where}", values).fetchall()
+    before = question.before if question.before is not None else 1 << 62
+    rows = con.execute(
+        f"SELECT {_NAMES} FROM audit WHERE {where} AND seq < ? ORDER BY seq DESC LIMIT ?",
+        [*values, before, question.limit + 1],
+    ).fetchall()
+    page = rows[: question.limit]
+    following = page[-1][0] if len(rows) > question.limit else None
+    return {
+        "through": through, "rows": [_view(row) for row in page], "total": counted[0][0], "next": following
+    }  # fmt: skip
+
+
+def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
+    conditions, values = ["true"], []
+    for condition, value in (
+        ("event_type = ?", question.event_type),
+        ("moment >= ?", question.start),
+        ("moment < ?", question.end),
+        ("user_id = ?", question.user),
+        ("action = ?", question.action),
+        ("result = ?", question.result),
+        ("address = ?", question.address),
+        ("(resource_id = $$ OR resource = $$ OR list_contains(from_json(ids, '[\"VARCHAR\"]'), $$))",
+         question.resource),
+        (f"contains(lower({_SAYS}), lower(?))", question.text),
+    ):  # fmt: skip
+        if value is not None:
+            places = condition.count("$$") or 1
+            conditions.append(condition.replace("$$", "?"))
+            values += [value] * places
+    return " AND ".join(conditions), values
+
+
+def _row(record: AuditRecord) -> tuple[Any, ...]:
+    origin = record.origin
+    return (
+        record.seq, record.last_seq, record.at, record.event_type, record.action, record.result,
+        record.user_id, origin.address, origin.user_agent, origin.credential, record.request_id,
+        record.resource, record.resource_id, record.count, text_of(record.ids), text_of(record.details),
+        record.erased,
+    )  # fmt: skip
+
+
+def _view(row: tuple[Any, ...]) -> AuditRowView:
+    (seq, last_seq, at, event_type, action, result, user_id, address, user_agent, credential, request_id,
+     resource, resource_id, count, ids, details, erased) = row  # fmt: skip
+    return {
+        "seq": seq, "last_seq": last_seq, "at": at, "event_type": event_type, "action": action,
+        "result": result, "user_id": user_id, "address": address, "user_agent": user_agent,
+        "credential": credential, "request_id": request_id, "resource": resource,
+        "resource_id": resource_id, "count": count, "ids": stored(ids), "details": stored(details),
+        "erased": erased,
+    }  # fmt: skip

@@ -1,0 +1,139 @@
+"""The audit in JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.audit.kinds import AuditType
+from helix_ray.core.audit.records import Result
+from helix_ray.core.audit_questions import AUDIT_ROWS_MAX, ListAudit
+from helix_ray.core.views.audit import AuditPageView, AuditRowView
+from helix_ray.wire.times import epoch_of, iso
+from helix_ray.wire.values import CLOSED
+
+SEQ_MAX = 2**53
+WORD_CHARS_MAX = 200
+
+
+def _a_time(text: str) -> str:
+    epoch_of(text)
+    return text
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be printable text")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_a_time)]
+Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(_one_line)]
+
+
+class AuditQuery(BaseModel):
+    """Which records are wanted: `start_time` <= their time < `end_time`; `q` is a text that they say.
+
+    `resource` is an id or a kind, such as `task`; `cursor` is `next_cursor` of the page before.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    event_type: AuditType | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+    limit: Annotated[int, Field(ge=1, le=AUDIT_ROWS_MAX)] = 100
+    user: Word | None = None
+    action: Word | None = None
+    result: Result | None = None
+    address: Word | None = None
+    resource: Word | None = None
+    q: Word | None = None
+    cursor: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+
+    def question(self) -> ListAudit:
+        """Return the question."""
+        start, end = (None if text is None else epoch_of(text) for text in (self.start_time, self.end_time))
+        return ListAudit(
+            self.event_type, start, end, self.limit, self.user, self.action, self.result, self.address,
+            self.resource, self.q, self.cursor,
+        )  # fmt: skip
+
+
+@with_config(CLOSED)
+class AuditMetadataOut(TypedDict):
+    """What else is known of an act: `count` things, of which `ids` names the first; `details` without
+    secrets, and empty where it was `erased`."""
+
+    user_agent: str | None
+    credential: str | None
+    request_id: str | None
+    resource: str
+    resource_id: str | None
+    count: int
+    ids: list[str]
+    details: dict[str, Any]
+    erased: bool
+
+
+@with_config(CLOSED)
+class AuditLogOut(TypedDict):
+    """A record of the audit. `seq` is its place in the journal."""
+
+    id: Annotated[str, Field(examples=["audit-123"])]
+    seq: int
+    event_type: AuditType
+    user_id: str
+    action: str
+    result: Result
+    ip_address: str | None
+    timestamp: Annotated[str, Field(examples=["2025-11-07T10:00:00Z"])]
+    metadata: AuditMetadataOut
+
+
+@with_config(CLOSED)
+class AuditOut(TypedDict):
+    """A page of the audit, the newest first. `total` counts all pages; `through`: every fact up to this
+    seq is in it."""
+
+    logs: list[AuditLogOut]
+    total: int
+    next_cursor: int | None
+    through: int
+
+
+def audit_out(view: AuditPageView) -> AuditOut:
+    """Return a page of the audit in JSON."""
+    logs = [_log(row) for row in view["rows"] or ()]
+    return {
+        "logs": logs, "total": view["total"], "next_cursor": view["next"], "through": view["through"]
+    }  # fmt: skip
+
+
+def _log(row: AuditRowView) -> AuditLogOut:
+    metadata: AuditMetadataOut = {
+        "user_agent": row["user_agent"] or None,
+        "credential": row["credential"] or None,
+        "request_id": row["request_id"] or None,
+        "resource": row["resource"],
+        "resource_id": row["resource_id"] or None,
+        "count": row["count"],
+        "ids": row["ids"],
+        "details": row["details"],
+        "erased": row["erased"],
+    }
+    found: Any = {
+        "id": f"audit-{row['seq']}",
+        "seq": row["seq"],
+        "event_type": row["event_type"],
+        "user_id": row["user_id"],
+        "action": row["action"],
+        "result": row["result"],
+        "ip_address": row["address"] or None,
+        "timestamp": iso(row["at"]),
+        "metadata": metadata,
+    }
+    log: AuditLogOut = found
+    return log

@@ -1,0 +1,86 @@
+"""Every kind of fact is an act with one schema, or declared internal; records have no secrets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, get_args
+
+import pytest
+
+from helix_ray.core import events as ev
+from helix_ray.core.audit.kinds import ACTS, BY_PEOPLE, INTERNAL
+from helix_ray.core.audit.records import NAMED_MAX, records_of
+from helix_ray.core.origin import Origin
+from helix_ray.core.secrets import MASK, rewritten, secrets_of
+from tests.unit.core.made_facts import made
+from tests.unit.core.stage import spec
+
+CANARY = "canary-3f9c"
+FROM = Origin("192.0.2.7", "session-1", "curl/8")
+
+
+def fact(seq: int, event: Any, actor: str = "user-ada", request: str = "req-1") -> ev.Fact:
+    return ev.Fact(seq, 100.0 + seq, actor, request, event, FROM)
+
+
+def test_every_kind_of_fact_is_one_thing() -> None:
+    """Each kind is in exactly one of the three tables."""
+    kinds = [*ACTS, *BY_PEOPLE, *INTERNAL]
+    assert len(kinds) == len(set(kinds))
+    assert set(kinds) == set(get_args(ev.Event))
+
+
+@pytest.mark.parametrize("kind", [*ACTS, *BY_PEOPLE], ids=lambda kind: kind.__name__)
+def test_records_have_no_secrets(kind: type[Any]) -> None:
+    """What is declared secret does not stand in a record, whatever else does."""
+    event = rewritten(made(kind, "thing-1", "user-bob", "p"), secrets_of(kind), lambda _: CANARY)
+    for record in records_of([fact(1, event)]):
+        text = repr(asdict(record))
+        assert CANARY not in text
+        assert MASK not in text
+        assert "192.0.2.7" in text
+        assert "req-1" in text
+
+
+def test_the_tasks_of_a_request_make_one_record() -> None:
+    """A thousand tasks of one request are one record; another request or author begins a new one."""
+    facts = [fact(seq, ev.TaskSubmitted(f"task-{seq}", "user-ada", spec())) for seq in range(1, 1001)]
+    facts.append(fact(1001, ev.TaskSubmitted("task-1001", "user-ada", spec()), request="req-2"))
+    first, second = records_of(facts)
+    assert (first.seq, first.last_seq, first.count, len(first.ids)) == (1, 1000, 1000, NAMED_MAX)
+    assert (second.seq, second.count, second.action) == (1001, 1, "submit_task")
+
+
+def test_the_system_ends_tasks_without_a_record() -> None:
+    """A cancellation of a person is an act, one of the system is none; attempts never are."""
+    assert not records_of([
+        fact(1, ev.TaskCancelled("task-1", 1, "deadline"), actor="system"),
+        fact(2, ev.TaskAssigned("task-1", 1, "worker-1")),
+        fact(3, ev.TaskCompleted("task-1", 1)),
+        fact(4, ev.TaskRequeued("task-1", 1, "lost"), actor="user-ada"),
+    ])  # fmt: skip
+    assert [r.action for r in records_of([fact(1, ev.TaskCancelled("task-1", 1, "asked"))])] == [
+        "cancel_task"
+    ]
+
+
+def test_refusals_say_what_was_refused() -> None:
+    """Wrong credentials are failures of authentication, missing rights denials of authorization."""
+    refused = [fact(1, ev.RequestsRefused("ListUsers", kind, "why", count=3))
+               for kind in ("login", "token", "forbidden")]  # fmt: skip
+    found = [(r.event_type, r.action, r.result, r.count) for r in records_of(refused)]
+    assert found == [
+        ("authentication", "login", "failure", 3),
+        ("authentication", "use_token", "failure", 3),
+        ("authorization", "refused", "denied", 3),
+    ]
+    login = records_of([fact(1, ev.LoginRefused("ada"))])[0]
+    assert (login.event_type, login.action, login.result) == ("authentication", "login", "failure")
+
+
+def test_an_erased_fact_is_shown_as_erased() -> None:
+    """Who acted and when stays; what it was about is gone."""
+    found = records_of([fact(1, ev.Erased("task-1", "TaskSubmitted"))])[0]
+    assert (found.action, found.user_id, found.erased, found.resource_id) == (
+        "submit_task", "user-ada", True, "",
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+"""The audit is found by each of its filters, in stable pages, and forgets what was erased."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helix_ray.core import events as ev
+from helix_ray.core.origin import Origin
+from helix_ray.core.questions import ListAudit
+from helix_ray.views.history import History
+from helix_ray.views.pruning import HistoryLimits
+from tests.unit.core.stage import spec
+
+FROM = Origin("192.0.2.7", "session-1", "curl/8")
+
+
+def journal() -> list[ev.Fact]:
+    events = [
+        ("system", "req-0", ev.UserCreated("user-ada", "ada", "hash", ["admin"])),
+        ("anonymous", "req-1", ev.LoginRefused("ada")),
+        ("system", "req-2", ev.SessionOpened("session-1", "user-ada", "hash", 1e9)),
+        *(("user-ada", "req-3", ev.TaskSubmitted(f"task-{i}", "user-ada", spec())) for i in range(3)),
+        ("user-ada", "req-4", ev.QuotaSet("p", {"cpu": 2.0})),
+        ("user-bob", "req-5", ev.RequestsRefused("ListUsers", "forbidden", "ListUsers")),
+    ]
+    return [ev.Fact(seq, 100.0 + seq, who, request, event, FROM)
+            for seq, (who, request, event) in enumerate(events, 1)]  # fmt: skip
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    made = History(tmp_path / "history.duckdb")
+    made.ingest(journal())
+    yield made
+    made.close()
+
+
+def seqs(history: History, question: ListAudit) -> list[int]:
+    return [row["seq"] for row in history.audit(question)["rows"] or ()]
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (ListAudit(), [8, 7, 4, 3, 2, 1]),
+        (ListAudit(event_type="authentication"), [3, 2]),
+        (ListAudit(user="user-ada"), [7, 4, 3]),
+        (ListAudit(action="login", result="failure"), [2]),
+        (ListAudit(result="denied"), [8]),
+        (ListAudit(address="192.0.2.8"), []),
+        (ListAudit(resource="task-2"), [4]),
+        (ListAudit(resource="task"), [4]),
+        (ListAudit(text="CURL/8", limit=2), [8, 7]),
+        (ListAudit(text="cpu"), [7]),
+        (ListAudit(start=102.0, end=104.0), [3, 2]),
+        (ListAudit(before=4), [3, 2, 1]),
+    ],
+)
+def test_each_filter_finds_its_records(history: History, question: ListAudit, expected: list[int]) -> None:
+    """Times are half-open, and text is found in any case of letters."""
+    assert seqs(history, question) == expected
+
+
+def test_pages_are_stable(history: History) -> None:
+    """The pages of a search are all of it, also while more is written."""
+    first = history.audit(ListAudit(limit=3))
+    assert (first["total"], first["next"]) == (6, 4)
+    history.ingest([ev.Fact(9, 200.0, "user-ada", "req-6", ev.ProjectRemoved("p"), FROM)])
+    assert seqs(history, ListAudit(limit=3, before=first["next"])) == [3, 2, 1]
+    assert history.audit(ListAudit(limit=3, before=first["next"]))["next"] is None
+
+
+def test_what_was_erased_is_forgotten(history: History) -> None:
+    """An erasure of one task of many blanks their record; who acted and when stays."""
+    history.ingest([ev.Fact(9, 200.0, "system", "req-6", ev.FactsErased([5], "asked"))])
+    row = next(row for row in history.audit(ListAudit())["rows"] or () if row["seq"] == 4)
+    assert (row["erased"], row["ids"], row["resource_id"], row["details"]) == (True, [], "", {})
+    assert (row["user_id"], row["count"], row["at"]) == ("user-ada", 3, 104.0)
+
+
+def test_records_have_a_time_to_live_of_their_own(history: History) -> None:
+    """The limit for tasks does not touch the audit."""
+    history.prune(HistoryLimits(0.0, 1 << 30), 1e9, 0)
+    assert len(seqs(history, ListAudit())) == 6
+    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
+    assert seqs(history, ListAudit()) == [8, 7]
