@@ -36,7 +36,7 @@ from helix_ray.outward.addresses import Allowed
 from helix_ray.outward.transport import Sender
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane, add_user
-from helix_ray.webhooks.desk import PlaneDesk
+from helix_ray.webhooks.desk import Desk, PlaneDesk
 from helix_ray.webhooks.notifying import Notifying
 from helix_ray.webhooks.signing import signed_headers
 
@@ -110,10 +110,14 @@ class Notified:
         return await self.plane.events(cursor, limits.facts_max, SYSTEM, wait_s, abouts=True)
 
     @contextlib.asynccontextmanager
-    async def notifier(self, send_s_max: float = SEND_S_MAX) -> AsyncIterator[Notifying]:
+    async def notifier(
+        self, send_s_max: float = SEND_S_MAX, desk: Desk | None = None
+    ) -> AsyncIterator[Notifying]:
         """Run a notifier."""
         path = self._folder / "outbox.sqlite"
-        made = Notifying(self.plane, PlaneDesk(self.plane), self.sender.post, path, send_s_max=send_s_max)
+        made = Notifying(
+            self.plane, desk or PlaneDesk(self.plane), self.sender.post, path, send_s_max=send_s_max
+        )
         await made.begin()
         following = Following("webhooks", made, self, BatchLimits(1000))
         works = (following.step, made.catch_up, made.read_unread, made.send, made.care_soon)

@@ -21,6 +21,7 @@ from helix_ray.outward.outcome import PostOutcome
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane, add_user
 from helix_ray.webhooks.board import Hook, HookBoard, SigningSecret
+from helix_ray.webhooks.desk import Desk
 from helix_ray.webhooks.messages import Mark
 from helix_ray.webhooks.notifying import Notifying, OutboxBounds
 
@@ -87,6 +88,10 @@ class World:
         return [f"task-{seed}"] if count == 1 else []
 
     # ------------------------------------------------------------------------------------------ a desk
+
+    def desk(self) -> Desk:
+        """Return who tells the notifier of webhooks: this world itself."""
+        return self
 
     async def board(self) -> HookBoard:
         self._answer()
@@ -165,7 +170,7 @@ class World:
         """Begin, and let all loops run."""
         self.notifying = Notifying(
             self,
-            self,
+            self.desk(),
             self.post,
             self.path,
             self.bounds,
