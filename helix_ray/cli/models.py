@@ -11,6 +11,7 @@ from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, amount, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
+from helix_ray.core.model_choice import automatic
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
@@ -348,7 +349,7 @@ def _show_tuning(named: str, tuning: TuningOut) -> None:
     put("")
     put(_on_class(named, tuning))
     if tuning["choices"]:
-        print_table(TUNING_COLUMNS, [_choice_row(choice) for choice in tuning["choices"]])
+        print_table(TUNING_COLUMNS, [_choice_row(choice) for choice in automatic(tuning["choices"])])
 
 
 def _choice_row(choice: ChoiceRecord) -> tuple[str, ...]:

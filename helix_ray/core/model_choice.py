@@ -2,7 +2,7 @@
 
 auto                 the fastest choice for the batch size that is nearest below (else the smallest) of those
                      that were measured on nodes of this class; FP32 where nothing was measured
-fp32, fp16, int8     the best choice of such a variant; where none was chosen, the first one that passed
+fp32, fp16, int8     the fastest such variant that was measured; where none was, the first one that passed
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
         named = f"{files['model']}@{files['version']}"
         has = ", ".join(each["name"] for each in files["variants"]) or "none"
         raise LookupError(f"model {named} has no variant in {precision} that passed its gate: it has {has}")
-    measured = [choice for choice in files["choices"] if choice["variant"] in variants]
+    offered = automatic(files["choices"]) if precision == "auto" else files["choices"]
+    measured = [choice for choice in offered if choice["variant"] in variants]
     if not measured:
         usable = variants.get(FP32) or next(iter(variants.values()))
         return Chosen(usable, CPU, None)
@@ -48,6 +49,11 @@ def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
     if variant["digest"] is None:
         variant = {**variant, "digest": _file_of_fp32(files)}
     return Chosen(variant, choice["provider"], _threads(choice, measured))
+
+
+def automatic(choices: Iterable[ChoiceRecord]) -> list[ChoiceRecord]:
+    """Return the choices of tasks that ask for no precision."""
+    return [each for each in choices if not each.get("only_by_name", False)]
 
 
 def usable_choices(

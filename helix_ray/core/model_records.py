@@ -92,7 +92,10 @@ class ExaminationRecord(TypedDict):
 
 
 class ChoiceRecord(TypedDict):
-    """What to run a batch of this size with, and its speed as a ratio to FP32 of the same run."""
+    """What to run a batch of this size with, and its speed as a ratio to FP32 of the same run.
+
+    `only_by_name`: it is for tasks that ask for its precision, and no others.
+    """
 
     batch: int
     variant: str
@@ -102,6 +105,7 @@ class ChoiceRecord(TypedDict):
     low: float
     high: float
     items_per_s: NotRequired[float]
+    only_by_name: NotRequired[bool]
 
 
 class TuningRecord(TypedDict):

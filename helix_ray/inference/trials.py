@@ -27,13 +27,13 @@ from helix_ray.inference.providers import CPU, CUDA, find_providers
 from helix_ray.inference.sessions import SessionPlan, open_session
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.timing import ROUNDS_MIN, Ratio, Rounds, ratio_of, seconds_per_call
-from helix_ray.inference.tuner import GAIN_MIN, MADE_ROWS_ONLY, SLOWER, TrialRow, TuningJob
+from helix_ray.inference.tuner import GAIN_MIN, LARGE_BATCHES, MADE_ROWS_ONLY, SLOWER, TrialRow, TuningJob
 from helix_ray.inference.variants import FP32, TF32, Message, Variant
 
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["Trials", "batch_of", "providers_here"]
+__all__ = ["Trials", "batch_of", "batches_of", "providers_here"]
 
 ROUNDS_MAX = 15
 ROWS_MAX = 256
@@ -63,15 +63,15 @@ class Trials:
         deadline = time.monotonic() + self.job.time_limit_s
         batch = batch_of(self.job)
         given = self._given(batch)
-        sizes = _sizes(batch, self.job.batches)
-        providers = providers_here()
-        for done, provider in enumerate(providers):
-            opened = self._proven(provider, given, batch, sizes)
-            for at, size in enumerate(sizes):
-                steps = len(sizes) * (len(providers) - done) - at
-                self.send({"fraction": 1 - steps / (len(sizes) * len(providers))})
+        sizes = {each: batches_of(batch, self.job.batches, each) for each in providers_here()}
+        left = total = sum(map(len, sizes.values()))
+        for provider, measured in sizes.items():
+            opened = self._proven(provider, given, batch, measured)
+            for size in measured:
+                self.send({"fraction": 1 - left / total})
                 now = time.monotonic()
-                self._timed(opened, _feed(given, batch, size), size, now + (deadline - now) / steps)
+                self._timed(opened, _feed(given, batch, size), size, now + (deadline - now) / left)
+                left -= 1
 
     def _given(self, batch: str) -> NamedRows:
         """Return rows: given ones, or such that are made and that FP32 takes."""
@@ -154,6 +154,7 @@ class Trials:
         self, opened: Mapping[Candidate, onnxruntime.InferenceSession], feed: Feed, size: int, until: float
     ) -> None:
         """Measure all candidates of a provider at one batch size."""
+        opened = self._able(opened, feed, size)
         if not opened:
             return
         rounds = Rounds({each: partial(session.run, None, feed) for each, session in opened.items()})
@@ -175,6 +176,22 @@ class Trials:
             elif candidate[0] in self._made_only():
                 row["why_not"] = MADE_ROWS_ONLY
             self.rows.append(row)
+
+    def _able(
+        self, opened: Mapping[Candidate, onnxruntime.InferenceSession], feed: Feed, size: int
+    ) -> dict[Candidate, onnxruntime.InferenceSession]:
+        """Return the sessions that can run so many rows: a device may have too little memory for them."""
+        able: dict[Candidate, onnxruntime.InferenceSession] = {}
+        for (name, plan), session in opened.items():
+            try:
+                run(session, feed)
+            except NotUsable as error:
+                self.rows.append(_row(name, plan, size, str(error)))
+                continue
+            able[name, plan] = session
+        lone = [each for each in able if (FP32, each[1]) not in able]
+        self.rows += [_row(name, plan, size, "FP32 cannot run so many rows here") for name, plan in lone]
+        return {each: session for each, session in able.items() if each not in lone}
 
     def _made_only(self) -> set[str]:
         return {each["name"] for each in self.job.variants if _is_made_only(each)}
@@ -209,9 +226,11 @@ def _threads(cpus: float | None) -> tuple[int, ...]:
     return (1,) if most == 1 else (1, most)
 
 
-def _sizes(batch: str, wanted: Sequence[int]) -> list[int]:
+def batches_of(batch: str, wanted: Sequence[int], provider: str) -> list[int]:
+    """Return the batch sizes to measure with a provider: those that the model takes, and large ones where a
+    device computes."""
     if batch == "dynamic":
-        return sorted(set(wanted))
+        return sorted({*wanted, *(() if provider == CPU else LARGE_BATCHES)})
     return [1] if batch == "none" else [int(batch.split()[1])]
 
 

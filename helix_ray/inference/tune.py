@@ -18,7 +18,7 @@ from helix_ray.inference.child import KEPT_VARIABLES, Child, ChildLimits
 from helix_ray.inference.errors import InferenceRefused
 from helix_ray.inference.node_class import node_class
 from helix_ray.inference.threads import usable_threads
-from helix_ray.inference.tuner import TrialRow, TuningJob, TuningReport, choose
+from helix_ray.inference.tuner import TrialRow, TuningJob, TuningReport, choose, choose_by_name
 from helix_ray.inference.variants import Message, TrialJob
 
 __all__ = ["TuningJob", "TuningReport", "tune"]
@@ -51,11 +51,12 @@ def tune(job: TuningJob, blobs: Path, progress: Progress) -> TuningReport:
             left = max(0.0, job.time_limit_s - (time.monotonic() - started))
             outcome = _Trial(replace(job, time_limit_s=left), blobs, progress, skip).outcome()
     rows = cast("list[TrialRow]", outcome["rows"])  # our own child sent them
+    choices = choose(rows)
     machine = node_class()
     return {
         "node_class": job.node_class or machine.name,
         "machine": machine.details,
-        "choices": choose(rows),
+        "choices": [*choices, *choose_by_name(rows, choices)],
         "rows": rows,
         "data": outcome["data"],
         "seconds": round(time.monotonic() - started, 1),

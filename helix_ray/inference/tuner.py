@@ -8,23 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from helix_ray.inference.node_class import Machine
-from helix_ray.inference.variants import FP32, GateBounds, TensorShape, Variant
+from helix_ray.inference.variants import FP32, TF32, GateBounds, TensorShape, Variant
 
 __all__ = [
     "BATCHES",
     "GAIN_MIN",
+    "LARGE_BATCHES",
     "Choice",
     "TrialRow",
     "TuningJob",
     "TuningReport",
     "choose",
+    "choose_by_name",
 ]
 
 BATCHES = (1, 16, 128)
 """Batch sizes that are measured where a model takes any."""
+
+LARGE_BATCHES = (1024,)
+"""Those that are measured besides on providers other than the CPU's: a GPU is not busy with fewer rows."""
 
 GAIN_MIN = 1.03
 """The lower end of a variant's ratio to FP32 must reach this; less is not worth another arithmetic."""
@@ -86,7 +91,10 @@ class TrialRow(TypedDict):
 
 
 class Choice(TypedDict):
-    """What to run a batch of this size with; its ratio to FP32 of the same run, and its interval."""
+    """What to run a batch of this size with; its ratio to FP32 of the same run, and its interval.
+
+    `only_by_name`: it is for tasks that ask for its precision, and no others.
+    """
 
     batch: int
     variant: str
@@ -96,6 +104,7 @@ class Choice(TypedDict):
     low: float
     high: float
     items_per_s: float
+    only_by_name: NotRequired[bool]
 
 
 class TuningReport(TypedDict):
@@ -121,6 +130,25 @@ def choose(rows: Iterable[TrialRow]) -> list[Choice]:
         groups.setdefault((row["batch"], row["provider"], row["threads"]), []).append(row)
     found = [choice for group in groups.values() if (choice := _best(group)) is not None]
     return sorted(found, key=lambda choice: (choice["batch"], -choice["items_per_s"]))
+
+
+def choose_by_name(rows: Iterable[TrialRow], chosen: Iterable[Choice]) -> list[Choice]:
+    """Return the fastest measured variant of each precision that has no choice of its own, for each batch,
+    provider and number of threads of the choices.
+
+    A task that asks for the precision runs it where it is fastest, and only where its outputs were proven.
+    """
+    groups = {(each["batch"], each["provider"], each["threads"]): each["variant"] for each in chosen}
+    best: dict[tuple[int, str, int, str], TrialRow] = {}
+    for row in rows:
+        group = (row["batch"], row["provider"], row["threads"])
+        precision = row["variant"].partition("-")[0]
+        if group not in groups or groups[group].partition("-")[0] == precision or precision == TF32:
+            continue
+        rate, key = row["items_per_s"], (*group, precision)
+        if rate is not None and (key not in best or rate > (best[key]["items_per_s"] or 0.0)):
+            best[key] = row
+    return [{**_choice(row), "only_by_name": True} for row in best.values()]
 
 
 def _best(group: Sequence[TrialRow]) -> Choice | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.optimizations import FP32, VariantInUse
 from helix_ray.core.membership import sees_model
+from helix_ray.core.model_choice import automatic
 from helix_ray.core.model_records import ChoiceRecord
 from helix_ray.core.models import NODE_CLASS_LABEL, ModelVersion, reference
 from helix_ray.core.state import State, Worker
@@ -36,7 +37,8 @@ def _of_class(name: str, version: ModelVersion, node_class: str) -> Iterator[Var
     """Give what a class of nodes runs a version in: the fastest choice of each batch, else the upload."""
     tuning = version.tunings.get(node_class)
     usable = {variant["name"]: variant for variant in version.variants()}
-    choices = [choice for choice in (tuning["choices"] if tuning else ()) if choice["variant"] in usable]
+    measured = automatic(tuning["choices"]) if tuning else []
+    choices = [choice for choice in measured if choice["variant"] in usable]
     if not choices:
         yield VariantInUse(name, UPLOADED, FP32)
     for batch in sorted({choice["batch"] for choice in choices}):

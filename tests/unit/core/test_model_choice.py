@@ -53,6 +53,28 @@ def test_a_choice_is_by_batch_and_precision(
     assert (chosen.variant["name"], chosen.provider) == (variant, provider)
 
 
+def test_a_precision_runs_where_it_was_measured_fastest() -> None:
+    """What was measured and not chosen is for tasks that ask for it: on the provider where it is fastest, not
+    on the CPU, and it is no choice of `auto`."""
+    files = version((1024, "int8-static"))
+    for variant, provider, rate in (
+        ("fp32", "Fast", 9.0),
+        ("fp32", CPU, 1.0),
+        ("fp16-storage", "Fast", 99.0),
+    ):
+        files["choices"].append(
+            cast("ChoiceRecord", {
+                "batch": 1024, "variant": variant, "provider": provider, "threads": 1, "items_per_s": rate,
+                "only_by_name": True,
+            })
+        )  # fmt: skip
+    found = {each: choose(files, each, 1024) for each in ("auto", "fp32", "fp16")}
+    named = {each: (chosen.variant["name"], chosen.provider) for each, chosen in found.items()}
+    assert named == {
+        "auto": ("int8-static", "Fast"), "fp32": ("fp32", "Fast"), "fp16": ("fp16-storage", "Fast"),
+    }  # fmt: skip
+
+
 def measured(*rows: tuple[int, str, str, int, float]) -> list[ChoiceRecord]:
     """Return choices: batch, variant, provider, threads, rows a second."""
     names = ("batch", "variant", "provider", "threads", "items_per_s")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import helper
+from onnxruntime import InferenceSession
 
 from helix_ray.inference.providers import CPU, CUDA
-from helix_ray.inference.tuner import TrialRow, choose
+from helix_ray.inference.sessions import SessionPlan
+from helix_ray.inference.trials import Trials, batches_of
+from helix_ray.inference.tuner import BATCHES, TrialRow, TuningJob, choose, choose_by_name
+from tests.unit.inference.onnx_models import linear, model, value
 
 
 def row(variant: str, low: float, ratio: float, high: float, **more: Any) -> TrialRow:
@@ -73,3 +80,42 @@ def test_the_fastest_choice_of_a_batch_comes_first() -> None:
     ]
     ordered = [(each["variant"], each["provider"], each["threads"]) for each in choose(found)]
     assert ordered == [("int8-static", CPU, 2), ("int8-static", CPU, 1), ("fp16", CUDA, 1)]
+
+
+def test_what_was_not_chosen_is_kept_for_tasks_that_ask_for_its_precision() -> None:
+    """The fastest measured variant of each other precision, never one whose outputs were not proven."""
+    rows = [
+        row("fp32", 1, 1, 1, provider=CUDA, items_per_s=5.0),
+        row("tf32", 1.9, 2, 2.1, provider=CUDA, items_per_s=10.0),
+        row("fp16", 1.4, 1.5, 1.6, provider=CUDA, items_per_s=7.0),
+        row("fp16-storage", 0.9, 1, 1.1, provider=CUDA, items_per_s=4.0),
+        {**row("int8-static", 1, 1, 1, provider=CUDA), "items_per_s": None, "why_not": "its outputs differ"},
+    ]
+    chosen = choose(rows)
+    assert [each["variant"] for each in chosen] == ["tf32"]
+    kept = choose_by_name(rows, chosen)
+    assert [(each["variant"], each["only_by_name"]) for each in kept] == [("fp32", True), ("fp16", True)]
+    assert choose_by_name(rows, []) == []
+
+
+def test_large_batches_are_measured_where_a_device_computes() -> None:
+    """A GPU is not busy with 128 rows."""
+    assert batches_of("dynamic", BATCHES, CPU) == [1, 16, 128]
+    assert batches_of("dynamic", BATCHES, CUDA) == [1, 16, 128, 1024]
+    assert batches_of("fixed 8", BATCHES, CUDA) == [8]
+
+
+def test_what_cannot_run_so_many_rows_is_left_out() -> None:
+    """A device may have too little memory for a large batch: the reason stands in the evidence, also that of
+    variants that are left without FP32 to be compared with."""
+    plan, rows = SessionPlan(), np.zeros((4, 8), np.float32)
+    takes_eight = InferenceSession(linear().SerializeToString(), providers=[CPU])
+    anything = model([helper.make_node("Abs", ["x"], ["y"])], [value("x", None)], [value("y", None)])
+    takes_all = InferenceSession(anything.SerializeToString(), providers=[CPU])
+    both: Any = {("fp32", plan): takes_eight, ("fp16", plan): takes_all}
+    trials = Trials(TuningJob([], [], None), Path(), lambda message: None)
+    assert trials._able(both, {"x": rows}, 4) == both
+    assert trials._able(both, {"x": rows[:, :7]}, 4) == {}
+    reasons = {each["variant"]: each["why_not"] or "" for each in trials.rows}
+    assert "the runtime cannot run it" in reasons["fp32"]
+    assert reasons["fp16"] == "FP32 cannot run so many rows here"
