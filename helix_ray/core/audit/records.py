@@ -18,7 +18,7 @@ NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
 _SHOWN: Final = frozenset({
     "user_id", "username", "name", "roles", "projects", "expires_at", "reason", "kind", "count", "since",
-    "limits", "weight", "members", "url", "version", "percent", "draining", "type", "cause", "tasks",
+    "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
     "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict",
 })  # fmt: skip
 _TEXT_CHARS_MAX: Final = 500

@@ -42,6 +42,14 @@ def test_records_have_no_secrets(kind: type[Any]) -> None:
         assert "req-1" in text
 
 
+def test_the_address_of_a_webhook_does_not_stand_in_a_record() -> None:
+    """Receivers are often known by a secret in their URL, which its owner shows to nobody else."""
+    event = made(ev.WebhookCreated, "webhook-1", "user-bob", "p")
+    event.url = f"https://hooks.example/{CANARY}"
+    (record,) = records_of([fact(1, event)])
+    assert CANARY not in repr(asdict(record))
+
+
 def test_the_tasks_of_a_request_make_one_record() -> None:
     """A thousand tasks of one request are one record; another request or author begins a new one."""
     facts = [fact(seq, ev.TaskSubmitted(f"task-{seq}", "user-ada", spec())) for seq in range(1, 1001)]
