@@ -15,24 +15,28 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from actors.archive import Archive
 from actors.attempt_log import has_items, has_log, read_piece, read_yielded
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
+from helix_ray.checkpoints import CheckpointFailed, newest
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
+from helix_ray.core.proof_questions import NewestCheckpoint, ProofQuestion
 from helix_ray.core.questions import Counts, GetResult, GetTask, ListAudit, ListTasks, WaitTasks
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
+from helix_ray.journal.proving import prove_stored
 from helix_ray.journal.room import DiskRoom
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import Batch
@@ -105,6 +109,13 @@ class Historian(LivingActor):
     ) -> Recalled | SourceUnavailable:
         """Return archived tasks as records, which orders about them contain (helix_ray/plane/history.py)."""
         return await self._away() or await self._archive.recall(task_ids, causes, detail)
+
+    async def prove(self, question: ProofQuestion) -> Mapping[str, object] | SourceUnavailable:
+        """Return the newest checkpoint or a proof, from the data directory."""
+        try:
+            return await asyncio.to_thread(_proof, self._settings.data_dir, question)
+        except CheckpointFailed:
+            return SourceUnavailable("history", "it has no checkpoint yet, and gets one within a second")
 
     async def _away(self) -> SourceUnavailable | None:
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)
@@ -215,3 +226,9 @@ class Historian(LivingActor):
         order = ArchiveTasks(self._history.cursor, finished_before, limit)
         answer = await self._plane.execute(Order(order, SYSTEM, "req-historian", new_seed()))
         return answer.data["archived"] if isinstance(answer, Receipt) else 0
+
+
+def _proof(data_dir: Path, question: ProofQuestion) -> Mapping[str, object]:
+    if isinstance(question, NewestCheckpoint):
+        return {"note": newest(data_dir)}
+    return prove_stored(data_dir, question)

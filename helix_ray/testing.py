@@ -10,9 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from secrets import token_bytes
 from threading import RLock
 from typing import Any, TypeVar, cast
 
+from helix_ray.checkpoints import Checkpoint, origin_of
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer, has_news
@@ -21,6 +23,14 @@ from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, Receipt
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.policy import Policy
+from helix_ray.core.proof_questions import (
+    JournalSize,
+    NewestCheckpoint,
+    ProofQuestion,
+    ProveConsistency,
+    ProveInclusion,
+    within,
+)
 from helix_ray.core.questions import (
     GetDelivery,
     GetTask,
@@ -40,8 +50,10 @@ from helix_ray.execution.log_reading import read_items
 from helix_ray.followers.base import News
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
+from helix_ray.journal.proving import prove
 from helix_ray.plane.deliveries import NO_DELIVERY
 from helix_ray.ports import Batch, Clock
+from helix_ray.security.notes import sign
 from helix_ray.security.passwords import hash_password
 from helix_ray.sync.here import SyncHere
 from helix_ray.wire.ids import new_seed
@@ -105,6 +117,8 @@ class MemoryControlPlane:
         self.missing: dict[str, str] = {}
         self._logs: dict[tuple[str, int], str] = {}
         self._cuts: dict[tuple[str, int], tuple[int, int]] = {}
+        # Signs checkpoints.
+        self.checkpoint_seed = token_bytes(32)
         self._waiting: dict[int, _Waiter] = {}
         self._lock = RLock()
         self.sync = SyncHere(self.ask, self._facts, self.clock.wall, SYNC_INTERVAL_S)
@@ -132,6 +146,8 @@ class MemoryControlPlane:
             return await self._until(
                 lambda: self._synced(question, by), lambda reply: self.sync.is_news(question, reply), wait_s
             )
+        if isinstance(question, NewestCheckpoint | ProveInclusion | ProveConsistency):
+            return self._proof(question, by)
         if isinstance(question, ListDeliveries | GetDelivery):
             return self._deliveries(question, by)
         answer: Answer = await self._until(
@@ -248,6 +264,20 @@ class MemoryControlPlane:
         if isinstance(webhook, Rejected):
             return webhook
         return no_deliveries(question.webhook_id) if isinstance(question, ListDeliveries) else NO_DELIVERY
+
+    def _proof(self, question: ProofQuestion, by: Principal) -> Answer:
+        with self._lock:
+            journal = self.engine.query(JournalSize(), by)
+            if isinstance(journal, Rejected):
+                return journal
+            complete = within(question, journal["size"])
+            if isinstance(complete, Rejected):
+                return complete
+            tree = self.engine.journal
+            if not isinstance(complete, NewestCheckpoint):
+                return prove(tree, complete)
+            due = Checkpoint(origin_of(tree.leaf(1)), tree.head(), tree.root())
+            return {"note": sign(due.text(), due.origin, self.checkpoint_seed)}
 
     def _wake(self) -> None:
         # Under the lock a waiter cannot be removed, so its event loop is still open.

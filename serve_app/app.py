@@ -26,6 +26,7 @@ from serve_app.edge.stack import wrap
 from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
     acceleration,
+    audit_proofs,
     aurora,
     batch,
     datasets,
@@ -63,7 +64,7 @@ DATASETS_PATH = f"{PREFIX}/datasets"
 ROUTERS = (
     *((PREFIX, router) for router in (
         tasks.router, batch.router, logs.router, workers.router, nodes.router, acceleration.router,
-        placement.router, aurora.router,
+        placement.router, aurora.router, audit_proofs.router,
         quotas.router, sessions.router, open_sessions.router, tokens.router,
         users.router, projects.router, erasures.router, models.router, datasets.router,
         sync.router, devices.router, mutations.router,

@@ -8,6 +8,7 @@ from helix_ray.client.session import ClientSession
 
 if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditOut
+    from helix_ray.wire.audit_proofs import CheckpointOut, ConsistencyOut, InclusionOut
     from helix_ray.wire.monitoring import SystemOut
 
 
@@ -28,4 +29,20 @@ class MonitoringCalls:
     def system(self, node_id: str | None = None) -> SystemOut:
         """Return how the hosts of the cluster are, added up, or that of one node."""
         found: SystemOut = self._session.call("GET", "/aurora/monitoring/system", node=node_id)
+        return found
+
+    def audit_checkpoint(self) -> str:
+        """Return the newest signed checkpoint of the journal, a note in the format of C2SP."""
+        found: CheckpointOut = self._session.call("GET", "/aurora/audit/checkpoint")
+        return found["checkpoint"]
+
+    def prove_inclusion(self, seq: int, size: int | None = None) -> InclusionOut:
+        """Return the proof that a fact is among the first `size`, by default all."""
+        found: InclusionOut = self._session.call("GET", "/aurora/audit/proof/inclusion", seq=seq, size=size)
+        return found
+
+    def prove_consistency(self, old: int, new: int | None = None) -> ConsistencyOut:
+        """Return the proof that the first `new` facts, by default all, begin with the first `old`."""
+        query = {"from": old, "to": new}
+        found: ConsistencyOut = self._session.call("GET", "/aurora/audit/proof/consistency", **query)
         return found

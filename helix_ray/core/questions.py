@@ -24,6 +24,10 @@ from helix_ray.core.node_questions import GetNode as GetNode
 from helix_ray.core.node_questions import ListNodes as ListNodes
 from helix_ray.core.node_questions import NodeDevices as NodeDevices
 from helix_ray.core.node_questions import SystemFigures as SystemFigures
+from helix_ray.core.proof_questions import JournalSize as JournalSize
+from helix_ray.core.proof_questions import NewestCheckpoint as NewestCheckpoint
+from helix_ray.core.proof_questions import ProveConsistency as ProveConsistency
+from helix_ray.core.proof_questions import ProveInclusion as ProveInclusion
 from helix_ray.core.question_kind import QuestionKind as QuestionKind
 from helix_ray.core.question_kind import View as View
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
@@ -362,4 +366,5 @@ Question = (
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
     | ListAudit
+    | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency
 )  # fmt: skip

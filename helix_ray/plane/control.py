@@ -19,6 +19,7 @@ from helix_ray.plane.history import ArchivedTasks
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
+from helix_ray.plane.proofs import proof_of
 from helix_ray.plane.read_cache import ReadCache
 from helix_ray.plane.synced import Synced
 from helix_ray.ports import Batch
@@ -66,6 +67,8 @@ class Plane:
             return await self._synced.answer(question, by, wait_s)
         if question.of_notifier:
             return await deliveries_of(self.query, self.calls, question, by)
+        if question.of_journal:
+            return await proof_of(self.query, self.calls, question, by)
         if self._cache is not None and question.cached:
             return await self._cached(self._cache, question, by)
         reply: Any

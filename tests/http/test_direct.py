@@ -31,6 +31,8 @@ BY_FRAMEWORK = {
     ("GET", "/api/v1/harmony/nodes/{node_id}/devices"),
     ("GET", "/api/v1/aurora/audit"),
     ("GET", "/api/v1/aurora/monitoring/system"),
+    ("GET", "/api/v1/aurora/audit/proof/inclusion"),
+    ("GET", "/api/v1/aurora/audit/proof/consistency"),
     ("GET", "/api/v1/harmony/sync/changes"),
     ("GET", "/api/v1/harmony/sync/documents"),
     ("GET", "/api/v1/devices"),

@@ -23,6 +23,7 @@ from helix_ray.core.answers.picture import Answer as Answer
 from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Steppers
 from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
 from helix_ray.core.answers.projects import PROJECT_ANSWERS
+from helix_ray.core.answers.proofs import PROOF_ANSWERS
 from helix_ray.core.answers.quotas import QUOTA_ANSWERS
 from helix_ray.core.answers.sessions import SESSION_ANSWERS
 from helix_ray.core.answers.sync import SYNC_ANSWERS, SYNC_STEPS
@@ -56,6 +57,7 @@ ANSWERERS: Answerers = {
     **SYNC_ANSWERS,
     **EVENT_ANSWERS,
     **AUDIT_ANSWERS,
+    **PROOF_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS, **SYNC_STEPS}
 NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}

@@ -1,0 +1,94 @@
+"""Proofs about the journal, in JSON: hashes are base64, as in checkpoints."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, with_config
+from typing_extensions import TypedDict
+
+from helix_ray.core.views.proofs import CheckpointView, ConsistencyView, InclusionView
+from helix_ray.wire.values import CLOSED
+
+SEQ_MAX = 2**63 - 1
+Size = Annotated[int, Field(ge=0, le=SEQ_MAX)]
+Seq = Annotated[int, Field(ge=1, le=SEQ_MAX)]
+
+
+class InclusionQuery(BaseModel):
+    """The query of a proof that fact `seq` is among the first `size`, by default all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    seq: Seq
+    size: Size | None = None
+
+
+class ConsistencyQuery(BaseModel):
+    """The query of a proof that the first `to` facts, by default all, begin with the first `from`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old: Annotated[Size, Field(alias="from")]
+    to: Size | None = None
+
+
+@with_config(CLOSED)
+class CheckpointOut(TypedDict):
+    """The newest checkpoint: a signed note in the format of C2SP."""
+
+    checkpoint: str
+
+
+@with_config(CLOSED)
+class InclusionOut(TypedDict):
+    """The path from a fact's leaf to the root of the first `size` facts."""
+
+    seq: int
+    size: int
+    leaf: str
+    root: str
+    path: list[str]
+
+
+@with_config(CLOSED)
+class ConsistencyOut(TypedDict):
+    """The proof that the first `new_size` facts begin with the first `old_size`."""
+
+    old_size: int
+    new_size: int
+    old_root: str
+    new_root: str
+    path: list[str]
+
+
+def checkpoint_out(view: CheckpointView) -> CheckpointOut:
+    """Return a checkpoint for JSON."""
+    return {"checkpoint": view["note"]}
+
+
+def inclusion_out(view: InclusionView) -> InclusionOut:
+    """Return a proof of inclusion for JSON."""
+    return {
+        "seq": view["seq"],
+        "size": view["size"],
+        "leaf": _text(view["leaf"]),
+        "root": _text(view["root"]),
+        "path": [_text(node) for node in view["path"]],
+    }
+
+
+def consistency_out(view: ConsistencyView) -> ConsistencyOut:
+    """Return a proof of consistency for JSON."""
+    return {
+        "old_size": view["old"],
+        "new_size": view["new"],
+        "old_root": _text(view["old_root"]),
+        "new_root": _text(view["new_root"]),
+        "path": [_text(node) for node in view["path"]],
+    }
+
+
+def _text(node: bytes) -> str:
+    return b64encode(node).decode()
