@@ -75,11 +75,17 @@ class NamedRows:
         return replace(self, arrays=arrays, labels=labels)
 
 
-def open_candidate(model: Path | bytes, *, optimize: bool = True) -> onnxruntime.InferenceSession:
-    """Return a session; `optimize=False` computes each node as it stands. Raises NotUsable."""
+def open_candidate(
+    model: Path | bytes, *, optimize: bool = True, in_order: bool = False
+) -> onnxruntime.InferenceSession:
+    """Return a session; `optimize=False` computes each node as it stands, `in_order` one after the other as
+    the file has them, as far as that is possible. Raises NotUsable."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # fatal: what goes wrong is raised
+    if in_order:
+        # By itself the runtime goes backwards from the outputs, and keeps what the last ones need.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     source = str(model) if isinstance(model, Path) else model

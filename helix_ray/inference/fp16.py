@@ -80,29 +80,41 @@ def to_storage(model: ModelProto) -> ModelProto:
 def ranges(model: ModelProto, batches: Iterable[Feed]) -> dict[str, float]:
     """Return the largest finite absolute value that each FP32 tensor has over the batches.
 
-    Infinities are left out: a mask has them on purpose, and FP16 has them, too. The runtime computes only
-    the largest values, so that memory does not grow with the tensors.
+    Infinities are left out: a mask has them on purpose, and FP16 has them, too. The runtime computes the
+    largest value of a tensor right after the tensor itself, so that memory does not grow with their number.
     """
     measured = ModelProto()
     measured.CopyFrom(model)
     names = float_tensors(measured)
     if not names:
         return {}
-    finite_only = opset_of(model) >= _IS_INF_OPSET
-    if finite_only:
-        measured.graph.initializer.append(helper.make_tensor("helix_zero", TensorProto.FLOAT, [], [0.0]))
-    for number, name in enumerate(names):
-        measured.graph.node.extend(_largest(number, name, finite_only=finite_only))
-        measured.graph.output.append(
-            helper.make_tensor_value_info(f"helix_max_{number}", TensorProto.FLOAT, [])
-        )
-    session = open_candidate(measured.SerializeToString())
+    _measure(measured, names)
+    session = open_candidate(measured.SerializeToString(), in_order=True)
     found = dict.fromkeys(names, 0.0)
     for feed in batches:
         values = run(session, feed)[-len(names) :]
         for name, value in zip(names, values, strict=True):
             found[name] = max(found[name], float(value))
     return found
+
+
+def _measure(model: ModelProto, names: list[str]) -> None:
+    """Make a model also return `helix_max_<number>` of each of these tensors."""
+    graph, finite_only = model.graph, opset_of(model) >= _IS_INF_OPSET
+    if finite_only:
+        graph.initializer.append(helper.make_tensor("helix_zero", TensorProto.FLOAT, [], [0.0]))
+    largest = {name: _largest(number, name, finite_only=finite_only) for number, name in enumerate(names)}
+    graph.output.extend(
+        helper.make_tensor_value_info(f"helix_max_{number}", TensorProto.FLOAT, [])
+        for number in range(len(names))
+    )
+    nodes = list(graph.node)
+    computed = {output for node in nodes for output in node.output}
+    ordered = [each for name in names if name not in computed for each in largest[name]]
+    for node in nodes:
+        ordered += [node, *(each for output in node.output for each in largest.get(output, ()))]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _largest(number: int, name: str, *, finite_only: bool) -> list[NodeProto]:
