@@ -84,7 +84,7 @@ def _narrowed(columns: Columns, widths: dict[str, int], width: int) -> dict[str,
         if _total(kept) <= width:
             break
         del kept[name]
-    if columns.cut is not None:
+    if columns.cut is not None and columns.cut in kept:
         left = width - _total(kept)
         kept[columns.cut] = min(widths[columns.cut], max(kept[columns.cut], kept[columns.cut] + left))
     return kept
