@@ -24,6 +24,11 @@ def status_of(cluster: LiveCluster, task_id: str) -> str:
     return str(cluster.ask(GetTask(task_id))["status"])
 
 
+def statuses(cluster: LiveCluster) -> dict[str, str]:
+    """Return the statuses of all workers, by their ids."""
+    return {each["id"]: each["status"] for each in cluster.ask(ListWorkers())["workers"]}
+
+
 def test_a_distribution_puts_shards_on_several_nodes_and_gathers_them(cluster: LiveCluster) -> None:
     """One on each of three, by `spread`; the results are in the order of the shards."""
     until(cluster.idle)
@@ -47,10 +52,14 @@ def test_a_gang_waits_until_all_of_it_fits(cluster: LiveCluster) -> None:
     change = [{"change": "fewer_shards", "to": CPUS, "by": 1}]
     until(lambda: bool(cluster.ask(ExplainTask(gang))["change"] == change))
     assert status_of(cluster, gang) == "pending"
+    known = statuses(cluster)
     extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
     parts = cluster.outcomes([gang])[gang]["result"]["shards"]
     assert [part["value"] for part in parts] == [3] * (CPUS + 1)
+    (added,) = statuses(cluster).keys() - known
     cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+    # Until it is missed it gets tasks, and they are lost with it.
+    until(lambda: statuses(cluster)[added] == "lost")
     until(cluster.idle)
 
 
@@ -107,6 +116,7 @@ def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp
     parts = cluster.outcomes([whole])[whole]["result"]["shards"]
     again = {f"{whole}-s{i}" for i, part in enumerate(parts) if part["output"].strip() != "1"}
     assert again == set(on_added)
+    until(lambda: statuses(cluster)[added] == "lost")
 
 
 def test_draining_keeps_work_away_and_undraining_brings_it_back(cluster: LiveCluster) -> None:
