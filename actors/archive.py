@@ -104,13 +104,21 @@ class Archive:
             return BEHIND
         if view is None or not sees(by, record_of_view(view)):
             return None
-        return view if sees_names(by, view["owner"]) else await self._as_seen(view, by, through)
+        (shown,) = await self._as_seen([view], by, through)
+        return shown
 
-    async def _as_seen(self, view: _View, by: Principal, through: int) -> _View:
-        """Return a view without the ids of tasks that the caller may not see, or that are not archived."""
-        named = await self._on_thread(self._history.results, [*ids_in(view)], through, False)
-        seen = {task_id for task_id, each in named.items() if sees(by, record_of_view(each))}
-        return without_unseen(view, seen.__contains__)
+    async def _as_seen(self, views: Sequence[_View], by: Principal, through: int) -> list[_View]:
+        """Return views without the ids of tasks that the caller may not see, or that are not archived."""
+        named = {task_id for view in views if not sees_names(by, view["owner"]) for task_id in ids_in(view)}
+        if not named:
+            return [*views]
+        found = await self._on_thread(self._history.results, [*named], through, False)
+        seen = {task_id for task_id, each in found.items() if sees(by, record_of_view(each))}
+        hidden = named - seen
+        return [
+            view if sees_names(by, view["owner"]) else without_unseen(view, lambda i: i not in hidden)
+            for view in views
+        ]
 
     async def recall(
         self, task_ids: tuple[str, ...], causes: tuple[str, ...], detail: Detail
@@ -186,13 +194,11 @@ class Archive:
         wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
         found = await self._on_thread(self._history.results, wanted, through, question.results)
         seen = {i: view for i, view in found.items() if sees(by, record_of_view(view))}
-        for task_id, view in list(seen.items()):
-            if view["error"] is not None and not sees_names(by, view["owner"]):
-                seen[task_id] = await self._as_seen(view, by, through)
+        shown = await self._as_seen([*seen.values()], by, through)
         unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
         if unknown and self._history.through < through:
             return BEHIND
-        return {**live, "done": [*live["done"], *seen.values()], "unknown": unknown}
+        return {**live, "done": [*live["done"], *shown], "unknown": unknown}
 
     async def _bounds(
         self, task_ids: tuple[str, ...] | None = None, until: int = 0

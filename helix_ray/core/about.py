@@ -95,7 +95,7 @@ def _among(by: Principal, audience: Audience) -> bool:
 
 
 def _reads(by: Principal, audience: Audience) -> bool:
-    # What is told of a task may have its result, which takes more than seeing the task.
+    # Events of a task can contain its result, which takes more than the right to see the task.
     return in_scope(by, audience.project) and (by.id in audience.users or reads_all_tasks(by))
 
 

@@ -24,7 +24,7 @@ def iso_or_none(epoch: float | None) -> str | None:
 
 
 def stored_iso(value: object) -> str | None:
-    """Return a time that a journal holds; None for what is no time, which old journals may hold."""
+    """Return a stored time in ISO form; None if the value is not a time, as in some old journals."""
     return iso(value) if isinstance(value, (int, float)) and 0 <= value <= EPOCH_MAX else None
 
 

@@ -26,9 +26,11 @@ from typing import NamedTuple
 
 from helix_ray.core.access import CONTENT_READERS, DEVICE, OPERATORS, USER_PREFIX, Principal, in_scope, may
 from helix_ray.core.devices import EnrolledDevice
+from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.questions import ListWorkers
-from helix_ray.core.state import ApiToken, Project, Session, Task, User, Worker, project_of
+from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, Worker, project_of
 from helix_ray.core.task_scope import TaskScope as TaskScope
+from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.tasks import ResultView, TaskView
 from helix_ray.core.webhooks import Webhook
 
@@ -82,6 +84,12 @@ def _hears_only(webhook: Webhook, projects: tuple[str, ...] | None) -> bool:
     if projects is None:
         return True
     return webhook.projects is not None and set(webhook.projects) <= set(projects)
+
+
+def user_named(state: State, name: str | None, by: Principal) -> User | Rejected:
+    """Return the user with a name, by default the caller; one whom the caller may not see does not exist."""
+    user = state.users.get((by.id if name is None else find_user_id(state, name)) or "")
+    return user if user is not None and sees(by, user) else not_found("User", name or by.id)
 
 
 def sees_names(by: Principal, owner: str) -> bool:

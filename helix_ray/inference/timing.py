@@ -75,10 +75,14 @@ class Rounds(Generic[Name]):
     def __post_init__(self) -> None:
         self.samples = {name: [] for name in self.programs}
 
-    def warm_up(self) -> None:
-        """Run each program once, and then a few times, to find out how many calls of it fill a slice."""
+    def warm_up(self, *, first_run: bool = True) -> None:
+        """Run each program once, and then a few times, to find out how many calls of it fill a slice.
+
+        Without `first_run` each of them has run once already.
+        """
         for name, program in self.programs.items():
-            program()
+            if first_run:
+                program()
             # The shortest: what else runs on the machine only ever makes one longer.
             found = [self._run(program, 1)]
             while len(found) < WARM_UP_CALLS and sum(each.wall_s for each in found) < WARM_UP_S:

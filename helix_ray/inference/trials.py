@@ -158,7 +158,7 @@ class Trials:
         if not opened:
             return
         rounds = Rounds({each: partial(session.run, None, feed) for each, session in opened.items()})
-        rounds.warm_up()
+        rounds.warm_up(first_run=False)
         hopeless: list[Candidate] = []
         for reference in (each for each in opened if each[0] == FP32):
             rivals = [each for each in opened if each[1] == reference[1]]

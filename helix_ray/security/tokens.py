@@ -22,6 +22,7 @@ import jwt
 
 from helix_ray.core.ended import refusal
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.iso_times import EPOCH_MAX
 from helix_ray.security.keys import KeyRing, load_or_create_key
 
 __all__ = [
@@ -42,8 +43,6 @@ HEADERS: Final = frozenset({"alg", "kid", "typ"})
 TOKENS_CACHED_MAX = 4_096
 TOKEN_CHARS_MAX = 4_096
 CLOCK_SKEW_S_MAX = 60
-# The year 9999; later moments are not dates.
-EPOCH_S_MAX = 253_402_300_799
 REFRESH_BYTES = 32
 
 # PyJWT checks signature and audience; times are checked here, against the given clock.
@@ -172,7 +171,7 @@ class TokenIssuer:
         roles = payload["roles"]
         well_formed = (
             all(isinstance(text, str) for text in texts)
-            and all(type(moment) is int and 0 <= moment <= EPOCH_S_MAX for moment in times)
+            and all(type(moment) is int and 0 <= moment <= EPOCH_MAX for moment in times)
             and isinstance(roles, list)
             and "nbf" not in payload  # which no token of ours has
             and all(isinstance(role, str) for role in roles)

@@ -9,7 +9,6 @@ from helix_ray.core.authority import roles_of
 from helix_ray.core.ended import why_gone
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State
-from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.sessions import (
     IdentityView,
     SessionsView,
@@ -17,7 +16,7 @@ from helix_ray.core.views.sessions import (
     session_line,
     session_view,
 )
-from helix_ray.core.visibility import sees
+from helix_ray.core.visibility import user_named
 
 
 def _identify(picture: Picture, question: q.Identify, by: Principal) -> IdentityView | Rejected:
@@ -66,10 +65,10 @@ def _get_session(picture: Picture, question: q.GetSession, by: Principal) -> Ses
 
 
 def _list_sessions(picture: Picture, question: q.ListSessions, by: Principal) -> SessionsView | Rejected:
-    state, named = picture.state, question.username
-    user = state.users.get((by.id if named is None else find_user_id(state, named)) or "")
-    if user is None or not sees(by, user):
-        return not_found("User", named or by.id)
+    state = picture.state
+    user = user_named(state, question.username, by)
+    if isinstance(user, Rejected):
+        return user
     mine = (state.sessions[i] for i in state.sessions_of.get(user.id, ()))
     return {"sessions": [session_line(each, user) for each in mine if each.expires_at > picture.now]}
 

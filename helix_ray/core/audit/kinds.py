@@ -77,7 +77,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.ErasureCompleted: Act("data_access", "complete_erasure", "erasure"),
     ev.FactsErased: Act("data_access", "erase_facts", "journal"),
 }
-# What a person has done with a task; the system ends and requeues attempts, too, and that is no act.
+# Acts of people on tasks. The system cancels and requeues tasks too, which is not an act.
 BY_PEOPLE: Final[dict[type[Any], Act]] = {
     ev.TaskCancelled: Act("data_access", "cancel_task", "task", many=True),
     ev.TaskRequeued: Act("data_access", "retry_task", "task", many=True),

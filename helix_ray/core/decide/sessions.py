@@ -20,8 +20,7 @@ from helix_ray.core.orders import (
 from helix_ray.core.orders.kind import NoData
 from helix_ray.core.orders.sessions import OpenedData, RefreshedData, ReusedData, SessionsEndedData
 from helix_ray.core.state import Session
-from helix_ray.core.usernames import find_user_id
-from helix_ray.core.visibility import sees
+from helix_ray.core.visibility import sees, user_named
 
 REFRESH_REFUSED = Rejected(ErrorCode.UNAUTHORIZED, "Invalid refresh token", {"reason": "unknown"})
 
@@ -119,10 +118,9 @@ def end_sessions(body: EndSessions, ctx: Context) -> Decision[SessionsEndedData]
             return not_found("Session", body.session_id)
         chosen = [session]
     else:
-        user_id = by.id if body.username is None else find_user_id(state, body.username)
-        user = state.users.get(user_id or "")
-        if user is None or not sees(by, user):
-            return not_found("User", body.username or by.id)
+        user = user_named(state, body.username, by)
+        if isinstance(user, Rejected):
+            return user
         chosen = [state.sessions[i] for i in state.sessions_of.get(user.id, ())]
     events: list[Event] = [
         SessionClosed(session.id, "logout" if session.user_id == by.id else "revoked") for session in chosen

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from helix_ray.core.access import Principal
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.decide.recalling import not_in_memory, unasked
 from helix_ray.core.decide.shards import refused_for_shard
 from helix_ray.core.errors import Rejected, forbidden, not_found
 from helix_ray.core.state import Task
-from helix_ray.core.visibility import changes, operates, record_of, sees
+from helix_ray.core.visibility import TaskRecord, changes, operates, record_of, sees
 
 
 def visible(ctx: Context, task_id: str) -> Task | Rejected:
@@ -24,20 +27,19 @@ def visible(ctx: Context, task_id: str) -> Task | Rejected:
 
 
 def operable(ctx: Context, task_id: str) -> Task | Rejected:
-    """Return a task that the caller may cancel, or give another priority: operators may it of all tasks."""
-    task = visible(ctx, task_id)
-    if isinstance(task, Rejected):
-        return task
-    if operates(ctx.order.by, record_of(task)):
-        return refused_for_shard(task) or task
-    return forbidden("You can read this task but cannot change it", id=task_id)
+    """Return a task that the caller may cancel, or give another priority: operators may of all tasks."""
+    return _permitted(ctx, task_id, operates)
 
 
 def changeable(ctx: Context, task_id: str) -> Task | Rejected:
     """Return a task that the caller may change; a shard is changed through its parent."""
+    return _permitted(ctx, task_id, changes)
+
+
+def _permitted(ctx: Context, task_id: str, may: Callable[[Principal, TaskRecord], bool]) -> Task | Rejected:
     task = visible(ctx, task_id)
     if isinstance(task, Rejected):
         return task
-    if changes(ctx.order.by, record_of(task)):
+    if may(ctx.order.by, record_of(task)):
         return refused_for_shard(task) or task
     return forbidden("You can read this task but cannot change it", id=task_id)

@@ -40,8 +40,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("width", [1, 30, 40, 60, 80, 100, 132, 500])
 @pytest.mark.parametrize("name", TABLES)
 def test_ids_are_never_cut(name: str, width: int) -> None:
-    """At any width the first column is whole, if it is no free text, and STATUS is there where the table has
-    one."""
+    """At any width the first column is whole, unless it has free text, and a STATUS column is shown."""
     columns = TABLES[name]
     rows = [["x" * 24 for _ in columns.names] for _ in range(3)]
     for row in rows:
