@@ -12,9 +12,8 @@ from helix_ray.core.audit.records import Result
 from helix_ray.core.audit_questions import AUDIT_ROWS_MAX, ListAudit
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.wire.times import epoch_of, iso
-from helix_ray.wire.values import CLOSED
+from helix_ray.wire.values import CLOSED, SEQ_MAX
 
-SEQ_MAX = 2**53
 WORD_CHARS_MAX = 200
 
 

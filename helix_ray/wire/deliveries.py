@@ -10,9 +10,7 @@ from typing_extensions import TypedDict
 from helix_ray.core.deliveries import DELIVERIES_MAX
 from helix_ray.core.views.deliveries import DeliveriesView, DeliveryView, RequestView, TryView
 from helix_ray.wire.times import iso, iso_or_none
-from helix_ray.wire.values import CLOSED
-
-SEQ_MAX = 2**53
+from helix_ray.wire.values import CLOSED, SEQ_MAX
 
 Status = Literal["waiting", "sending", "delivered", "failed", "dropped"]
 

@@ -11,10 +11,9 @@ from typing_extensions import TypedDict
 from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.notices import Filter, Notice, filter_of
 from helix_ray.wire.times import iso
-from helix_ray.wire.values import CLOSED
+from helix_ray.wire.values import CLOSED, SEQ_MAX
 
 EVENT_STREAM = "text/event-stream"
-SEQ_MAX = 2**53
 LIST_CHARS_MAX = 1_000
 
 BOOKMARK = "bookmark"

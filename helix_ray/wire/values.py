@@ -23,8 +23,10 @@ else:
     # promises an object.
     ResourcesJson = RunJson = ErrorJson = UsageJson = dict[str, AnyJson]
 
-__all__ = ["CLOSED", "STRICT", "ErrorJson", "ResourcesJson", "RunJson", "UsageJson"]
+__all__ = ["CLOSED", "SEQ_MAX", "STRICT", "ErrorJson", "ResourcesJson", "RunJson", "UsageJson"]
 
+# Seqs, as JSON numbers that every client reads exactly.
+SEQ_MAX = 2**53
 # Of answers: nothing stands in them that their type does not name.
 CLOSED = ConfigDict(extra="forbid")
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -26,9 +26,8 @@ from helix_ray.core.webhooks import (
 )
 from helix_ray.wire.runs import given
 from helix_ray.wire.times import iso, iso_or_none
-from helix_ray.wire.values import CLOSED, adapter, strict
+from helix_ray.wire.values import CLOSED, SEQ_MAX, adapter, strict
 
-SEQ_MAX = 2**53
 EXAMPLE = {"url": "https://example.com/webhook", "events": ["task.completed", "task.failed"]}
 EVENT_FIELDS = ("events", "projects", "types", "labels", "statuses")
 

@@ -78,7 +78,8 @@ ATTACKS: dict[str, Callable[[], str]] = {
        for kid in ("k2", "", "../../dev/null", "k1 UNION SELECT",
                    "/etc/passwd", "k1\x00", None, 1, ["k1"], {})},
     **{f"header {name}": lambda name=name, value=value: with_header(**{name: value}) for name, value in (
-        ("crit", ["exp"]), ("crit", []), ("jwk", {"kty": "oct", "k": b64(OTHER)}), ("jku", "http://localhost/k"),
+        ("crit", ["exp"]), ("crit", []), ("jwk", {"kty": "oct", "k": b64(OTHER)}),
+        ("jku", "http://localhost/k"),
         ("x5u", "http://localhost/k"), ("x5c", ["MII"]), ("x5t", "x"), ("zip", "DEF"), ("cty", "JWT"),
         ("b64", False), ("enc", "A128GCM"))},
     "typ JWE": lambda: with_header(typ="JWE"),
