@@ -24,7 +24,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import CancelTask, Order, OrderBody, Receipt, SubmitTasks
-from helix_ray.core.questions import ListNodes, ListTasks, Question, WaitTasks
+from helix_ray.core.questions import ListNodes, ListTasks, ListWorkers, Question, WaitTasks
 from helix_ray.wire.ids import new_seed
 from launcher.up.cluster import SYSTEM_CONFIG
 from tests.endless_model import models_with_endless
@@ -91,6 +91,33 @@ class LiveCluster:
         # A removed node is listed until it is missed: its free CPUs must not stand for those in use.
         every = sum(node["resources"]["cpu"] for node in nodes)
         return bool(every == CPUS == sum(node["free"]["cpu"] for node in nodes))
+
+    def statuses(self) -> dict[str, str]:
+        """Return the statuses of all workers, by their ids."""
+        return {each["id"]: each["status"] for each in self.ask(ListWorkers())["workers"]}
+
+    @contextlib.contextmanager
+    def extra_node(self) -> Iterator[tuple[Any, str]]:
+        """Add a node of two CPUs, and give it with the id of its worker.
+
+        It is killed at the end, unless the test has done so, and is missed then: until it is missed it gets
+        tasks, and they are lost with it.
+        """
+        known = self.statuses()
+        node = self.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+        added: list[str] = []
+
+        def is_there() -> bool:
+            added[:] = self.statuses().keys() - known.keys()
+            return bool(added)
+
+        try:
+            until(is_there)
+            yield node, added[0]
+        finally:
+            if node in self.ray_cluster.worker_nodes:
+                self.ray_cluster.remove_node(node, allow_graceful=False)
+            until(lambda: all(self.statuses()[each] == "lost" for each in added))
 
     def master_pid(self) -> int:
         """Return the process id of the master, as soon as one answers."""

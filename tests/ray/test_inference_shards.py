@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 
-from helix_ray.core.questions import GetResult, GetTask, ListWorkers
+from helix_ray.core.questions import GetResult, GetTask
 from helix_ray.digits import as_image, held_out
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.inference.outputs import arrays_of
@@ -16,8 +15,8 @@ from tests.ray.conftest import LiveCluster
 from tests.ray.signals import until
 
 MODEL = "digits_resnet20"
-# A shard takes long enough that one which has just begun is lost with its node.
-ROWS = 16_000
+# A shard takes long enough to be seen soon after it has begun, and to be lost then with its node.
+ROWS = 32_000
 SHARDS = 16
 BEGUN_PERCENT_MAX = 60
 
@@ -35,39 +34,34 @@ def test_a_killed_node_costs_its_own_shards_only(cluster: LiveCluster, tmp_path:
     """They are run again elsewhere, alone; what had ended is not repeated, also where it ended on that node,
     no row is missing or twice, and all are in order."""
     labels = labels_of(tmp_path / "digits.npy")
-    old = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]}
-    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
-    until(lambda: len(cluster.ask(ListWorkers())["workers"]) > len(old))
-    (added,) = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]} - old
-    run = {"kind": "inference", "model": MODEL, "input_uri": f"file://{tmp_path}/digits.npy"}
-    run |= {"output": "jsonl", "batch_size": 16}
-    (task_id,) = cluster.submit(
-        {"title": "digits", "type": "testing", "run": run, "shards": {"count": SHARDS}}
-    )
+    with cluster.extra_node() as (extra, added):
+        run = {"kind": "inference", "model": MODEL, "input_uri": f"file://{tmp_path}/digits.npy"}
+        run |= {"output": "jsonl", "batch_size": 16}
+        (task_id,) = cluster.submit(
+            {"title": "digits", "type": "testing", "run": run, "shards": {"count": SHARDS}}
+        )
 
-    def shards() -> list[dict[str, Any]]:
-        return [cluster.ask(GetTask(f"{task_id}-s{index}")) for index in range(SHARDS)]
+        def shards() -> list[dict[str, Any]]:
+            return [cluster.ask(GetTask(f"{task_id}-s{index}")) for index in range(SHARDS)]
 
-    ended: list[str] = []
+        ended: list[str] = []
 
-    def in_the_middle() -> bool:
-        now = shards()
-        ended[:] = [shard["id"] for shard in now if shard["status"] == "completed"]
-        there = [shard for shard in now if shard["assigned_worker"] == added]
-        has_ended = any(shard["id"] in ended for shard in there)
-        running = [shard for shard in there if shard["status"] == "running" and shard["progress_note"]]
-        return has_ended and any(shard["progress"] <= BEGUN_PERCENT_MAX for shard in running)
+        def in_the_middle() -> bool:
+            now = shards()
+            ended[:] = [shard["id"] for shard in now if shard["status"] == "completed"]
+            there = [shard for shard in now if shard["assigned_worker"] == added]
+            has_ended = any(shard["id"] in ended for shard in there)
+            running = [shard for shard in there if shard["status"] == "running" and shard["progress_note"]]
+            return has_ended and any(shard["progress"] <= BEGUN_PERCENT_MAX for shard in running)
 
-    until(in_the_middle)
-    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
-    assert cluster.outcomes([task_id], wait_s=90.0)[task_id]["status"] == "completed"
-    result = cluster.ask(GetResult(task_id))["result"]
-    assert (np.argmax(arrays_of(result)["logits"], axis=1) == labels).all()
-    assert (result["rows"], result["precisions"]) == (ROWS, {"fp32": ROWS})
-    after = {shard["id"]: shard for shard in shards()}
-    outcomes = cluster.outcomes(list(after)).values()
-    assert {outcome["result"]["stored"] for outcome in outcomes} == {"file"}
-    assert sum(shard["losses"] for shard in after.values()) >= 1
-    assert all((after[name]["attempt"], after[name]["losses"]) == (1, 0) for name in ended)
-    # Ray still lists a killed node for a while, and the next test would use it.
-    until(lambda: not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == extra.node_id))
+        until(in_the_middle)
+        cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+        assert cluster.outcomes([task_id], wait_s=90.0)[task_id]["status"] == "completed"
+        result = cluster.ask(GetResult(task_id))["result"]
+        assert (np.argmax(arrays_of(result)["logits"], axis=1) == labels).all()
+        assert (result["rows"], result["precisions"]) == (ROWS, {"fp32": ROWS})
+        after = {shard["id"]: shard for shard in shards()}
+        outcomes = cluster.outcomes(list(after)).values()
+        assert {outcome["result"]["stored"] for outcome in outcomes} == {"file"}
+        assert sum(shard["losses"] for shard in after.values()) >= 1
+        assert all((after[name]["attempt"], after[name]["losses"]) == (1, 0) for name in ended)

@@ -7,7 +7,7 @@ from typing import Any
 
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import CancelTask, DistributeTask, DrainWorker, Receipt
-from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, ListWorkers, PlanTask
+from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, PlanTask
 from tests.processes import processes_with
 from tests.ray.conftest import CPUS, LiveCluster, command, function
 from tests.ray.signals import until
@@ -22,11 +22,6 @@ def worker_of(cluster: LiveCluster, task_id: str) -> str | None:
 def status_of(cluster: LiveCluster, task_id: str) -> str:
     """Return a task's status."""
     return str(cluster.ask(GetTask(task_id))["status"])
-
-
-def statuses(cluster: LiveCluster) -> dict[str, str]:
-    """Return the statuses of all workers, by their ids."""
-    return {each["id"]: each["status"] for each in cluster.ask(ListWorkers())["workers"]}
 
 
 def test_a_distribution_puts_shards_on_several_nodes_and_gathers_them(cluster: LiveCluster) -> None:
@@ -52,14 +47,9 @@ def test_a_gang_waits_until_all_of_it_fits(cluster: LiveCluster) -> None:
     change = [{"change": "fewer_shards", "to": CPUS, "by": 1}]
     until(lambda: bool(cluster.ask(ExplainTask(gang))["change"] == change))
     assert status_of(cluster, gang) == "pending"
-    known = statuses(cluster)
-    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
-    parts = cluster.outcomes([gang])[gang]["result"]["shards"]
-    assert [part["value"] for part in parts] == [3] * (CPUS + 1)
-    (added,) = statuses(cluster).keys() - known
-    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
-    # Until it is missed it gets tasks, and they are lost with it.
-    until(lambda: statuses(cluster)[added] == "lost")
+    with cluster.extra_node():
+        parts = cluster.outcomes([gang])[gang]["result"]["shards"]
+        assert [part["value"] for part in parts] == [3] * (CPUS + 1)
     until(cluster.idle)
 
 
@@ -92,31 +82,24 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
 def test_a_shard_whose_node_dies_is_placed_again_alone(cluster: LiveCluster, tmp_path: Path) -> None:
     """The others keep their first attempt."""
     until(cluster.idle)
-    known = {worker["id"] for worker in cluster.ask(ListWorkers())["workers"]}
-    extra = cluster.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
-
-    def fresh() -> list[str]:
-        return [w["id"] for w in cluster.ask(ListWorkers())["workers"] if w["id"] not in known]
-
-    until(lambda: bool(fresh()))
-    (added,) = fresh()
-    go = tmp_path / "go"
-    line = f"touch {tmp_path}/$HELIX_SHARD_INDEX; until [ -e {go} ]; do sleep 0.05; done; echo $HELIX_ATTEMPT"
-    (whole,) = cluster.submit(command(line, shards={"count": 4}, strategy="manual"))
-    plan = cluster.ask(PlanTask(whole, "spread"))
-    pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
-    on_added = [task_id for task_id, node_id in pairs if node_id == added]
-    assert len(on_added) == 1
-    assert isinstance(cluster.execute(DistributeTask(whole, pairs, "spread")), Receipt)
-    until(lambda: all((tmp_path / str(i)).exists() for i in range(4)))
-    cluster.ray_cluster.remove_node(extra, allow_graceful=False)
-    # Its executor may be missed before its node is: then the second attempt is on the dying node, too.
-    until(lambda: worker_of(cluster, on_added[0]) not in (None, added))
-    go.touch()
-    parts = cluster.outcomes([whole])[whole]["result"]["shards"]
-    again = {f"{whole}-s{i}" for i, part in enumerate(parts) if part["output"].strip() != "1"}
-    assert again == set(on_added)
-    until(lambda: statuses(cluster)[added] == "lost")
+    with cluster.extra_node() as (extra, added):
+        go = tmp_path / "go"
+        wait = f"until [ -e {go} ]; do sleep 0.05; done"
+        line = f"touch {tmp_path}/$HELIX_SHARD_INDEX; {wait}; echo $HELIX_ATTEMPT"
+        (whole,) = cluster.submit(command(line, shards={"count": 4}, strategy="manual"))
+        plan = cluster.ask(PlanTask(whole, "spread"))
+        pairs = tuple((task_id, node_id) for task_id, node_id in plan["pairs"])
+        on_added = [task_id for task_id, node_id in pairs if node_id == added]
+        assert len(on_added) == 1
+        assert isinstance(cluster.execute(DistributeTask(whole, pairs, "spread")), Receipt)
+        until(lambda: all((tmp_path / str(i)).exists() for i in range(4)))
+        cluster.ray_cluster.remove_node(extra, allow_graceful=False)
+        # Its executor may be missed before its node is: then the second attempt is on the dying node, too.
+        until(lambda: worker_of(cluster, on_added[0]) not in (None, added))
+        go.touch()
+        parts = cluster.outcomes([whole])[whole]["result"]["shards"]
+        again = {f"{whole}-s{i}" for i, part in enumerate(parts) if part["output"].strip() != "1"}
+        assert again == set(on_added)
 
 
 def test_draining_keeps_work_away_and_undraining_brings_it_back(cluster: LiveCluster) -> None:
