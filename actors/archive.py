@@ -21,9 +21,19 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.orders import Recalled
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.questions import GetResult, GetTask, ListAudit, ListTasks, Outdated, WaitTasks
+from helix_ray.core.posture import Findings
+from helix_ray.core.questions import (
+    GetResult,
+    GetTask,
+    ListAudit,
+    ListTasks,
+    Outdated,
+    SecurityFigures,
+    WaitTasks,
+)
 from helix_ray.core.views.audit import AuditPageView
 from helix_ray.core.views.other_tasks import ids_in, without_unseen
+from helix_ray.core.views.security import SecurityView
 from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
 from helix_ray.core.visibility import record_of_view, sees, sees_names, task_scope
 from helix_ray.plane.responses import SourceUnavailable
@@ -45,6 +55,14 @@ FOLLOWED_LOOK_S = 0.02
 
 # Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
+# Adds what is in force on this machine to findings.
+Look = Callable[[Findings], Findings]
+Completed = GetTask | GetResult | ListTasks | WaitTasks | ListAudit | SecurityFigures
+
+
+def see_nothing(findings: Findings) -> Findings:
+    """Add nothing: what is in force here is not known."""
+    return findings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +78,25 @@ class Archive:
     """Answers questions from one history."""
 
     def __init__(
-        self, history: History, plane: ControlPlane, on_thread: OnThread = asyncio.to_thread
+        self,
+        history: History,
+        plane: ControlPlane,
+        on_thread: OnThread = asyncio.to_thread,
+        look: Look = see_nothing,
     ) -> None:
         self._history = history
         self._plane = plane
         self._on_thread = on_thread
+        self._look = look
 
     async def complete(
-        self, question: GetTask | GetResult | ListTasks | WaitTasks | ListAudit, by: Principal, reply: Any
+        self, question: Completed, by: Principal, reply: Any
     ) -> Mapping[str, object] | SourceUnavailable | None:
         """Return what the history adds to the master's reply (core/answers/archived.py)."""
         if isinstance(question, ListAudit):
             return await self.audit(question, reply)
+        if isinstance(question, SecurityFigures):
+            return await self.security(reply)
         if isinstance(question, ListTasks):
             return await self.list(question, by, reply)
         if isinstance(question, WaitTasks):
@@ -80,13 +105,26 @@ class Archive:
 
     async def audit(self, question: ListAudit, reply: AuditPageView) -> AuditPageView | SourceUnavailable:
         """Return a page of the audit that has every fact from before the question."""
-        end = time.monotonic() + FOLLOWED_S_MAX
-        while self._history.through < reply["through"]:
-            if time.monotonic() >= end:
-                return BEHIND
-            await asyncio.sleep(FOLLOWED_LOOK_S)
+        if not await self._followed(reply["through"]):
+            return BEHIND
         page: AuditPageView = await self._on_thread(self._history.audit, question)
         return page
+
+    async def security(self, reply: SecurityView) -> SecurityView | SourceUnavailable:
+        """Return the figures of security with the sign-ins from before the question, and what is in force."""
+        if not await self._followed(reply["through"]):
+            return BEHIND
+        findings = await asyncio.to_thread(self._look, reply["findings"])
+        return {**reply, "sign_ins": await self._on_thread(self._history.sign_ins), "findings": findings}
+
+    async def _followed(self, through: int) -> bool:
+        """Wait until the tables have every fact up to `through`; say whether they have."""
+        end = time.monotonic() + FOLLOWED_S_MAX
+        while self._history.through < through:
+            if time.monotonic() >= end:
+                return False
+            await asyncio.sleep(FOLLOWED_LOOK_S)
+        return True
 
     async def find(
         self, question: GetTask | GetResult, by: Principal

@@ -18,8 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from actors.archive import Archive
+import ray
+
+from actors.archive import Archive, Completed
 from actors.attempt_log import has_items, has_log, read_piece, read_yielded
+from actors.chain_check import ChainCheck
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from helix_ray.checkpoints import CheckpointFailed, newest
@@ -29,8 +32,9 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
+from helix_ray.core.posture import Findings
 from helix_ray.core.proof_questions import NewestCheckpoint, ProofQuestion
-from helix_ray.core.questions import Counts, GetResult, GetTask, ListAudit, ListTasks, WaitTasks
+from helix_ray.core.questions import Counts
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
@@ -81,15 +85,16 @@ class Historian(LivingActor):
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
-        self._archive = Archive(self._history, self._plane, self._on_file)
+        self._archive = Archive(self._history, self._plane, self._on_file, self._see)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
         gathering = GatheringFeed(feed, FACTS_PER_ANSWER_MAX)
         self._following = Following("history", self, gathering, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
 
     def loops(self) -> Sequence[Work]:
-        """Follow the journal."""
-        return (self._follow,)
+        """Follow the journal, and check all of it from time to time."""
+        check = ChainCheck(self._settings.data_dir, self._settings.journal_check_every_s)
+        return (self._follow, check.run)
 
     async def stop(self) -> None:
         """Stop following the journal and close the file."""
@@ -99,7 +104,7 @@ class Historian(LivingActor):
             self._history.close()
 
     async def complete(
-        self, question: GetTask | GetResult | ListTasks | WaitTasks | ListAudit, by: Principal, reply: Any
+        self, question: Completed, by: Principal, reply: Any
     ) -> Mapping[str, object] | SourceUnavailable | None:
         """Return what the history adds to the master's reply (helix_ray/core/answers/archived.py)."""
         return await self._away() or await self._archive.complete(question, by, reply)
@@ -109,6 +114,12 @@ class Historian(LivingActor):
     ) -> Recalled | SourceUnavailable:
         """Return archived tasks as records, which orders about them contain (helix_ray/plane/history.py)."""
         return await self._away() or await self._archive.recall(task_ids, causes, detail)
+
+    def _see(self, findings: Findings) -> Findings:
+        """Add what is in force on this machine: on the head, where the keys are."""
+        from helix_ray.monitoring.in_force import look
+
+        return look(findings, self._settings, os.environ, ray.util.get_node_ip_address())
 
     async def prove(self, question: ProofQuestion) -> Mapping[str, object] | SourceUnavailable:
         """Return the newest checkpoint or a proof, from the data directory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from helix_ray.core.specs import SIMULATED_LABEL
+from helix_ray.core.specs import ISOLATION_LABEL, SIMULATED_LABEL
 
 # With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
 NODE = "helix-node"
@@ -16,7 +16,7 @@ CAPABILITY_SEPARATOR = "_"
 # Names of logical accelerators from `--node-resources`, joined by dots.
 SIMULATED = SIMULATED_LABEL
 # What keeps commands of this node apart from the control plane (helix_ray/execution/starter/isolation.py).
-ISOLATION = "helix-isolation"
+ISOLATION = ISOLATION_LABEL
 # A resource: the memory of all GPUs of a node in MiB, where their driver reports it.
 GPU_MEMORY = "gpu_memory_mb"
 # What decides how fast a variant of a model is there (helix_ray/inference/node_class.py): nodes with one

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -137,7 +138,8 @@ def app(arguments: dict[str, str]) -> serve.Application:
     """
     from actors import boot
 
-    settings = read_settings()
+    # Serve's own proxy listens, wherever it was told to.
+    settings = replace(read_settings(), host="")
     if not ray.is_initialized():
         ray.init(address="auto", log_to_driver=False)
     password = boot.start(settings, _head_node(), all_nodes=False)

@@ -23,6 +23,7 @@ from helix_ray.cli import (
     node,
     projects,
     quotas,
+    security,
     sessions,
     synced,
     system,
@@ -76,6 +77,7 @@ app.command()(backup.restore)
 app.command("node-resources", context_settings=node.PASS_ON)(node.resources)
 app.command()(acceleration.acceleration)
 app.command()(system.system)
+app.command()(security.security)
 app.command()(login.login)
 app.command()(login.logout)
 app.command()(login.whoami)

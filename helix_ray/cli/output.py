@@ -35,6 +35,9 @@ COLOURS = {
     "active": "green",
     "fits": "green",
     "never": "red",
+    "pass": "green",
+    "warn": "yellow",
+    "fail": "red",
 }
 
 

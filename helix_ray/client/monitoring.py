@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditOut
     from helix_ray.wire.audit_proofs import CheckpointOut, ConsistencyOut, InclusionOut
     from helix_ray.wire.monitoring import SystemOut
+    from helix_ray.wire.security import SecurityOut
 
 
 class MonitoringCalls:
@@ -24,6 +25,11 @@ class MonitoringCalls:
         `resource`, `q` and `cursor`, which is `next_cursor` of the page before.
         """
         found: AuditOut = self._session.call("GET", "/aurora/audit", limit=limit, **filters)
+        return found
+
+    def security(self) -> SecurityOut:
+        """Return sign-ins, sessions, and what is in force (administrators and auditors)."""
+        found: SecurityOut = self._session.call("GET", "/aurora/metrics/security")
         return found
 
     def system(self, node_id: str | None = None) -> SystemOut:

@@ -31,6 +31,7 @@ from helix_ray.core.proof_questions import ProveInclusion as ProveInclusion
 from helix_ray.core.question_kind import QuestionKind as QuestionKind
 from helix_ray.core.question_kind import View as View
 from helix_ray.core.secrets import SEALED_IN_RUN, below, conceal
+from helix_ray.core.security_questions import SecurityFigures as SecurityFigures
 from helix_ray.core.sync_questions import DeviceBoard as DeviceBoard
 from helix_ray.core.sync_questions import FollowedRows as FollowedRows
 from helix_ray.core.sync_questions import PullChanges as PullChanges
@@ -365,6 +366,6 @@ Question = (
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
-    | ListAudit
+    | ListAudit | SecurityFigures
     | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency
 )  # fmt: skip

@@ -17,6 +17,8 @@ JsonObject = dict[str, Any]
 Offer = dict[str, float | None]
 # A label of nodes whose accelerators are logical: the names of the resources that are none.
 SIMULATED_LABEL = "helix-simulated"
+# The label of a node that says what keeps its commands apart from the control plane.
+ISOLATION_LABEL = "helix-isolation"
 
 
 class CommandRun(TypedDict, total=False):

@@ -10,6 +10,7 @@ import duckdb
 from helix_ray.core.audit.records import AuditRecord
 from helix_ray.core.audit_questions import ListAudit
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
+from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
 from helix_ray.views.batch import as_table
 from helix_ray.views.columns import Column, text_of
@@ -69,6 +70,20 @@ def search(con: duckdb.DuckDBPyConnection, question: ListAudit, through: int) ->
     return {
         "through": through, "rows": [_view(row) for row in page], "total": counted[0][0], "next": following
     }  # fmt: skip
+
+
+_SIGN_INS = """
+SELECT coalesce(sum(things) FILTER (result = 'success'), 0)::BIGINT,
+       coalesce(sum(things) FILTER (result = 'failure'), 0)::BIGINT
+FROM audit WHERE event_type = 'authentication' AND action = 'login'
+"""
+
+
+def sign_ins(con: duckdb.DuckDBPyConnection) -> SignInsView:
+    """Count the sign-ins of the records: a record of several counts as many."""
+    [(successful, failed)] = con.execute(_SIGN_INS).fetchall()
+    [(newest,)] = con.execute("SELECT max(moment) FROM audit").fetchall()
+    return {"successful": successful, "failed": failed, "last_record_at": newest}
 
 
 def _rows(

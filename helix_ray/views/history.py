@@ -18,6 +18,7 @@ import orjson
 from helix_ray.core.events import Fact, TaskRestored
 from helix_ray.core.questions import ListAudit, ListTasks
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.security import SignInsView
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
 from helix_ray.views import audit, read
@@ -208,6 +209,11 @@ class History:
         """Return a page of the audit."""
         with self._asking() as con:
             return audit.search(con, question, self._ingested)
+
+    def sign_ins(self) -> SignInsView:
+        """Count the sign-ins of the audit."""
+        with self._asking() as con:
+            return audit.sign_ins(con)
 
     def get_task(self, task_id: str, archived_through: int | None = None) -> TaskView | None:
         """Return a finished task as views.tasks.task_view does; None when there is none, or when it finished

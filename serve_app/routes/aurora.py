@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from helix_ray.core.questions import SystemFigures
+from helix_ray.core.questions import SecurityFigures, SystemFigures
 from helix_ray.wire import audit as audit_shapes
 from helix_ray.wire import monitoring as shapes
+from helix_ray.wire import security as security_shapes
 from serve_app.answers import json_answer
 from serve_app.deps import SignedIn
 from serve_app.openapi import verb
@@ -27,3 +28,9 @@ async def get_system(caller: SignedIn, query: Annotated[shapes.SystemQuery, Quer
 async def list_audit(caller: SignedIn, query: Annotated[audit_shapes.AuditQuery, Query()]) -> Response:
     """Return records of the audit, the newest first."""
     return json_answer(audit_shapes.audit_out(await caller.query(query.question())))
+
+
+@router.get("/metrics/security", **verb("SecurityFigures", answers=security_shapes.SecurityOut))
+async def get_security(caller: SignedIn) -> Response:
+    """Return sign-ins, sessions, and what is in force, with the reasons."""
+    return json_answer(security_shapes.security_out(await caller.query(SecurityFigures())))

@@ -145,6 +145,16 @@ def test_system_monitoring(fleet: Fleet) -> None:
     assert told == [1_024_000_000, 512_000_000]
 
 
+def test_security_metrics(fleet: Fleet) -> None:
+    """The documented keys and types; a time that is not known yet is null."""
+    answer = fleet.admin.get("/aurora/metrics/security")
+    assert answer.status_code == 200
+    content = answer.json()
+    assert_fields(content, auth_attempts=dict, active_sessions=int, encryption_status=str, security_level=str)
+    assert content["auth_attempts"].keys() == {"successful", "failed", "rate"}
+    assert content["last_audit"] is None
+
+
 def test_cluster_status(fleet: Fleet) -> None:
     for name in ("harmony-1", "harmony-2"):
         fleet.beat(fleet.node(name), cpu_usage=58.0)

@@ -25,6 +25,7 @@ from helix_ray.core.answers.placement import PLACEMENT_ANSWERS
 from helix_ray.core.answers.projects import PROJECT_ANSWERS
 from helix_ray.core.answers.proofs import PROOF_ANSWERS
 from helix_ray.core.answers.quotas import QUOTA_ANSWERS
+from helix_ray.core.answers.security import SECURITY_ANSWERS
 from helix_ray.core.answers.sessions import SESSION_ANSWERS
 from helix_ray.core.answers.sync import SYNC_ANSWERS, SYNC_STEPS
 from helix_ray.core.answers.tasks import TASK_ANSWERS, TASK_NEWS, TASK_STEPS
@@ -42,6 +43,7 @@ ANSWERERS: Answerers = {
     **NODE_ANSWERS,
     **ACCELERATION_ANSWERS,
     **MONITORING_ANSWERS,
+    **SECURITY_ANSWERS,
     **PLACEMENT_ANSWERS,
     **QUOTA_ANSWERS,
     **PROJECT_ANSWERS,

@@ -21,9 +21,11 @@ from helix_ray.core.questions import (
     ListTasks,
     PlanTask,
     QuestionKind,
+    SecurityFigures,
     WaitTasks,
 )
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.security import SecurityView
 from helix_ray.core.views.tasks import EndedView, TaskPageView, TaskView
 
 
@@ -112,6 +114,13 @@ class _OfAudit(Completion):
         return not isinstance(reply, Rejected) and reply["rows"] is None
 
 
+class _OfSecurity(Completion):
+    """The history counts the sign-ins of the audit, and its process sees what is in force on the head."""
+
+    def lacks(self, question: Any, reply: SecurityView | Rejected) -> bool:
+        return not isinstance(reply, Rejected) and reply["sign_ins"] is None
+
+
 COMPLETIONS: Final[dict[type, Completion]] = {
     GetTask: _OfOneTask(),
     GetResult: _OfOneTask(),
@@ -120,4 +129,5 @@ COMPLETIONS: Final[dict[type, Completion]] = {
     ListTasks: _OfPage(),
     WaitTasks: _OfEnded(),
     ListAudit: _OfAudit(),
+    SecurityFigures: _OfSecurity(),
 }

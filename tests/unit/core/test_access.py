@@ -119,6 +119,7 @@ TABLE = {
     "GetErasure": "a",
     "ErasedTasks": "",
     "ListAudit": "au",
+    "SecurityFigures": "au",
     "ReadEvents": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",

@@ -73,6 +73,15 @@ def test_pages_are_stable(history: History) -> None:
     assert history.audit(ListAudit(limit=3, before=first["next"]))["next"] is None
 
 
+def test_sign_ins_are_counted(history: History) -> None:
+    """A record of several refused sign-ins counts as many; other refusals are none."""
+    counted = ev.RequestsRefused("ada", "login", "login", 41, 100.0, ["bob"])
+    history.ingest([ev.Fact(9, 200.0, "anonymous", "req-6", counted, FROM)])
+    assert history.sign_ins() == {"successful": 1, "failed": 42, "last_record_at": 200.0}
+    history.ingest([ev.Fact(10, 201.0, "user-bob", "req-7", ev.RequestsRefused("x", "token", "ended"), FROM)])
+    assert history.sign_ins() == {"successful": 1, "failed": 42, "last_record_at": 201.0}
+
+
 def test_what_was_erased_is_forgotten(history: History) -> None:
     """An erasure of one task of many blanks their record; who acted and when stays."""
     history.ingest([ev.Fact(9, 200.0, "system", "req-6", ev.FactsErased([5], "asked"))])

@@ -1,0 +1,30 @@
+"""When all facts of the journal were last checked, and with which result: a file in the data directory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from helix_ray.core.posture import JournalCheck
+from helix_ray.durable import sync
+
+FILE = "journal.checked"
+
+
+def write_check(data_dir: Path, check: JournalCheck) -> None:
+    """Keep the newest check; a reader sees the one before or this one. Raises OSError."""
+    draft = data_dir / f"{FILE}.new"
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(check._asdict()), "utf-8")
+    draft.replace(data_dir / FILE)
+    sync(data_dir)
+
+
+def read_check(data_dir: Path) -> JournalCheck | None:
+    """Return the newest check; None where there is none, or its file is damaged."""
+    try:
+        found = json.loads((data_dir / FILE).read_text("utf-8"))
+        damage = found["damage"]
+        return JournalCheck(float(found["at"]), int(found["facts"]), None if damage is None else str(damage))
+    except (OSError, ValueError, LookupError, TypeError):
+        return None

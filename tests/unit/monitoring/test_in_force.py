@@ -1,0 +1,88 @@
+"""What is in force is read from settings, the environment and files as they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from helix_ray.config import Settings
+from helix_ray.core.posture import Findings, JournalCheck
+from helix_ray.journal.checked import FILE, read_check, write_check
+from helix_ray.loopback import is_loopback
+from helix_ray.monitoring.in_force import look
+from helix_ray.security.keys import load_or_create_key
+from helix_ray.security.vault import load_vault
+
+LOCAL = {"RAY_AUTH_MODE": "token"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The settings of a data directory with its keys."""
+    home = tmp_path / "data"
+    home.mkdir(mode=0o700)
+    load_or_create_key(home)
+    load_vault(home)
+    return Settings(data_dir=home)
+
+
+def test_a_private_server_on_the_loopback(settings: Settings) -> None:
+    found = look(Findings(isolation={"namespaces": 1}), settings, LOCAL, "127.0.0.1")
+    assert (found.api, found.ray, found.ray_token, found.sealed) == ("loopback", "loopback", True, True)
+    assert (found.exposed, found.certificate_expires_at, found.journal) == ([], None, None)
+    assert found.keys is not None
+    assert {"jwt.key", "env.secret"} == {*found.keys}
+    assert found.isolation == {"namespaces": 1}
+
+
+def test_what_others_can_read_is_named(settings: Settings) -> None:
+    """Also keys outside the data directory; of a name alone, never of its content."""
+    token = settings.data_dir.parent / "token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    settings.data_dir.chmod(0o750)
+    given = LOCAL | {"RAY_AUTH_TOKEN_PATH": str(token)}
+    exposed = look(Findings(isolation={}), settings, given, None).exposed
+    assert exposed == ["data (mode 0750)", "token (mode 0644)"]
+
+
+def test_how_bytes_leave(settings: Settings, tmp_path: Path) -> None:
+    """A certificate that is not one is unknown, and so is a server that is not ours."""
+
+    def told(host: str, ray: str | None, cert: Path | None = None, **environment: str) -> tuple[object, ...]:
+        given = Settings(data_dir=settings.data_dir, host=host, tls_cert=cert, tls_key=cert)
+        found = look(Findings(isolation={}), given, environment, ray)
+        return found.api, found.ray, found.ray_token, found.certificate_expires_at
+
+    half = tmp_path / "half.pem"
+    half.write_text("-----BEGIN CERTIFICATE-----\nMIIB")
+    half.chmod(0o600)
+    assert told("0.0.0.0", "192.0.2.1") == ("clear", "clear", None, None)
+    assert told("", None, RAY_AUTH_MODE="disabled") == (None, None, False, None)
+    assert told("0.0.0.0", "192.0.2.1", half, RAY_USE_TLS="1") == ("tls", "tls", None, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False),
+        ("::ffff:127.0.0.1", True), ("192.0.2.7", False), ("::", False), ("", False), ("no such host", False),
+        ("a" * 300, False),
+    ],
+)  # fmt: skip
+def test_the_loopback_is_known_by_address_and_name(host: str, local: bool) -> None:
+    assert is_loopback(host) == local
+
+
+def test_a_damaged_record_of_a_check_is_none(tmp_path: Path) -> None:
+    """The file is replaced whole; what is not a check is not taken for one."""
+    assert read_check(tmp_path) is None
+    write_check(tmp_path, JournalCheck(12.5, 7, "fact 3 was changed"))
+    assert read_check(tmp_path) == JournalCheck(12.5, 7, "fact 3 was changed")
+    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+    assert os.listdir(tmp_path) == [FILE]
+    for odd in ("", "[]", "{}", '{"at": "soon", "facts": 1, "damage": null}', '{"at": 1.0}', "\x00"):
+        (tmp_path / FILE).write_text(odd)
+        assert read_check(tmp_path) is None
