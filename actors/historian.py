@@ -29,12 +29,14 @@ from helix_ray.checkpoints import CheckpointFailed, newest
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
+from helix_ray.core.host_points import Span
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.posture import Findings
 from helix_ray.core.proof_questions import NewestCheckpoint, ProofQuestion
 from helix_ray.core.questions import Counts
+from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
@@ -42,6 +44,8 @@ from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.proving import prove_stored
 from helix_ray.journal.room import DiskRoom
+from helix_ray.monitoring.history import FOLDER as HOSTS
+from helix_ray.monitoring.history import read_hosts
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import Batch
 from helix_ray.wire.ids import new_seed
@@ -127,6 +131,10 @@ class Historian(LivingActor):
             return await asyncio.to_thread(_proof, self._settings.data_dir, question)
         except CheckpointFailed:
             return SourceUnavailable("history", "it has no checkpoint yet, and gets one within a second")
+
+    async def read_hosts(self, hostnames: Sequence[str], span: Span) -> list[SeriesView]:
+        """Return the history of hosts, from the data directory."""
+        return await asyncio.to_thread(read_hosts, self._settings.data_dir / HOSTS, hostnames, span)
 
     async def _away(self) -> SourceUnavailable | None:
         refusal = await self._life.not_ready(FIRST_TRY_S_MAX)

@@ -32,6 +32,7 @@ from actors.clock import SystemClock
 from actors.collector import leave_out_of_collections, without_collector
 from actors.commits import Commits
 from actors.eraser import Eraser
+from actors.host_keeper import keep_hosts
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
@@ -135,10 +136,10 @@ class Master(LivingActor):
         self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:
-        """The loops that commit orders, maintain HEAD, snapshots and segments, and reopen a
-        read-only journal for writing."""
+        """The loops that commit orders, keep HEAD, snapshots, segments and hosts, and reopen the journal."""
         works = (
             self._commit_loop, self._head_loop, self._keep_loop, self._seal_loop, self._reopen_loop,
+            partial(keep_hosts, lambda: self._engine, self._settings.data_dir),
         )  # fmt: skip
         return tuple(partial(self._or_end, work) for work in works)
 

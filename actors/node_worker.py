@@ -285,7 +285,8 @@ class NodeWorker(AttemptFiles):
             beat = Heartbeat(worker_id, status, current_task=None, usage=usage, boot=boot, number=number)
             if isinstance(await self._order(beat), Receipt):
                 self._fence.acknowledged(sent_at)
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
+            # At the same time of each second: the history of the host has a point for every second.
+            await asyncio.sleep(HEARTBEAT_EVERY_S - time.monotonic() % HEARTBEAT_EVERY_S)
 
     async def _logs_loop(self) -> None:
         await keep_logs(self._log_dir, self._settings, self._state.attempts)

@@ -27,6 +27,7 @@ from benchmarks import (
     report,
     reserving,
     restart,
+    sampling,
     single,
     start,
     sync,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         webhook_chaos,
         sync,
         events,
+        sampling,
     )
 }
 RESULTS = Path(__file__).parent / "results"

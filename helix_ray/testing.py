@@ -10,7 +10,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from secrets import token_bytes
+from tempfile import TemporaryDirectory
 from threading import RLock
 from typing import Any, TypeVar, cast
 
@@ -19,6 +21,8 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer, has_news
 from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.host_points import span_of
+from helix_ray.core.host_sample import HeardSample
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.orders import CreateUser, Order, Receipt
 from helix_ray.core.orders.kind import Data, OrderKind
@@ -40,6 +44,8 @@ from helix_ray.core.questions import (
     Readiness,
     ReadItems,
     ReadLog,
+    SystemFigures,
+    SystemHistory,
     View,
 )
 from helix_ray.core.views.deliveries import no_deliveries
@@ -51,7 +57,9 @@ from helix_ray.followers.base import News
 from helix_ray.followers.in_master import in_master
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.proving import prove
+from helix_ray.monitoring.history import HostHistory, read_hosts
 from helix_ray.plane.deliveries import NO_DELIVERY
+from helix_ray.plane.host_history import with_history
 from helix_ray.ports import Batch, Clock
 from helix_ray.security.notes import sign
 from helix_ray.security.passwords import hash_password
@@ -120,6 +128,7 @@ class MemoryControlPlane:
         # Signs checkpoints.
         self.checkpoint_seed = token_bytes(32)
         self._waiting: dict[int, _Waiter] = {}
+        self._hosts: list[HeardSample] = []
         self._lock = RLock()
         self.sync = SyncHere(self.ask, self._facts, self.clock.wall, SYNC_INTERVAL_S)
 
@@ -148,6 +157,8 @@ class MemoryControlPlane:
             )
         if isinstance(question, NewestCheckpoint | ProveInclusion | ProveConsistency):
             return self._proof(question, by)
+        if isinstance(question, SystemHistory):
+            return self._host_history(question, by)
         if isinstance(question, ListDeliveries | GetDelivery):
             return self._deliveries(question, by)
         answer: Answer = await self._until(
@@ -264,6 +275,22 @@ class MemoryControlPlane:
         if isinstance(webhook, Rejected):
             return webhook
         return no_deliveries(question.webhook_id) if isinstance(question, ListDeliveries) else NO_DELIVERY
+
+    def _host_history(self, question: SystemHistory, by: Principal) -> Answer:
+        """Answer from files that live as long as this process wants them."""
+        figures = self.ask(SystemFigures(question.node_id), by)
+        if isinstance(figures, Rejected):
+            return figures
+        span = span_of(question, len(figures["hosts"]), self.clock.wall())
+        if isinstance(span, Rejected):
+            return span
+        names = [host["hostname"] for host in figures["hosts"]]
+        with self._lock, TemporaryDirectory() as folder:
+            self._hosts += self.engine.liveness.take_hosts(self.engine.state)
+            history = HostHistory(Path(folder))
+            history.note(self._hosts)
+            history.close()
+            return with_history(figures, span, names, read_hosts(Path(folder), names, span))
 
     def _proof(self, question: ProofQuestion, by: Principal) -> Answer:
         with self._lock:

@@ -32,9 +32,20 @@ class MonitoringCalls:
         found: SecurityOut = self._session.call("GET", "/aurora/metrics/security")
         return found
 
-    def system(self, node_id: str | None = None) -> SystemOut:
-        """Return how the hosts of the cluster are, added up, or that of one node."""
-        found: SystemOut = self._session.call("GET", "/aurora/monitoring/system", node=node_id)
+    def system(
+        self,
+        node_id: str | None = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        step: int | None = None,
+    ) -> SystemOut:
+        """Return how the hosts of the cluster are, added up, or that of one node.
+
+        With `since`, `history` has how each was until `until` (ISO 8601), in points of `step` seconds.
+        """
+        query = {"node": node_id, "since": since, "until": until, "step": step}
+        found: SystemOut = self._session.call("GET", "/aurora/monitoring/system", **query)
         return found
 
     def audit_checkpoint(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 
 class DiskSample(TypedDict):
@@ -46,3 +46,12 @@ class HostSample(TypedDict, total=False):
     load: list[float]
     temperature: float
     temperature_source: str
+
+
+class HeardSample(NamedTuple):
+    """A sample, the host and the node that it is of, and when it came, in epoch seconds."""
+
+    hostname: str
+    node_id: str
+    wall: float
+    sample: HostSample

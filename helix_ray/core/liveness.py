@@ -7,17 +7,21 @@ workers get that time added.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.device_history import DeviceHistory
 from helix_ray.core.device_usage import devices_in
+from helix_ray.core.host_sample import HeardSample, HostSample
 from helix_ray.core.specs import Usage
-from helix_ray.core.state import TaskClass
+from helix_ray.core.state import State, TaskClass
 from helix_ray.core.waits import Reservation, WaitLog
 
 # A longer pause between calls of `judge` counts as a stall.
 STALL_S = 1.0
+# What the history has not taken is bounded: about a second of the largest clusters.
+HOST_SAMPLES_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -77,6 +81,8 @@ class Liveness:
         self.dirty = DirtyLog()
         self.waits = WaitLog()
         self.devices = DeviceHistory()
+        # Samples of hosts that the history has not taken yet: worker, when it was heard, sample.
+        self.hosts: deque[tuple[str, float, HostSample]] = deque(maxlen=HOST_SAMPLES_MAX)
         # The reservations of the last plan.
         self.reservations: tuple[Reservation, ...] = ()
         # Nodes that classes did not get in the last plan because they are reserved for other tasks.
@@ -96,10 +102,21 @@ class Liveness:
             )
             self.heard(sign.worker_id, pulse)
             self.devices.note(sign.worker_id, devices_in(sign.usage), wall)
+            if "host" in sign.usage:
+                self.hosts.append((sign.worker_id, wall, sign.usage["host"]))
         elif isinstance(sign, Begun):
             self.begin(sign.worker_id, Pulse(mono, wall))
         else:
             self.forget(sign.worker_id)
+
+    def take_hosts(self, state: State) -> list[HeardSample]:
+        """Return the samples of hosts since the last call."""
+        taken = [*self.hosts]
+        self.hosts.clear()
+        workers = state.workers
+        return [
+            HeardSample(workers[by].hostname, by, wall, sample) for by, wall, sample in taken if by in workers
+        ]
 
     def heard(self, worker_id: str, pulse: Pulse) -> None:
         """Record a sign of life; one that is older than the last one, or was

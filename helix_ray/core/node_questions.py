@@ -71,3 +71,20 @@ class SystemFigures(QuestionKind[SystemView]):
     one_at_a_time = True
 
     node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SystemHistory(QuestionKind[SystemView]):
+    """How the hosts of the cluster are and were, or that of one node.
+
+    `since` and `until` (default: now) in epoch seconds, `step` in seconds.
+    """
+
+    allowed = READERS
+    tokens = Tokens.UNBOUND
+    of_hosts = True
+
+    node_id: str | None
+    since: float
+    until: float | None = None
+    step: int | None = None

@@ -31,6 +31,8 @@ class QuestionKind(Verb, Generic[View_co]):
     of_notifier: ClassVar[bool] = False
     # Whether the historian answers it from the journal's file, and not the master.
     of_journal: ClassVar[bool] = False
+    # Whether the historian adds the history of hosts to the master's answer.
+    of_hosts: ClassVar[bool] = False
     # Whether the node that ran the task may have kept a part of the answer.
     kept_on_nodes: ClassVar[bool] = False
     # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.

@@ -24,6 +24,7 @@ from helix_ray.core.node_questions import GetNode as GetNode
 from helix_ray.core.node_questions import ListNodes as ListNodes
 from helix_ray.core.node_questions import NodeDevices as NodeDevices
 from helix_ray.core.node_questions import SystemFigures as SystemFigures
+from helix_ray.core.node_questions import SystemHistory as SystemHistory
 from helix_ray.core.proof_questions import JournalSize as JournalSize
 from helix_ray.core.proof_questions import NewestCheckpoint as NewestCheckpoint
 from helix_ray.core.proof_questions import ProveConsistency as ProveConsistency
@@ -365,7 +366,8 @@ Question = (
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles | ListDeliveries | GetDelivery
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
-    | SystemFigures | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
+    | SystemFigures | SystemHistory
+    | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
     | ListAudit | SecurityFigures
     | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency
 )  # fmt: skip

@@ -16,6 +16,7 @@ from helix_ray.plane.batching import OrderBatches, QuestionBatches
 from helix_ray.plane.calls import AnswerTimeouts, Calls
 from helix_ray.plane.deliveries import deliveries_of
 from helix_ray.plane.history import ArchivedTasks
+from helix_ray.plane.host_history import host_history
 from helix_ray.plane.keys import keyed
 from helix_ray.plane.links import Links
 from helix_ray.plane.nodes import OnNodes
@@ -69,6 +70,8 @@ class Plane:
             return await deliveries_of(self.query, self.calls, question, by)
         if question.of_journal:
             return await proof_of(self.query, self.calls, question, by)
+        if question.of_hosts:
+            return await host_history(self.query, self.calls, cast("Any", question), by)
         if self._cache is not None and question.cached:
             return await self._cached(self._cache, question, by)
         reply: Any

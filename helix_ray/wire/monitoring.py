@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
-from helix_ray.core.views.monitoring import HostView, SystemView
-from helix_ray.wire.times import iso_or_none
+from helix_ray.core.questions import SystemFigures, SystemHistory
+from helix_ray.core.views.monitoring import HistoryView, HostView, SystemView
+from helix_ray.wire.times import epoch_of, iso, iso_or_none
 from helix_ray.wire.values import CLOSED, Id
 
 Percent = Annotated[float | None, Field(examples=[35.5])]
+STEP_S_MAX = 86_400
 MiB = Annotated[int | None, Field(examples=[16384])]
 
 
+def _a_time(text: str) -> str:
+    epoch_of(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_a_time)]
+
+
 class SystemQuery(BaseModel):
-    """The query of system figures: of the host of one node only."""
+    """The query of system figures: of the host of one node only; with `since`, also how it was from then
+    until `until`, in points of `step` seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
     node: Id | None = None
+    since: Time | None = None
+    until: Time | None = None
+    step: Annotated[int, Field(ge=1, le=STEP_S_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _begins(self) -> Self:
+        if self.since is None and (self.until is not None or self.step is not None):
+            raise ValueError("until and step need since")
+        return self
+
+    def question(self) -> SystemFigures | SystemHistory:
+        """Return the question."""
+        if self.since is None:
+            return SystemFigures(self.node)
+        until = None if self.until is None else epoch_of(self.until)
+        return SystemHistory(self.node, epoch_of(self.since), until, self.step)
 
 
 @with_config(CLOSED)
@@ -114,18 +141,57 @@ class HostOut(FiguresOut):
 
 
 @with_config(CLOSED)
+class HostHistoryOut(TypedDict):
+    """The points of a host: a list for each figure, in which null is a gap; means, and of `cpu_max` the
+    maximum."""
+
+    hostname: str
+    cpu: list[float | None]
+    cpu_max: list[float | None]
+    memory_used: list[int | None]
+    memory_total: list[int | None]
+    swap_used: list[int | None]
+    disk_used: list[int | None]
+    disk_total: list[int | None]
+    rx_bytes_per_s: list[float | None]
+    tx_bytes_per_s: list[float | None]
+    load: list[float | None]
+    temperature: list[float | None]
+
+
+@with_config(CLOSED)
+class HistoryOut(TypedDict):
+    """Points of `step` seconds: the first begins at `since`, the last ends at `until`."""
+
+    since: str
+    until: str
+    step: int
+    hosts: list[HostHistoryOut]
+
+
+@with_config(CLOSED)
 class SystemOut(FiguresOut):
-    """The hosts of the cluster added up, or that of `node`; `known` of the `count` hosts were measured."""
+    """The hosts of the cluster added up, or that of `node`; `known` of the `count` hosts were measured.
+    `history` is null unless the query has `since`."""
 
     node: str | None
     count: int
     known: int
     hosts: list[HostOut]
+    history: HistoryOut | None
 
 
 def system_out(view: SystemView) -> SystemOut:
     """Return the figures with ISO times."""
-    return {**view, "hosts": [_host_out(host) for host in view["hosts"]]}
+    history = None if view["history"] is None else _history_out(view["history"])
+    return {**view, "hosts": [_host_out(host) for host in view["hosts"]], "history": history}
+
+
+def _history_out(view: HistoryView) -> HistoryOut:
+    return {
+        "since": iso(view["since"]), "until": iso(view["until"]), "step": view["step"],
+        "hosts": [{**host} for host in view["hosts"]],
+    }  # fmt: skip
 
 
 def _host_out(host: HostView) -> HostOut:

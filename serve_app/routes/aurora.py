@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from helix_ray.core.questions import SecurityFigures, SystemFigures
+from helix_ray.core.questions import SecurityFigures
 from helix_ray.wire import audit as audit_shapes
 from helix_ray.wire import monitoring as shapes
 from helix_ray.wire import security as security_shapes
@@ -20,8 +20,9 @@ router = APIRouter(prefix="/aurora", tags=["aurora"])
 
 @router.get("/monitoring/system", **verb("SystemFigures", answers=shapes.SystemOut, may_miss=True))
 async def get_system(caller: SignedIn, query: Annotated[shapes.SystemQuery, Query()]) -> Response:
-    """Return how the hosts of the cluster are, added up, or the host of one node."""
-    return json_answer(shapes.system_out(await caller.query(SystemFigures(query.node))))
+    """Return how the hosts of the cluster are, added up, or the host of one node; with `since`, how they
+    were."""
+    return json_answer(shapes.system_out(await caller.query(query.question())))
 
 
 @router.get("/audit", **verb("ListAudit", answers=audit_shapes.AuditOut))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from helix_ray.wire.monitoring import SystemOut
-from tests.http.api_server import error_of
+from helix_ray.wire.times import iso
+from tests.http.api_server import PASSWORD, error_of
 from tests.http.devices import host_sample
 from tests.http.fleet import Fleet
+from tests.http.running_node import Helix
 from tests.http.shapes import shaped
 
 PATH = "/aurora/monitoring/system"
 
 
-def ask(fleet: Fleet, node: str | None = None) -> dict[str, Any]:
+def ask(fleet: Fleet, node: str | None = None, **query: str) -> dict[str, Any]:
     """Return the figures, which have the documented form."""
-    answer = fleet.admin.get(PATH, params={"node": node} if node else {})
+    answer = fleet.admin.get(PATH, params={"node": node, **query} if node else query)
     assert answer.status_code == 200, answer.text
     content: dict[str, Any] = answer.json()
     shaped(SystemOut, content)
@@ -73,3 +77,58 @@ def test_an_external_worker_is_no_host(fleet: Fleet) -> None:
     refused = fleet.admin.post("/workers/heartbeat", json=beat)
     assert error_of(refused, 400, "VALIDATION_ERROR")["details"]
     assert ask(fleet)["count"] == 0
+
+
+def test_history_is_told_with_its_gaps(fleet: Fleet) -> None:
+    """From `since` on, in points of `step` seconds; what was not measured is null."""
+    node = fleet.node("a")
+    for second in range(5):
+        if second != 2:
+            fleet.beat(node, host=host_sample(cpu_percent=10.0 * second))
+        fleet.clock.advance(1)
+    since = iso(fleet.clock.wall() - 5)
+    fleet.clock.advance(2)
+    told = ask(fleet, node, since=since)["history"]
+    assert (told["since"], told["step"]) == (since, 1)
+    [host] = told["hosts"]
+    assert host["hostname"] == "a"
+    assert host["cpu"] == [0.0, 10.0, None, 30.0, 40.0]
+    assert host["memory_used"] == [8192, 8192, None, 8192, 8192]
+    assert host["load"] == [None] * 5
+    until = iso(fleet.clock.wall() - 3)
+    assert ask(fleet, node, since=since, until=until, step="2")["history"]["hosts"][0]["cpu"] == [5.0, 30.0]
+    assert ask(fleet, node)["history"] is None
+
+
+def test_a_history_that_cannot_be_told_names_the_parameter(fleet: Fleet) -> None:
+    for query, field in {
+        "since=yesterday": "since",
+        "since=2100-01-01T00:00:00Z": "since",
+        "since=2025-01-01T00:00:00Z&step=60": "step",
+        "since=2025-01-01T00:00:00Z&step=0": "step",
+    }.items():
+        fleet.beat(fleet.node("a"), host=host_sample())
+        content = error_of(fleet.admin.get(f"{PATH}?{query}"), 400, "VALIDATION_ERROR")
+        assert field in str(content["details"])
+    error_of(fleet.admin.get(PATH, params={"step": "10"}), 400, "VALIDATION_ERROR")
+    unknown = {"node": "worker-none", "since": iso(fleet.clock.wall() - 60)}
+    error_of(fleet.admin.get(PATH, params=unknown), 404, "NOT_FOUND")
+
+
+def test_the_program_shows_the_history(fleet: Fleet, helix: Helix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each point; a gap is empty."""
+    monkeypatch.setenv("HELIX_PASSWORD", PASSWORD)
+    assert helix("login", "--url", fleet.api.url, "--username", "admin").code == 0
+    node = fleet.node("a")
+    began = fleet.clock.wall()
+    fleet.beat(node, host=host_sample(cpu_percent=12.5))
+    fleet.clock.advance(5)
+    ran = helix("system", "--since", iso(began), "--until", iso(began + 2), "--step", "1s")
+    assert ran.code == 0, ran.err
+    head, first, second = ran.out.splitlines()
+    assert head.split()[:4] == ["TIME", "HOST", "CPU", "HIGHEST"]
+    assert "12.5 %" in first
+    assert "%" not in second
+    told = helix("system", "--since", iso(began), "--json").json
+    assert told["history"]["hosts"][0]["cpu"] == [12.5, None, None]
+    assert helix("system", "--since", "sometime").code == 2

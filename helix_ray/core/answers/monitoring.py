@@ -49,6 +49,7 @@ def _figures(picture: Picture, question: q.SystemFigures, by: Principal) -> Syst
         "count": len(hosts),
         "known": len(known),
         "hosts": hosts[:HOSTS_LISTED_MAX],
+        "history": None,
     }
 
 

@@ -79,10 +79,45 @@ class HostView(FiguresView):
     machine: MachineView | None
 
 
+class SeriesView(TypedDict):
+    """The figures of points, in a list for each: None is a gap. MiB, percent, bytes, degrees Celsius; each is
+    the mean of its time, but `cpu_max` the maximum."""
+
+    cpu: list[float | None]
+    cpu_max: list[float | None]
+    memory_used: list[int | None]
+    memory_total: list[int | None]
+    swap_used: list[int | None]
+    disk_used: list[int | None]
+    disk_total: list[int | None]
+    rx_bytes_per_s: list[float | None]
+    tx_bytes_per_s: list[float | None]
+    load: list[float | None]
+    temperature: list[float | None]
+
+
+class HostHistoryView(SeriesView):
+    """The points of one host."""
+
+    hostname: str
+
+
+class HistoryView(TypedDict):
+    """The points of hosts: the first begins at `since`, in epoch seconds, and each has `step` seconds;
+    `until` is when the last one ends."""
+
+    since: float
+    until: float
+    step: int
+    hosts: list[HostHistoryView]
+
+
 class SystemView(FiguresView):
-    """All hosts, or the one of `node`; `count` is how many there are, `known` how many were measured."""
+    """All hosts, or the one of `node`; `count` is how many there are, `known` how many were measured. With a
+    history where one was asked for."""
 
     node: str | None
     count: int
     known: int
     hosts: list[HostView]
+    history: HistoryView | None

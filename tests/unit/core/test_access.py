@@ -83,6 +83,7 @@ TABLE = {
     "NodeDevices": "adopuv",
     "Acceleration": "adopuv",
     "SystemFigures": "adopuv",
+    "SystemHistory": "adopuv",
     "JournalSize": "au",
     "NewestCheckpoint": "au",
     "ProveInclusion": "au",
