@@ -5,8 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 
-GC_THRESHOLD = 100_000
 NEVER = 1_000_000_000
+# `leave_out_of_collections` looks through what is alive once a second. A collection in between would look
+# through the same objects before it; it comes only where so many are made in a second.
+GC_THRESHOLD = 1_000_000
+# Fewer objects than this are not worth a collection.
+WORTH_OBJECTS = 10_000
 # Batches of thousands of facts, tasks and reports are alive at once: Python's own 700 would look through each
 # of them again and again. The higher generations are collected as Python does it.
 BATCH_THRESHOLD = 10_000
@@ -40,6 +44,7 @@ def leave_out_of_collections() -> None:
 
     Garbage is collected first; cycles that become garbage later are few, and are never freed.
     """
-    if gc.get_count()[1]:
+    young, older, _ = gc.get_count()
+    if older or young > WORTH_OBJECTS:
         gc.collect(1)
         gc.freeze()

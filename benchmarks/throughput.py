@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections import defaultdict
@@ -12,17 +13,19 @@ import orjson
 from benchmarks import anchors
 from benchmarks.anchors import Anchor
 from benchmarks.bulk import BATCH_TASKS, accepted, batch, submit
-from benchmarks.load import side_by_side, until
+from benchmarks.load import Unexpected, one_by_one, side_by_side, until
 from benchmarks.processes import Helix, helix
 from benchmarks.report import Goal, Line, Report, Series, ratio_at_least
 from benchmarks.scale import Scale
+from helix_ray.wire.tasks import RESULT_WAIT_S_MAX
 
 NAME = "throughput"
 Work = dict[str, object]
 NOOP: Work = {"kind": "function", "function": "helix_ray.samples:noop"}
 TIMES_RAY = 5.0
 COMPLETED_S_MAX = 300.0
-ASK_EVERY_S = 0.05
+WAITS_MAX = 12
+ASK_EVERY_S = 0.01
 RESULTS_CHECKED = 200
 # The scheduler starts carefully with a class of task whose duration it does not know yet.
 WARM_UP_TASKS = 2_000
@@ -95,11 +98,21 @@ class Completed:
         wanted = self._before + count
         started = time.perf_counter()
         answers = submit(self._server, bodies, 1)
+        self._wait_for(accepted(answers[-1:])[-1])
         until(self._server.port, self._ask, lambda body: _total(body) >= wanted, ASK_EVERY_S, COMPLETED_S_MAX)
         taken = time.perf_counter() - started
         self._before = wanted
         self._check(accepted(answers))
         return count / taken
+
+    def _wait_for(self, task_id: str) -> None:
+        """Wait until a task has ended, as a client does: the server answers when it has, or with a conflict
+        after its longest wait."""
+        data = self._server.request("GET", f"/tasks/{task_id}/result?wait_s={RESULT_WAIT_S_MAX}")
+        for _ in range(WAITS_MAX):
+            with contextlib.suppress(Unexpected):
+                one_by_one(self._server.port, [data])
+                return
 
     def others(self, count: int) -> None:
         """Know of so many that were completed without this."""

@@ -32,7 +32,7 @@ from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.events import Erased, Fact, FactsErased, subject_of
+from helix_ray.core.events import Fact, FactsErased
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
 from helix_ray.core.liveness import Heard, Liveness, Sign
@@ -44,8 +44,8 @@ from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.state import State
 from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.guard import Guard, with_origin
-from helix_ray.journal.encoding import reaching
 from helix_ray.journal.errors import EraseRefused
+from helix_ray.journal.recent import RecentFacts
 from helix_ray.plain import plain_bytes
 from helix_ray.ports import Batch, Clock, Journal, Snapshot, Vault
 
@@ -53,9 +53,6 @@ log = logging.getLogger(__name__)
 
 # Bounds the memory of a replay, however long the journal is.
 REPLAY_FACTS_PER_READ = 20_000
-# Facts kept in memory for followers (up to twice as many); a follower that is further
-# behind reads the journal.
-RECENT_FACTS_MAX = 50_000
 # Bytes of one batch of facts for a follower, as JSON; a single fact may be larger.
 BATCH_BYTES_MAX = 8 << 20
 # Facts read from the disk for one batch: about ten milliseconds' worth.
@@ -136,8 +133,7 @@ class Engine:
         self._started_at = clock.wall()
         # A fleet for questions, which undo what they try on it. The scheduler has its own.
         self._tracked = TrackedFleet()
-        # A list, not a deque: followers read slices at its end many times a second.
-        self._recent: list[Fact] = []
+        self._recent = RecentFacts()
         self._snapshot_seq = 0
 
     def recover(self) -> int:
@@ -147,7 +143,7 @@ class Engine:
         while facts := self.journal.read_after(self.state.seq, REPLAY_FACTS_PER_READ):
             for fact in facts:
                 evolve(self.state, fact)
-            self._remember(facts)
+            self._recent.add(facts)
             self.state.changed.clear()
             folded += len(facts)
         return folded
@@ -180,14 +176,14 @@ class Engine:
         self._keep_refusals(now, facts, room)
         if facts:
             try:
-                self.journal.append(facts)
+                sizes = self.journal.append(facts)
             except Exception as error:
                 # Memory is ahead of the disk now. Undoing the fold would need an inverse of every kind of
                 # fact; ending the process needs none, and the next one folds what is durable.
                 raise JournalFailed(f"append of {len(facts)} facts failed: {error}") from error
             # Before the answers: after a receipt no replica may serve the old view of the task.
             self._announce()
-            self._remember(facts)
+            self._recent.add(facts, sizes)
         return answers
 
     def erase(self, erasure: Erasure, wanted: FactsErased, commit: Callable[[Fact], None]) -> None:
@@ -206,21 +202,10 @@ class Engine:
             raise JournalFailed(f"erasing {len(wanted.seqs)} facts failed: {error}") from error
         # One fact, and nobody looks in between: it is folded when it is durable.
         evolve(self.state, fact)
-        self._forget(wanted.seqs)
+        self._recent.forget(wanted.seqs)
         if self.board is not None:
             self.board.withdraw(wanted.tasks)
-        self._remember([fact])
-
-    def _forget(self, seqs: Sequence[int]) -> None:
-        """Take what was erased out of the facts that are kept for followers."""
-        first = self._recent[0].seq if self._recent else 0
-        for seq in seqs:
-            place = seq - first
-            if 0 <= place < len(self._recent) and not isinstance(self._recent[place].event, Erased):
-                fact = self._recent[place]
-                self._recent[place] = replace(
-                    fact, event=Erased(subject_of(fact.event), type(fact.event).__name__)
-                )
+        self._recent.add([fact])
 
     def _announce(self) -> None:
         changed = self.state.changed
@@ -247,7 +232,7 @@ class Engine:
             for fact in facts:
                 evolve(self.state, fact)
             self._announce()
-            self._remember(facts)
+            self._recent.add(facts)
 
     def _decide_and_fold(
         self, order: AnyOrder, now: float, facts: list[Fact], room: _Asked
@@ -360,18 +345,12 @@ class Engine:
         head = self.state.seq
         if after >= head:
             return Batch((), after, head)
-        oldest = self._recent[0].seq if self._recent else head + 1
-        if after + 1 >= oldest:
-            recent = self._recent[after + 1 - oldest : after + 1 - oldest + limit]
-            facts = tuple(recent[: reaching(recent, BATCH_BYTES_MAX)])
+        oldest = self._recent.oldest
+        if oldest is not None and after + 1 >= oldest:
+            facts = self._recent.after(after, limit, BATCH_BYTES_MAX)
         else:
             facts = tuple(self.journal.read_after(after, min(limit, OLD_FACTS_MAX), BATCH_BYTES_MAX))
         return Batch(facts, facts[-1].seq if facts else after, head)
-
-    def _remember(self, facts: list[Fact]) -> None:
-        self._recent.extend(facts)
-        if len(self._recent) >= 2 * RECENT_FACTS_MAX:
-            del self._recent[:-RECENT_FACTS_MAX]
 
     def snapshot_due(self) -> bool:
         """Say whether folding the tail would cost more than a snapshot does."""

@@ -83,8 +83,9 @@ class Journal(Protocol):
 
     epoch: int
 
-    def append(self, facts: Sequence[Fact]) -> None:
-        """Make facts durable, in one commit; on return they survive kill -9 and power loss."""
+    def append(self, facts: Sequence[Fact]) -> list[int]:
+        """Make facts durable, in one commit; on return they survive kill -9 and power loss. Return how many
+        bytes each body has."""
         ...
 
     def head(self) -> int:

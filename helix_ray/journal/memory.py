@@ -36,15 +36,16 @@ class MemoryJournal:
             self._snapshot = previous._snapshot
             previous._stale = True
 
-    def append(self, facts: Sequence[Fact]) -> None:
-        """Append facts, all or none. Raises SeqGap when they do not follow the head,
-        StaleWriter after a takeover."""
+    def append(self, facts: Sequence[Fact]) -> list[int]:
+        """Append facts, all or none; return how many bytes each body has. Raises SeqGap when they do not
+        follow the head, StaleWriter after a takeover."""
         if self._stale:
             raise StaleWriter(f"epoch {self.epoch} has ended")
         for seq, fact in enumerate(facts, len(self._facts) + 1):
             if fact.seq != seq:
                 raise SeqGap(f"fact {fact.seq} does not follow {seq - 1}")
         self._facts.extend(facts)
+        return [len(to_json(fact.event)) for fact in facts]
 
     def erase(self, fact: Fact) -> None:
         """Append a FactsErased and erase the facts that it names. Raises

@@ -41,7 +41,7 @@ class ReadingJournal(SqliteJournal):
         self._con = connect(self._path, "ro")
         self._tree = StoredTree(self._con)
 
-    def append(self, facts: Sequence[Fact]) -> None:
+    def append(self, facts: Sequence[Fact]) -> list[int]:
         """Raise StaleWriter: this journal is read-only."""
         raise StaleWriter("the journal is open read-only")
 

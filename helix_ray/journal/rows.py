@@ -172,6 +172,11 @@ def encode(
     return rows, leaves
 
 
+def body_sizes(rows: Sequence[Row | ShortRow]) -> list[int]:
+    """Return how many bytes of JSON each row's body has."""
+    return [len(row[3]) - SALT_BYTES for row in rows]
+
+
 def insert(con: sqlite3.Connection, rows: Iterable[Row | ShortRow]) -> None:
     """Insert rows in the open transaction, in order: each goes to the end of the table."""
     for columns, some in groupby(rows, len):

@@ -33,7 +33,7 @@ from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert
+from helix_ray.journal.rows import TILE_LEVEL, Salts, body_sizes, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -79,25 +79,26 @@ class SqliteJournal:
 
     # ------------------------------------------------------------------------------------------ port
 
-    def append(self, facts: Sequence[Fact]) -> None:
-        """Make facts durable in one commit. Raises SeqGap, StaleWriter, or SQLite's errors;
-        then nothing was appended."""
+    def append(self, facts: Sequence[Fact]) -> list[int]:
+        """Make facts durable in one commit; return how many bytes each body has. Raises SeqGap,
+        StaleWriter, or SQLite's errors; then nothing was appended."""
         if not facts:
-            return
+            return []
         with self._transaction() as con:
-            frontier = self._insert(con, facts)
+            frontier, sizes = self._insert(con, facts)
         # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
         # refuse to serve because of a fact that was never acknowledged.
         self._frontier = frontier
         self._head_file.note(self._claim())
+        return sizes
 
-    def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> Frontier:
+    def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> tuple[Frontier, list[int]]:
         rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words, self._salts)
         frontier, completed = self._frontier.extended(leaves, TILE_LEVEL)
         insert(con, rows)
         if completed:
             con.executemany(layout.INSERT_NODE, completed)
-        return frontier
+        return frontier, body_sizes(rows)
 
     def erase(self, fact: Fact) -> None:
         """Make a FactsErased durable and take what those facts said away. Raises
@@ -123,7 +124,7 @@ class SqliteJournal:
         if not set(asked(fact, newest)) <= set(prepared.seqs):
             raise EraseRefused("the erasure of other facts was prepared")
         with self._transaction() as con:
-            frontier = self._insert(con, [fact])
+            frontier, _ = self._insert(con, [fact])
             erasing.erase_rows(con, prepared)
             # They contain what is erased, and a start from one of them would have to
             # fold facts without bodies.

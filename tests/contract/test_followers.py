@@ -21,6 +21,7 @@ from helix_ray.engine import BATCH_BYTES_MAX
 from helix_ray.followers.cursor import SLOT_BYTES, CursorFile
 from helix_ray.followers.feed import BatchLimits, PlaneFeed
 from helix_ray.followers.following import WithCursor
+from helix_ray.journal.recent import RecentFacts
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane
@@ -209,8 +210,8 @@ def test_batches_are_bounded_by_facts_and_bytes() -> None:
     text = "x" * 900_000
     for _ in range(3):
         plane.give(SubmitTasks(({**SPEC, "prompt": text},) * 7))
-    for keep in (plane.engine._recent[:], []):
-        plane.engine._recent[:] = keep
+    for recent in (plane.engine._recent, RecentFacts()):
+        plane.engine._recent = recent
         consumer, sizes = Seen(None, None), []
         cursor = 0
         while True:

@@ -22,6 +22,7 @@ from helix_ray.core.orders import Order, OrderBody, Receipt
 from helix_ray.core.policy import Policy
 from helix_ray.core.state import Erasure
 from helix_ray.engine import Engine, JournalFailed
+from helix_ray.journal import recent
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.ports import Snapshot
 from tests.cast import slot
@@ -211,7 +212,7 @@ def test_published_views_of_erased_tasks_are_withdrawn() -> None:
 
 def test_events_come_from_memory_or_from_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A follower that is far behind reads the same facts, only slower; the cursor is the last fact's seq."""
-    monkeypatch.setattr(engine_module, "RECENT_FACTS_MAX", 3)
+    monkeypatch.setattr(recent, "RECENT_FACTS_MAX", 3)
     engine = engine_over(MemoryJournal())
     engine.execute([submit(f"s{i}") for i in range(6)])
 

@@ -116,7 +116,7 @@ def test_what_concerns_a_user_and_a_task_is_nowhere_afterwards(install: Install)
     # While it is open, and after.
     assert has(install.folder, MARK) == []
     assert len(has(install.folder, BENS)) >= 3
-    assert MARK not in repr(install.engine._recent)
+    assert MARK not in repr(install.engine._recent._facts)
     assert verify_consistency(
         size, install.journal.head(), install.journal.consistency_proof(size), root, install.journal.root()
     )
