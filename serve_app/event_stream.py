@@ -86,12 +86,12 @@ class EventStream(Response):
         clock = asyncio.get_running_loop().time
         written_at, ends_at = clock(), clock() + self._hub.limits.stream_s_max
         while self._hub.ring is ring and clock() < ends_at and await self._still_there(place):
-            news = self._hub.news
             if cursor < ring.through:
                 frames, cursor = await self._next(place, ring, cursor)
             else:
                 frames = b""
-                await news.wait()
+                await place.news.wait()
+                place.news.clear()
             if not frames and clock() - written_at >= BOOKMARK_S:
                 frames = bookmark(cursor)
             if frames:

@@ -5,7 +5,8 @@
     3. wake     all streams take what is theirs from the ring; one that is behind it reads the journal
 
 Marking comes before waking: a stream whose session ended with a fact shows nothing of what came after it.
-Many streams are woken less often: a wake costs a write for each.
+A wake costs a write for each stream: they are woken in turns, a few in each, so that requests are answered in
+between, and less often where they are many.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ FEED_FACTS_MAX = 1_000
 FEED_WAIT_S = 20.0
 # How long the feed waits before it asks a control plane again that did not respond.
 AGAIN_S = 0.5
-# Between two wakes, for each stream: 500 streams are woken five times per second.
+# How many streams are woken in one turn of the loop, which takes a millisecond; and the time after a turn for
+# each of them: 500 streams are woken five times per second.
+STREAMS_PER_TURN = 25
 WAKE_S_PER_STREAM = 0.0004
-# How often all streams look whether a bookmark is due, or their time is over: one timer for all of them.
+# How often all streams look whether a bookmark is due, or their time is over: one task for all of them.
 LOOK_EVERY_S = 0.5
 # How many streams read the journal at once, because they are behind the ring.
 CATCH_UPS_MAX = 2
@@ -63,13 +66,15 @@ class StreamLimits:
 
 
 class StreamPlace:
-    """The place of one stream: whose it is, and whether they must be identified again."""
+    """The place of one stream: whose it is, whether they must be identified again, and its news: the ring has
+    more, or it is time to look at the clock."""
 
-    __slots__ = ("by", "is_marked")
+    __slots__ = ("by", "is_marked", "news")
 
     def __init__(self, by: Principal) -> None:
         self.by = by
         self.is_marked = False
+        self.news = asyncio.Event()
 
 
 class Hub:
@@ -79,13 +84,12 @@ class Hub:
         self.limits = limits
         self.feed = NoticeFeed(control)
         self.catching_up = asyncio.Semaphore(CATCH_UPS_MAX)
-        self.news = asyncio.Event()
         # None while nobody listens; a stream whose ring is another one ends.
         self.ring: NoticeRing | None = None
         self._places: dict[StreamPlace, None] = {}
         self._of_user: dict[str, int] = {}
         self._following: asyncio.Task[None] | None = None
-        self._looking: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._places)
@@ -111,8 +115,8 @@ class Hub:
         """Return the ring, which is filled from here on; `start` is the newest seq."""
         if self.ring is None:
             self.ring = NoticeRing(start)
-            self._following = asyncio.get_running_loop().create_task(self._follow(self.ring))
-            self._look()
+            self._following = asyncio.create_task(self._follow(self.ring))
+            self._looking = asyncio.create_task(self._look())
         return self.ring
 
     async def close(self) -> None:
@@ -143,7 +147,8 @@ class Hub:
                     # Another journal, perhaps a backup: cursors of this one mean nothing there.
                     self._stop()
                     return
-                self._take(ring, found)
+                if self._take(ring, found):
+                    await self._wake_in_turns()
             except Refused as refused:
                 log.warning("event streams wait for the control plane: %s", refused)
                 await asyncio.sleep(AGAIN_S)
@@ -151,30 +156,36 @@ class Hub:
                 log.exception("event streams end: their feed failed")
                 self._stop()
                 return
-            await asyncio.sleep(WAKE_S_PER_STREAM * len(self._places))
 
-    def _take(self, ring: NoticeRing, found: Notices) -> None:
+    def _take(self, ring: NoticeRing, found: Notices) -> bool:
+        """Say whether the ring has more than before."""
         if found.cursor <= ring.through:
-            return
+            return False
         ring.add(found.notices, found.cursor)
         for fact in found.facts:
             if type(fact.event) in IDENTITY_FACTS:
                 self._mark(ev.subject_of(fact.event))
-        self._wake()
+        return True
 
     def _mark(self, ended: str) -> None:
-        """Mark the streams of a user, session or API token."""
+        """Mark the streams of a user, session or API token; they do not wait for their turn."""
         for place in self._places:
             if ended in (place.by.id, place.by.session, place.by.token):
                 place.is_marked = True
+                place.news.set()
 
-    def _look(self) -> None:
-        self._wake()
-        self._looking = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            await self._wake_in_turns()
 
-    def _wake(self) -> None:
-        news, self.news = self.news, asyncio.Event()
-        news.set()
+    async def _wake_in_turns(self) -> None:
+        places = [*self._places]
+        for start in range(0, len(places), STREAMS_PER_TURN):
+            turn = places[start : start + STREAMS_PER_TURN]
+            for place in turn:
+                place.news.set()
+            await asyncio.sleep(WAKE_S_PER_STREAM * len(turn))
 
     def _stop(self) -> None:
         following, self._following, self.ring = self._following, None, None
@@ -182,7 +193,8 @@ class Hub:
             following.cancel()
         if self._looking is not None:
             self._looking.cancel()
-        self._wake()
+        for place in self._places:
+            place.news.set()
 
 
 def _current_task() -> asyncio.Task[None] | None:
