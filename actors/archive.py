@@ -48,10 +48,9 @@ BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
 _View = TypeVar("_View", bound=TaskView | ResultView)
 
-# How long a question waits for the tables to reach its facts, and how often it looks: the pause of the
-# historian is half a second (actors/historian.py).
+# How long a question waits for the tables to reach its facts, and how often it looks.
 FOLLOWED_S_MAX = 3.0
-FOLLOWED_LOOK_S = 0.02
+FOLLOWED_LOOK_S = 0.005
 
 # Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
@@ -83,7 +82,10 @@ class Archive:
         plane: ControlPlane,
         on_thread: OnThread = asyncio.to_thread,
         look: Look = see_nothing,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
+        """`hurry` has the tables follow the journal at once."""
+        self._hurry = hurry
         self._history = history
         self._plane = plane
         self._on_thread = on_thread
@@ -123,6 +125,7 @@ class Archive:
         while self._history.through < through:
             if time.monotonic() >= end:
                 return False
+            self._hurry()
             await asyncio.sleep(FOLLOWED_LOOK_S)
         return True
 

@@ -10,6 +10,7 @@ that looks up the actor, and those do not need its 13 MiB.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
@@ -89,7 +90,8 @@ class Historian(LivingActor):
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
-        self._archive = Archive(self._history, self._plane, self._on_file, self._see)
+        self._hurry = asyncio.Event()
+        self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._hurry.set)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
         gathering = GatheringFeed(feed, FACTS_PER_ANSWER_MAX)
         self._following = Following("history", self, gathering, BatchLimits(FACTS_PER_INGEST_MAX))
@@ -192,7 +194,14 @@ class Historian(LivingActor):
             if self._history.has_erased:
                 await self._on_file(self._history.write_anew)
             await self._archive_finished()
-            await asyncio.sleep(PAUSE_S)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Let facts gather, unless somebody waits for them."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PAUSE_S):
+                await self._hurry.wait()
+        self._hurry.clear()
 
     @property
     def cursor(self) -> int:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from helix_ray.core import limits
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
+from helix_ray.core.read_classes import ReadClass, recorded
 from helix_ray.outward.addresses import Allowed, networks_of
 
 # Ray's names for resources that tasks call by another name.
@@ -63,6 +64,8 @@ class Settings:
     sync_conflicts_per_user_max: int = bounded(1_000, ge=1, le=10_000)
     deleted_documents_kept_max: int = bounded(1_000, ge=0, le=100_000)
     trusted_proxies: str = ""
+    # Classes of sensitive data whose reads are recorded, beside the audit itself; "all" for all.
+    audit_reads: str = ""
     docs_open: bool = True
     metrics_open: bool = True
 
@@ -186,6 +189,10 @@ class Settings:
         """Return the declared capabilities of nodes started on this machine, beside the detected ones."""
         return _names(self.node_capabilities)
 
+    def recorded_reads(self) -> frozenset[ReadClass]:
+        """Return the classes of sensitive data whose reads are recorded in the audit. Raises ValueError."""
+        return recorded(_names(self.audit_reads))
+
     def writable_folders(self) -> tuple[str, ...]:
         """Return folders outside their own that isolated commands may write."""
         return _names(self.isolation_writable)
@@ -230,6 +237,7 @@ class Settings:
             task_types=_names(self.task_types),
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
+            audit_reads=tuple(sorted(self.recorded_reads())),
             input_dirs=self.input_folders(),
             queue_tasks_max=self.queue_tasks_max,
             retry_tasks_max=self.retry_tasks_max,

@@ -15,6 +15,7 @@ from pydantic import Field, create_model, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from helix_ray.config import NUMBER_MAX, Settings, parse_node_resources
+from helix_ray.core.read_classes import recorded
 from helix_ray.outward.addresses import networks_of
 
 
@@ -47,6 +48,12 @@ class _Variables(BaseSettings):
     @classmethod
     def _networks(cls, value: str) -> str:
         networks_of(filter(None, map(str.strip, value.split(","))))
+        return value
+
+    @field_validator("audit_reads", mode="after", check_fields=False)
+    @classmethod
+    def _reads(cls, value: str) -> str:
+        recorded(filter(None, map(str.strip, value.split(","))))
         return value
 
     @field_validator("data_dir", mode="after", check_fields=False)

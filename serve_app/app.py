@@ -15,6 +15,7 @@ from helix_ray.blobs.folder import FolderBlobs
 from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
 from helix_ray.core.limits import Allowance
+from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import KeyRing, TokenIssuer
@@ -111,6 +112,7 @@ def build_app(
         passwords=PasswordGate(),
         sessions=sessions or SessionCache(control),
         refusals=RefusalDesk(control),
+        reads=ReadDesk(control, settings.recorded_reads()),
         blobs=FolderBlobs(head_store(settings)),
         hub=Hub(control, StreamLimits.of(settings)),
         secrets=(keys.secrets[keys.current], *keys.secrets.values()),
@@ -120,6 +122,7 @@ def build_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await services.hub.close()
+        await services.reads.close()
         await services.refusals.close()
         await services.sessions.close()
         await limiter.close()

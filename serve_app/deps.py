@@ -23,6 +23,7 @@ from helix_ray.core.origin import Origin
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import refusal_of
 from helix_ray.core.verbs import VERBS
+from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import Blobs, ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import TokenIssuer
@@ -55,6 +56,7 @@ class Services:
     passwords: PasswordGate
     sessions: SessionCache
     refusals: RefusalDesk
+    reads: ReadDesk
     blobs: Blobs
     hub: Hub
     # Keys for values that must be equal on every replica, the current one first; they
@@ -109,6 +111,10 @@ class Caller:
         answer = await self.services.control.query(question, self.by, wait_s)
         if isinstance(answer, Rejected):
             raise Refused(answer)
+        reads = self.services.reads
+        if reads.has(question):
+            origin = origin_of(self.request, self.by)
+            await reads.note(question, answer, self.by, request_id_of(self.request.scope), origin)
         return answer
 
     async def renew(self) -> None:

@@ -34,13 +34,13 @@ from helix_ray.cluster.payload import (
 from helix_ray.cluster.streams import all_pickles
 from helix_ray.cluster.waiting import Outcome, Watcher
 from helix_ray.core import admission
-from helix_ray.core.access import Principal, inside
+from helix_ray.core.access import SYSTEM, Principal, inside
 from helix_ray.core.decide.submit import task_ids
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import CancelTask, Order, Receipt, SubmitTasks
 from helix_ray.core.orders.kind import Data, OrderKind
-from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, View
+from helix_ray.core.questions import GetResult, ListTasks, PlanTask, QuestionKind, RecordedReads, View
 from helix_ray.core.specs import CommandRun, FunctionRun, TaskSpec
 from helix_ray.core.stdin import stdin_fields
 from helix_ray.core.values import shown_text
@@ -49,6 +49,7 @@ from helix_ray.plain import plain_bytes
 from helix_ray.plane.control import Plane
 from helix_ray.plane.distribution import distribute
 from helix_ray.plane.names import NAMESPACE
+from helix_ray.plane.reads import ReadDesk
 from helix_ray.wire.ids import new_seed
 from helix_ray.wire.placement import DistributeOut
 
@@ -74,6 +75,7 @@ class Cluster(InferenceCalls, ClusterEventCalls):
         this program's Ray job, or says for whom a call is made. `environments` gives functions their runtime
         environment."""
         self._plane = plane
+        self._reads: ReadDesk | None = None
         # A user who can start a Ray job can run any code on the cluster, so there is nothing to deny.
         self._who = who if callable(who) else partial(inside, f"job:{who}")
         self.background = Background("helix-cluster")
@@ -95,8 +97,13 @@ class Cluster(InferenceCalls, ClusterEventCalls):
         current.closed(self)
         self.watcher.stop(ClusterUnavailable("the connection was closed"))
         if self.background.running:
-            self.background.run(self._plane.aclose())
+            self.background.run(self._let_go())
         self.background.stop()
+
+    async def _let_go(self) -> None:
+        if self._reads is not None:
+            await self._reads.close()
+        await self._plane.aclose()
 
     # ----------------------------------------------------------------------------------------- submit
 
@@ -313,10 +320,24 @@ class Cluster(InferenceCalls, ClusterEventCalls):
 
     async def ask_async(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question, on the background loop; raises Refused, ClusterUnavailable."""
-        answer = await self._plane.query(question, self._who(), wait_s)
+        by = self._who()
+        answer = await self._plane.query(question, by, wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
+        if question.reads is not None:
+            await self._note_read(question, answer, by)
         return answer
+
+    async def _note_read(
+        self, question: QuestionKind[Any], answer: Mapping[str, object], by: Principal
+    ) -> None:
+        if self._reads is None:
+            policy = await self._plane.query(RecordedReads(), SYSTEM)
+            if isinstance(policy, Rejected):
+                raise raised(policy)
+            self._reads = ReadDesk(self._plane, policy["reads"])
+        if self._reads.has(question):
+            await self._reads.note(question, answer, by)
 
     def ask(self, question: QuestionKind[View], wait_s: float = 0.0, waits_for: str | None = None) -> View:
         """Answer a question; raises Refused, ClusterUnavailable. `waits_for` is the id of the task for whose

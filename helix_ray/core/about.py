@@ -268,8 +268,8 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
     ),
     **dict.fromkeys(
         (
-            ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased,
-            ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
+            ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead,
+            ev.FactsErased, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
         ),
         _administrators,
     ),

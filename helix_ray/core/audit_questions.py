@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import AUDITORS
+from helix_ray.core.access import AUDITORS, SYSTEM_ONLY
 from helix_ray.core.question_kind import QuestionKind
-from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.audit import AuditPageView, RecordedReadsView
 
 AUDIT_ROWS_MAX = 1_000
 
@@ -20,6 +20,7 @@ class ListAudit(QuestionKind[AuditPageView]):
     """
 
     allowed = AUDITORS
+    reads = "audit"
     travels_alone = True
 
     event_type: str | None = None
@@ -33,3 +34,11 @@ class ListAudit(QuestionKind[AuditPageView]):
     resource: str | None = None
     text: str | None = None
     before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedReads(QuestionKind[RecordedReadsView]):
+    """The classes of sensitive data whose reads are recorded, for programs that have no settings."""
+
+    allowed = SYSTEM_ONLY
+    short = True

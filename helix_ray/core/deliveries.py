@@ -16,6 +16,7 @@ class ListDeliveries(QuestionKind[DeliveriesView]):
     """What became of a webhook's messages, newest fact first, before a seq."""
 
     allowed = CONTENT_READERS
+    reads = "webhooks"
     tokens = Tokens.ALL
     of_notifier = True
 
@@ -30,6 +31,7 @@ class GetDelivery(QuestionKind[DeliveryView]):
     """One delivery with its request and all its tries."""
 
     allowed = CONTENT_READERS
+    reads = "webhooks"
     tokens = Tokens.ALL
     of_notifier = True
 

@@ -32,6 +32,7 @@ class GetDocuments(QuestionKind[DocumentsView]):
     """The caller's documents, of one kind or of all."""
 
     allowed = EVERYBODY | DEVICES
+    reads = "documents"
 
     kind: str | None = None
 
@@ -41,3 +42,4 @@ class ListConflicts(QuestionKind[SyncConflictsView]):
     """The caller's changes of documents that could not be merged."""
 
     allowed = EVERYBODY | DEVICES
+    reads = "documents"

@@ -28,6 +28,8 @@ BY_ID_ONLY = (
     ev.ModelVersionPushed, ev.ModelVersionExamined, ev.ModelActivationAsked, ev.ModelActivated,
     ev.ModelRolledBack, ev.ModelCanarySet, ev.ModelVersionDeleted, ev.ModelDeleted, ev.ModelTuningBegun,
     ev.ModelTuned,
+    # Its `id` is a class of data. It names what was read by its id.
+    ev.DataRead,
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from helix_ray.core.placement.strategies import DEFAULT
+from helix_ray.core.read_classes import ReadClass
 
 TASK_TYPES = (
     "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment",
@@ -24,6 +25,8 @@ class Policy:
     command_roles: tuple[str, ...] = ("admin", "developer")
     # "module:name" or "module:*" entries of functions that REST callers may use.
     function_allow: tuple[str, ...] = ("helix_ray.samples:*",)
+    # Classes of sensitive data whose reads are recorded (core/read_classes.py).
+    audit_reads: tuple[ReadClass, ...] = ("audit",)
     # Folders of the nodes below which inferences may read files.
     input_dirs: tuple[str, ...] = ()
     # Unfinished tasks; above it submits are refused until some finish.

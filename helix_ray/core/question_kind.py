@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
 from helix_ray.core.access import Verb
+from helix_ray.core.read_classes import ReadClass
 
 View = TypeVar("View", bound=Mapping[str, object])
 View_co = TypeVar("View_co", bound=Mapping[str, object], covariant=True)
@@ -37,5 +38,7 @@ class QuestionKind(Verb, Generic[View_co]):
     kept_on_nodes: ClassVar[bool] = False
     # Whether replicas keep the answers, by `task_id`, as long as the task has not changed.
     cached: ClassVar[bool] = False
+    # The class of sensitive data that its answer has, if any (core/reads.py).
+    reads: ClassVar[ReadClass | None] = None
     # Whether a SyncDevices actor answers it, and not the master.
     of_sync: ClassVar[bool] = False

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from helix_ray.core.access import ADMINS, CONTENT_READERS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.audit_questions import ListAudit as ListAudit
+from helix_ray.core.audit_questions import RecordedReads as RecordedReads
 from helix_ray.core.deliveries import GetDelivery as GetDelivery
 from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
 from helix_ray.core.device_questions import GetDevice as GetDevice
@@ -60,6 +61,7 @@ class GetTask(QuestionKind[TaskView]):
     """One task with all its fields."""
 
     allowed = EVERYBODY
+    reads = "tasks"
     tokens = Tokens.ALL
     while_stopping = True
     short = True
@@ -97,6 +99,7 @@ class GetResult(QuestionKind[ResultView]):
     """The result of a finished task."""
 
     allowed = CONTENT_READERS
+    reads = "results"
     tokens = Tokens.ALL
     while_stopping = True
     kept_on_nodes = True
@@ -114,6 +117,7 @@ class ReadLog(QuestionKind[LogView]):
     """
 
     allowed = CONTENT_READERS
+    reads = "logs"
     tokens = Tokens.ALL
     while_stopping = True
     of_node = True
@@ -130,6 +134,7 @@ class ReadItems(QuestionKind[ItemsView]):
     """What a task's attempt (default: the newest) has yielded, as pickles, from a byte offset of its file."""
 
     allowed = SYSTEM_ONLY
+    reads = "results"
     of_node = True
 
     task_id: str
@@ -143,6 +148,7 @@ class WaitTasks(QuestionKind[EndedView]):
     """The finished ones of these tasks, with their `results` or without; waits until there is one."""
 
     allowed = CONTENT_READERS
+    reads = "results"
     tokens = Tokens.ALL
     while_stopping = True
     travels_alone = True
@@ -187,6 +193,7 @@ class GetUser(QuestionKind[UserView]):
     """A user by id or by name; the password hash is for the system only."""
 
     allowed = EVERYBODY
+    reads = "users"
     tokens = Tokens.ALL
 
     user_id: str | None = None
@@ -198,6 +205,7 @@ class ListUsers(QuestionKind[UsersView]):
     """All users."""
 
     allowed = ADMINS
+    reads = "users"
 
 
 @conceal
@@ -230,6 +238,7 @@ class ListSessions(QuestionKind[SessionsView]):
     """The open sessions of the caller, or of a user (for administrators)."""
 
     allowed = EVERYBODY
+    reads = "sessions"
     tokens = Tokens.NONE
 
     username: str | None = None
@@ -240,6 +249,7 @@ class ListTokens(QuestionKind[TokensView]):
     """The caller's API tokens; for administrators those of all users, or of one."""
 
     allowed = EVERYBODY
+    reads = "tokens"
 
     username: str | None = None
 
@@ -369,5 +379,5 @@ Question = (
     | SystemFigures | SystemHistory
     | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
     | ListAudit | SecurityFigures
-    | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency
+    | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency | RecordedReads
 )  # fmt: skip

@@ -14,6 +14,7 @@ class ListWebhooks(QuestionKind[WebhooksView]):
     """The caller's webhooks; for administrators all."""
 
     allowed = READERS
+    reads = "webhooks"
     tokens = Tokens.ALL
 
 
@@ -22,6 +23,7 @@ class GetWebhook(QuestionKind[WebhookView]):
     """One webhook."""
 
     allowed = READERS
+    reads = "webhooks"
     tokens = Tokens.ALL
 
     webhook_id: str

@@ -301,6 +301,14 @@ def refusals(story: Story) -> None:
     story.tell(o.NoteRefusals(()), SYSTEM)
 
 
+def reads(story: Story) -> None:
+    """Results were read, and the audit; of some reads only the number is known (journal-reads)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    story.tell(o.NoteReads(ADA.id, "results", 3, ("task-1", "task-2")), SYSTEM)
+    story.tell(o.NoteReads(ADMIN.id, "audit", asked="event_type=authentication"), SYSTEM)
+    story.tell(o.NoteReads(SYSTEM.id, "logs", 12, gap=True), SYSTEM)
+
+
 def restored(story: Story) -> None:
     """What failed yesterday is queued again, with what failed because of it: all of it had left
     memory (journal-restored)."""
@@ -379,6 +387,7 @@ STORIES = {
     "journal-odd": (odd,),
     "journal-refusals": (refusals,),
     "journal-restored": (restored,),
+    "journal-reads": (reads,),
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),
     "journal-models": (models,),

@@ -79,6 +79,10 @@ def test_the_audit_is_read_through_the_api(world: World) -> None:
     assert log["user_id"].startswith("user-")
     assert log["metadata"]["resource"] == "session"
     assert PASSWORD not in answer.text
+    world.archive()
+    (read,) = admin.get("/aurora/audit", params={"action": "read_audit"}).json()["logs"]
+    assert (read["event_type"], read["user_id"]) == ("data_access", admin.get("/auth/me").json()["id"])
+    assert read["metadata"]["details"]["asked"] == "event_type=authentication action=login"
     assert world.clients["ann"].get("/aurora/audit").status_code == 403
     refused = admin.get("/aurora/audit", params={"event_type": "gossip"})
     assert refused.status_code == 400

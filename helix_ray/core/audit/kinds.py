@@ -3,7 +3,7 @@
     event_type       acts
     authentication   sign-ins, sessions, passwords, refused sign-ins and tokens
     authorization    users, roles, API tokens, devices' credentials, members, refusals
-    data_access      tasks, documents and models: made, changed, removed, erased
+    data_access      tasks, documents and models: made, changed, removed, erased; reads of sensitive data
     config_change    projects, quotas, webhooks, workers, which version of a model is in use
 
 INTERNAL kinds are the system's own scheduling and bookkeeping: they have no record.
@@ -73,6 +73,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.TaskDeleted: Act("data_access", "delete_task", "task", many=True),
     ev.MutationsPushed: Act("data_access", "push_documents", "device"),
     ev.ConflictResolved: Act("data_access", "resolve_conflict", "user"),
+    ev.DataRead: Act("data_access", "read", "data"),
     ev.ErasureRequested: Act("data_access", "request_erasure", "erasure"),
     ev.ErasureCompleted: Act("data_access", "complete_erasure", "erasure"),
     ev.FactsErased: Act("data_access", "erase_facts", "journal"),

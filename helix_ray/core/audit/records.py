@@ -19,7 +19,8 @@ NAMED_MAX: Final = 5
 _SHOWN: Final = frozenset({
     "user_id", "username", "name", "roles", "projects", "expires_at", "reason", "kind", "count", "since",
     "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
-    "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict",
+    "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict", "asked",
+    "gap",
 })  # fmt: skip
 _TEXT_CHARS_MAX: Final = 500
 _ITEMS_MAX: Final = 20
@@ -124,6 +125,9 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         if event.kind in CREDENTIAL_REFUSALS:
             found.event_type, found.result = "authentication", "failure"
             found.action = "login" if event.kind == "login" else "use_token"
+    elif isinstance(event, ev.DataRead):
+        found.action, found.resource, found.resource_id = f"read_{event.id}", event.id, ""
+        found.count, found.ids = event.count, event.ids
     return found
 
 

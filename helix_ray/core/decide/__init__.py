@@ -24,6 +24,7 @@ from helix_ray.core.decide.outcome import AnyDecision, Context, Decider, Decisio
 from helix_ray.core.decide.placement import PLACEMENT_ORDERS
 from helix_ray.core.decide.projects import PROJECT_ORDERS
 from helix_ray.core.decide.quotas import QUOTA_ORDERS
+from helix_ray.core.decide.reads import READ_ORDERS
 from helix_ray.core.decide.refusals import REFUSAL_ORDERS
 from helix_ray.core.decide.sessions import SESSION_ORDERS
 from helix_ray.core.decide.submit import SUBMIT_ORDERS
@@ -54,6 +55,7 @@ DECIDERS: dict[type, Decider] = {
     **DEVICE_ORDERS,
     **MUTATION_ORDERS,
     **REFUSAL_ORDERS,
+    **READ_ORDERS,
     **ERASURE_ORDERS,
     **WEBHOOK_ORDERS,
 }

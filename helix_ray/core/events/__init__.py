@@ -45,6 +45,7 @@ from helix_ray.core.events.models import (
 )
 from helix_ray.core.events.projects import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.events.quotas import QuotaSet
+from helix_ray.core.events.reads import DataRead
 from helix_ray.core.events.receipts import ReceiptKept
 from helix_ray.core.events.refusals import LoginRefused, RequestsRefused
 from helix_ray.core.events.sessions import SessionClosed, SessionOpened, SessionRefreshed
@@ -88,7 +89,8 @@ Event = (
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed
     | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed
-    | LoginRefused | RequestsRefused | ReceiptKept | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
+    | LoginRefused | RequestsRefused | DataRead | ReceiptKept
+    | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
     | FactsErased
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned

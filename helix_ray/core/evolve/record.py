@@ -7,11 +7,12 @@ from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import State
 
 
-def _refused(state: State, event: ev.LoginRefused | ev.RequestsRefused, fact: ev.Fact) -> None:
+def _recorded(state: State, event: ev.LoginRefused | ev.RequestsRefused | ev.DataRead, fact: ev.Fact) -> None:
     """Do nothing: for the audit only."""
 
 
 RECORD_FACTS: Appliers = {
-    ev.LoginRefused: _refused,
-    ev.RequestsRefused: _refused,
+    ev.LoginRefused: _recorded,
+    ev.RequestsRefused: _recorded,
+    ev.DataRead: _recorded,
 }

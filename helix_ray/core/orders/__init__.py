@@ -48,6 +48,7 @@ from helix_ray.core.orders.projects import (
     RemoveProject,
 )
 from helix_ray.core.orders.quotas import SetQuota
+from helix_ray.core.orders.reads import NoteReads
 from helix_ray.core.orders.recalled import Recalled
 from helix_ray.core.orders.refusals import NoteRefusals, Refusal
 from helix_ray.core.orders.sessions import CloseSession, EndSessions, OpenSession, RefreshSession
@@ -103,7 +104,7 @@ OrderBody = (
     | OpenSession | RefreshSession | CloseSession | EndSessions
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
-    | NoteRefusals
+    | NoteRefusals | NoteReads
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
     | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+from helix_ray.core.read_classes import ReadClass
+
 
 class AuditRowView(TypedDict):
     """A record of the audit; `at` is in epoch seconds, `details` what the act was about, without secrets."""
@@ -35,3 +37,9 @@ class AuditPageView(TypedDict):
     rows: list[AuditRowView] | None
     total: int
     next: int | None
+
+
+class RecordedReadsView(TypedDict):
+    """The classes of sensitive data whose reads are recorded."""
+
+    reads: list[ReadClass]

@@ -64,8 +64,8 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
             return by.projects is None and sees_all_tasks(by)
         return sees_model(state, by, model)
     for_administrators = (
-        ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.FactsErased, ev.Erased,
-        ev.ErasureRequested, ev.ErasureCompleted,
+        ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead, ev.FactsErased,
+        ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
     )  # fmt: skip
     assert isinstance(event, for_administrators)
     return administers(by)

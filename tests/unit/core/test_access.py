@@ -121,6 +121,8 @@ TABLE = {
     "ErasedTasks": "",
     "ListAudit": "au",
     "SecurityFigures": "au",
+    "RecordedReads": "",
+    "NoteReads": "",
     "ReadEvents": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",
