@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
 from helix_ray.inference.node_class import node_class, nvidia_gpus
 from helix_ray.monitoring.host import HostSampler
+from helix_ray.monitoring.processes import ProcessSampler
 
 
 class NodeOffer(TypedDict):
@@ -49,6 +51,7 @@ class NodeUsage:
     def __init__(self, offer: NodeOffer, all_smi_url: str = "", folders: Sequence[Path] = ()) -> None:
         """`folders` are those that the product writes to: their file systems are measured."""
         self._host = HostSampler(folders)
+        self._processes = ProcessSampler(os.getppid())
         self._external_usage = ExternalUsage(offer["resources"])
         self._devices = sampler_of(offer["resources"], offer["labels"], all_smi_url)
         if self._devices is not None:
@@ -68,11 +71,11 @@ class NodeUsage:
             self._devices.stop()
 
     async def read(self) -> Usage:
-        """Return cpu_usage (percent), memory_usage and memory_total (MiB), the host, and where known:
-        foreign, devices."""
+        """Return cpu_usage (percent), memory_usage and memory_total (MiB), the host, our processes, and where
+        known: foreign, devices."""
         # On a thread: a file system that does not respond must not hold up what runs on the loop.
-        host = await asyncio.to_thread(self._host.read)
-        usage: Usage = {"host": host}
+        host, processes = await asyncio.to_thread(lambda: (self._host.read(), self._processes.read()))
+        usage: Usage = {"host": host, "processes": processes}
         if "cpu_percent" in host:
             usage["cpu_usage"] = host["cpu_percent"]
         if "memory_total_mb" in host:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 
 class DiskSample(TypedDict):
@@ -12,6 +12,15 @@ class DiskSample(TypedDict):
     total_mb: int
     used_mb: int
     available_mb: int
+
+
+class ProcessSample(TypedDict):
+    """Our processes of one role on a node: percent of one core, and MiB that each has for itself."""
+
+    role: str
+    count: int
+    memory_mb: float
+    cpu_percent: NotRequired[float]
 
 
 class HostSample(TypedDict, total=False):

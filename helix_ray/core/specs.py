@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-from helix_ray.core.host_sample import HostSample
+from helix_ray.core.host_sample import HostSample, ProcessSample
 from helix_ray.core.model_records import BoundsRecord, FileRef, TensorRecord, VariantRecord
 
 # JSON of somebody else: results, arguments, metadata. Ours reads no field of it by name.
@@ -258,3 +258,4 @@ class Usage(TypedDict, total=False):
     foreign: dict[str, float]
     devices: list[DeviceSample]
     host: HostSample
+    processes: list[ProcessSample]

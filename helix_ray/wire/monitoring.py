@@ -121,6 +121,16 @@ class MachineOut(TypedDict):
 
 
 @with_config(CLOSED)
+class ProcessesOut(TypedDict):
+    """The product's own processes of one role: percent of one core, and MiB without what is shared."""
+
+    role: Annotated[str, Field(examples=["master"])]
+    count: int
+    cpu: Percent
+    memory: float
+
+
+@with_config(CLOSED)
 class FiguresOut(TypedDict):
     """The figures of a host."""
 
@@ -138,6 +148,7 @@ class HostOut(FiguresOut):
     nodes: list[str]
     measured_at: str | None
     machine: MachineOut | None
+    processes: list[ProcessesOut]
 
 
 @with_config(CLOSED)
@@ -178,6 +189,7 @@ class SystemOut(FiguresOut):
     count: int
     known: int
     hosts: list[HostOut]
+    processes: list[ProcessesOut]
     history: HistoryOut | None
 
 

@@ -58,6 +58,22 @@ def test_hosts_are_added_up(fleet: Fleet) -> None:
     error_of(fleet.admin.get(PATH, params={"nod": "a"}), 400, "VALIDATION_ERROR")
 
 
+def test_our_processes_are_added_up_by_role(fleet: Fleet) -> None:
+    """Over the nodes of a host, and over hosts; CPU is null before it is known."""
+    worker = {"role": "node_worker", "count": 1, "memory_mb": 50.0}
+    fleet.beat(fleet.node("a"), host=host_sample(), processes=[{**worker, "cpu_percent": 1.5}])
+    executors = {"role": "executor", "count": 2, "memory_mb": 99.5}
+    fleet.beat(fleet.node("b"), host=host_sample(), processes=[worker, executors])
+    told = ask(fleet)
+    assert told["hosts"][0]["processes"] == [
+        {"role": "node_worker", "count": 1, "cpu": 1.5, "memory": 50.0},
+    ]
+    assert told["processes"] == [
+        {"role": "executor", "count": 2, "cpu": None, "memory": 99.5},
+        {"role": "node_worker", "count": 2, "cpu": 1.5, "memory": 100.0},
+    ]
+
+
 def test_a_container_has_the_machine_beside_it(fleet: Fleet) -> None:
     inside = host_sample(
         cores=2.0, cpu_source="cpu.stat of the control group", machine_cores=8, machine_cpu_percent=80.0,

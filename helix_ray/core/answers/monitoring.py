@@ -14,7 +14,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.host_sample import DiskSample, HostSample
+from helix_ray.core.host_sample import DiskSample, HostSample, ProcessSample
 from helix_ray.core.state import Worker
 from helix_ray.core.views.monitoring import (
     CpuView,
@@ -24,6 +24,7 @@ from helix_ray.core.views.monitoring import (
     MachineView,
     MemoryView,
     NetworkView,
+    ProcessesView,
     SystemView,
 )
 
@@ -49,6 +50,7 @@ def _figures(picture: Picture, question: q.SystemFigures, by: Principal) -> Syst
         "count": len(hosts),
         "known": len(known),
         "hosts": hosts[:HOSTS_LISTED_MAX],
+        "processes": _processes([each for host in hosts for each in host["processes"]]),
         "history": None,
     }
 
@@ -70,7 +72,39 @@ def _host(picture: Picture, hostname: str, nodes: Sequence[Worker]) -> HostView:
         "nodes": [node.id for node in nodes],
         "measured_at": None if newest is None else newest.wall,
         "machine": _machine(sample),
+        "processes": _processes(
+            [_of_node(each) for pulse in heard for each in pulse.usage.get("processes", [])]
+        ),
     }
+
+
+def _of_node(sample: ProcessSample) -> ProcessesView:
+    return {
+        "role": sample["role"],
+        "count": sample["count"],
+        "cpu": sample.get("cpu_percent"),
+        "memory": sample["memory_mb"],
+    }
+
+
+def _processes(found: Iterable[ProcessesView]) -> list[ProcessesView]:
+    """Return the sums by role."""
+    by_role: dict[str, list[ProcessesView]] = {}
+    for each in found:
+        by_role.setdefault(each["role"], []).append(each)
+    return [
+        {
+            "role": role,
+            "count": sum(each["count"] for each in those),
+            "cpu": _rounded(_sum(each["cpu"] for each in those)),
+            "memory": round(sum(each["memory"] for each in those), 1),
+        }
+        for role, those in sorted(by_role.items())
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def figures_of(sample: HostSample) -> FiguresView:

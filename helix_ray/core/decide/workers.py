@@ -151,6 +151,7 @@ def _usage_of(worker: Worker, body: Heartbeat) -> Usage:
         return usage
     usage = usage.copy()
     usage.pop("host", None)
+    usage.pop("processes", None)
     if isinstance(usage.get("devices"), list):
         del usage["devices"]
     return usage

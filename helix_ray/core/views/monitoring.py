@@ -61,6 +61,16 @@ class MachineView(TypedDict):
     memory_available: int | None
 
 
+class ProcessesView(TypedDict):
+    """The product's own processes of one role: percent of one core, None before there are two samples; MiB
+    that they have for themselves."""
+
+    role: str
+    count: int
+    cpu: float | None
+    memory: float
+
+
 class FiguresView(TypedDict):
     """The figures of one host, or of all."""
 
@@ -77,6 +87,7 @@ class HostView(FiguresView):
     nodes: list[str]
     measured_at: float | None
     machine: MachineView | None
+    processes: list[ProcessesView]
 
 
 class SeriesView(TypedDict):
@@ -120,4 +131,5 @@ class SystemView(FiguresView):
     count: int
     known: int
     hosts: list[HostView]
+    processes: list[ProcessesView]
     history: HistoryView | None
