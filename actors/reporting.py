@@ -26,7 +26,7 @@ AGAIN_S = 0.2
 PACE_S_PER_REPORT = 0.0005
 """How long each report of an order keeps the next order back, in seconds."""
 
-PACE_S_MAX = 0.01
+PACE_S_MAX = 0.02
 """The longest time between the beginnings of two orders while there is something to report, in seconds."""
 
 Execute = Callable[[ReportAttempts], Awaitable[Receipt[ReportedData] | Rejected]]
