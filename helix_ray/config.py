@@ -45,6 +45,7 @@ class Settings:
     node_resources: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    plain_http_on_network: bool = False
     models_dir: Path | None = None
 
     # Authentication.

@@ -27,6 +27,13 @@ def up(
     ] = None,
     tls_cert: Annotated[str | None, typer.Option(metavar="FILE")] = None,
     tls_key: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    plain_http: Annotated[
+        bool,
+        typer.Option(
+            "--plain-http-on-network",
+            help="Listen beyond 127.0.0.1 without TLS: passwords and tokens cross the network in clear.",
+        ),
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False,
 ) -> None:
     """Start a Ray cluster on this machine with the API, or join the one that RAY_ADDRESS names."""
@@ -39,7 +46,8 @@ def up(
         "--tls-cert": tls_cert,
         "--tls-key": tls_key,
     }
-    become([*given(values), *(["--detach"] if detach else []), *ctx.args])
+    switches = {"--plain-http-on-network": plain_http, "--detach": detach}
+    become([*given(values), *(flag for flag, on in switches.items() if on), *ctx.args])
 
 
 def down(ctx: typer.Context, data_dir: DataDir = None) -> None:

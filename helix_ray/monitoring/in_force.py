@@ -24,6 +24,7 @@ RAY_TOKEN_VARIABLE = "RAY_AUTH_TOKEN_PATH"
 CHECKPOINT_KEY_FILE = "checkpoint.key"
 KEY_FILES = (keys.KEY_FILE, keys.HEAD_KEY_FILE, vault.KEY_FILE, CHECKPOINT_KEY_FILE)
 YES = ("1", "true")
+ENTER = stat.S_IXGRP | stat.S_IXOTH
 
 
 def look(
@@ -87,9 +88,14 @@ def _exposed(paths: Iterable[Path]) -> list[str] | None:
             continue
         except OSError:
             return None
-        if mode & OTHERS:
+        if mode & OTHERS and _lets_others_in(path):
             found.append(f"{path.name} (mode {stat.S_IMODE(mode):04o})")
     return found
+
+
+def _lets_others_in(path: Path) -> bool:
+    """Say whether every folder above a path can be entered by other users."""
+    return all(folder.stat().st_mode & ENTER for folder in path.resolve().parents)
 
 
 def _ages(paths: Iterable[Path]) -> dict[str, float] | None:

@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from launcher.node.ray_start import RayStartPlan
 from launcher.node.supervisor import NodeSupervisor, say
 from launcher.open_files import raise_open_files
 from launcher.up import environment, password
+from launcher.up.checks import CannotStart, check_plain_http
 from launcher.up.detach import detached
 from launcher.up.holding import this_process
 from launcher.up.stopped_below import StoppedBelow
@@ -124,6 +126,11 @@ def _add_start_flags(start: argparse.ArgumentParser) -> None:
     start.add_argument("--tls-cert", help="PEM certificate chain of the API")
     start.add_argument("--tls-key", help="PEM key of the certificate")
     start.add_argument(
+        "--plain-http-on-network",
+        action="store_true",
+        help="the API listens without TLS: passwords and tokens cross the network in clear",
+    )
+    start.add_argument(
         "--autoscaling-config", help="configuration file of the cluster launcher, passed to `ray start`"
     )
     start.add_argument(
@@ -183,6 +190,7 @@ def _start(
     flags: argparse.Namespace, more: list[str], words: list[str], data_dir: Path, given: str | None
 ) -> int:
     declared = _declared(flags)
+    _check_plain_http(flags)
     if "RAY_AUTH_TOKEN" not in os.environ and not _token_file().is_file():
         raise NodeCannotStart(
             f"{_token_file()} does not contain a token; create one with: ray get-auth-token --generate"
@@ -212,6 +220,23 @@ def _start(
         os.close(held)
 
 
+def _check_plain_http(flags: argparse.Namespace) -> None:
+    """Refuse a head whose API would send passwords over the network in clear, before Ray is started."""
+    if not flags.head:
+        return
+    settings = read_settings()
+    given = replace(
+        settings,
+        host=flags.api_host or flags.node_ip or _own_address(),
+        tls_cert=flags.tls_cert or settings.tls_cert,
+        plain_http_on_network=flags.plain_http_on_network or settings.plain_http_on_network,
+    )
+    try:
+        check_plain_http(given, "the API's address")
+    except CannotStart as refused:
+        raise NodeCannotStart(str(refused)) from None
+
+
 def _supervisor(
     flags: argparse.Namespace, declared: Declaration, more: list[str], data_dir: Path, given: str | None
 ) -> NodeSupervisor:
@@ -230,6 +255,8 @@ def _supervisor(
     for flag in ("tls_cert", "tls_key"):
         if getattr(flags, flag):
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
+    if flags.plain_http_on_network:
+        api.append("--plain-http-on-network")
     stopped = StoppedBelow(read_settings().stopped_s_max, say)
     limits = Limits(flags.head_stopped_s, flags.head_silent_s)
     return NodeSupervisor(plan, limits, api, os.environ, stopped, given)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-import ssl
 
 from helix_ray.config import Settings, parse_node_resources
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.levels import NotOffered, Wanted
+from helix_ray.loopback import is_loopback
 from launcher.up.saying import say
+from serve_app.public_port.certificates import CertificateRefused, TlsFiles, context_of
 
 
 class CannotStart(Exception):
@@ -27,9 +28,20 @@ def check(settings: Settings) -> None:
             "object per node"
         )
     _check_certificate(settings)
+    check_plain_http(settings)
     if "RAY_ADDRESS" not in os.environ:
         _check_isolation(settings)
     _check_port(settings.host, settings.port)
+
+
+def check_plain_http(settings: Settings, flag: str = "--host") -> None:
+    """Refuse to send passwords over a network in clear, unless that is allowed."""
+    if settings.tls_cert is not None or settings.plain_http_on_network or is_loopback(settings.host):
+        return
+    raise CannotStart(
+        f"{flag} {settings.host} can be reached from other machines, and without TLS passwords and tokens "
+        "cross the network in clear: give --tls-cert and --tls-key, or allow it with --plain-http-on-network"
+    )
 
 
 def _check_isolation(settings: Settings) -> None:
@@ -52,11 +64,9 @@ def _check_certificate(settings: Settings) -> None:
         if not os.access(path, os.R_OK):
             raise CannotStart(f"{path} cannot be read")
     try:
-        # The password makes an encrypted key an error here; OpenSSL would ask for it on the terminal.
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
-    except (ssl.SSLError, ValueError, OSError) as error:
-        reason = error.reason if isinstance(error, ssl.SSLError) and error.reason else error
-        raise CannotStart(f"cannot use the certificate {cert} with the key {key}: {reason}") from None
+        context_of(TlsFiles(str(cert), str(key)), expired=False)
+    except CertificateRefused as refused:
+        raise CannotStart(f"cannot use the certificate {cert} with the key {key}: {refused}") from None
 
 
 def _check_port(host: str, port: int) -> None:

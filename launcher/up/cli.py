@@ -20,7 +20,16 @@ from launcher.up.detach import detached
 
 EXIT_USAGE = 2
 # Flags that are settings: each becomes its HELIX_* variable, so that all descendants read the same value.
-SETTING_FLAGS = ("host", "port", "data_dir", "nodes", "node_resources", "tls_cert", "tls_key")
+SETTING_FLAGS = (
+    "host",
+    "port",
+    "data_dir",
+    "nodes",
+    "node_resources",
+    "tls_cert",
+    "tls_key",
+    "plain_http_on_network",
+)
 PATH_FLAGS = ("data_dir", "tls_cert", "tls_key")
 
 
@@ -66,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--node-resources", help='logical resources, one object per node: [{},{"GPU":1}]')
     parser.add_argument("--tls-cert", help="PEM certificate chain; with --tls-key, the API speaks HTTPS")
     parser.add_argument("--tls-key", help="PEM key of the certificate")
+    parser.add_argument(
+        "--plain-http-on-network",
+        action="store_const",
+        const="true",
+        help="listen beyond 127.0.0.1 without TLS: passwords and tokens cross the network in clear",
+    )
     parser.add_argument(
         "--detach", action="store_true", help="return when the API is ready; the log is in the data directory"
     )

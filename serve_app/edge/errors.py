@@ -25,11 +25,14 @@ class BrokenOff(Exception):
 class Answer:
     """The `send` of one request: adds the edge's headers to any response, and can send a refusal itself."""
 
-    __slots__ = ("_body", "_headers", "_path", "_send", "ended", "request_id", "started")
+    __slots__ = ("_body", "_headers", "_path", "_scheme", "_send", "ended", "request_id", "started")
 
-    def __init__(self, send: Send, path: str, request_id: str, body: CountedBody) -> None:
+    def __init__(
+        self, send: Send, path: str, request_id: str, body: CountedBody, scheme: str | None = None
+    ) -> None:
         self._send = send
         self._path = path
+        self._scheme = scheme
         self._body = body
         self._headers: list[Header] = [(b"x-request-id", request_id.encode())]
         self.request_id = request_id
@@ -48,7 +51,10 @@ class Answer:
                 return
             self.started = True
             own = message.get("headers") or ()
-            message = {**message, "headers": [*own, *for_answer(self._path, own), *self._headers]}
+            message = {
+                **message,
+                "headers": [*own, *for_answer(self._path, own, self._scheme), *self._headers],
+            }
         elif kind == "http.response.body":
             if not self.started:
                 return
@@ -68,7 +74,7 @@ class Answer:
         start = {
             "type": "http.response.start",
             "status": STATUS[rejected.code],
-            "headers": [*own, *for_answer(self._path, own), *self._headers],
+            "headers": [*own, *for_answer(self._path, own, self._scheme), *self._headers],
         }
         await self._send(start)
         await self._send({"type": "http.response.body", "body": content})

@@ -123,7 +123,8 @@ class Edge:
         seen = headers.pick(scope["headers"])
         path: str = scope["path"]
         body = CountedBody(receive, self._body_limit.at(path), seen.get(headers.CONTENT_LENGTH))
-        answer = Answer(send, path, request_id.choose(seen.get(headers.X_REQUEST_ID)), body)
+        chosen = request_id.choose(seen.get(headers.X_REQUEST_ID))
+        answer = Answer(send, path, chosen, body, scope.get("scheme"))
         try:
             admission = await self._admit(scope, seen, answer)
             if admission.refusal is not None:

@@ -6,7 +6,7 @@ from helix_ray.core.limits import ANONYMOUS
 from serve_app.edge.client_address import key_of
 from serve_app.edge.headers import Header
 from serve_app.edge.rate_limit import Admission, Limiter
-from serve_app.edge.security_headers import ALWAYS, NO_STORE
+from serve_app.edge.security_headers import NO_STORE, for_connection
 
 _limiters: list[Limiter] = []
 
@@ -16,9 +16,9 @@ def look_at(limiter: Limiter) -> None:
     _limiters[:] = [limiter]
 
 
-def headers_for(host: str) -> list[Header]:
+def headers_for(host: str, scheme: str | None = None) -> list[Header]:
     """Return the headers for a client; the rate limits are reported as known here, without counting."""
-    found: list[Header] = [*ALWAYS, NO_STORE]
+    found: list[Header] = [*for_connection(scheme), NO_STORE]
     for limiter in _limiters:
         found += Admission(((ANONYMOUS.name, limiter.peek(key_of(host), ANONYMOUS.name)),)).headers()
     return found

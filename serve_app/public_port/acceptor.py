@@ -30,14 +30,15 @@ LET_OTHERS_S = 0.001
 class Acceptor:
     """Starts when constructed, on the running event loop; close ends it, like an asyncio server.
 
-    `shut` is called when any process has shut down the socket: no connection will come any more.
+    `tls` gives the context of each handshake. `shut` is called when any process has shut down the socket: no
+    connection will come any more.
     """
 
     def __init__(
         self,
         listener: socket.socket,
         make: Callable[[], asyncio.Protocol],
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
         *,
         shared: bool,
         shut: Callable[[], None],
@@ -121,7 +122,8 @@ class Acceptor:
             if self._tls is not None
             else {}
         )
+        tls = self._tls() if self._tls is not None else None
         try:
-            await self._loop.connect_accepted_socket(self._make, client, ssl=self._tls, **times)
+            await self._loop.connect_accepted_socket(self._make, client, ssl=tls, **times)
         except (OSError, ssl.SSLError):
             client.close()  # not TLS, too slow, or gone

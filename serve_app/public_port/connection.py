@@ -348,7 +348,7 @@ class Connection(HttpToolsProtocol):
         if self._reading == "head" or not cycle.response_complete:
             # The request may have been answered before its slow body ended: a second response would be taken
             # for the next request's.
-            self.transport.write(written(rejected, self._host()))
+            self.transport.write(written(rejected, self._host(), self.scheme))
         if self.transport.can_write_eof():
             self.transport.write_eof()
 

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from helix_ray.environment import read_settings
 from serve_app.public_port import shared_socket
 from serve_app.public_port.acceptor import Acceptor
+from serve_app.public_port.certificates import CertificateRefused, Certificates, TlsFiles
 from serve_app.public_port.connection import protocol
 from serve_app.public_port.limits import ConnectionLimits
 from serve_app.public_port.shared_socket import SignsOfLife
@@ -59,16 +60,28 @@ def _serve(
 ) -> tuple[asyncio.Task[None], uvicorn.Server]:
     # Without this level uvicorn logs every message of every request.
     logging.getLogger("uvicorn.error").level = logging.CRITICAL
-    server = PortServer(_config(_wrapped(app, http_options.middlewares), http_options, loop), lifeline)
+    config = _config(_wrapped(app, http_options.middlewares), http_options, loop)
+    try:
+        server = PortServer(config, lifeline, _certificates(http_options))
+    except CertificateRefused as refused:
+        listener.close()
+        raise RuntimeError(f"cannot use the certificate: {refused}") from refused
     return loop.create_task(server.serve(sockets=[listener])), server
 
 
 class PortServer(uvicorn.Server):
     """uvicorn's server, which accepts with an Acceptor and sends signs of life."""
 
-    def __init__(self, config: uvicorn.Config, lifeline: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        lifeline: socket.socket | None = None,
+        certificates: Certificates | None = None,
+    ) -> None:
         super().__init__(config)
         self._lifeline = lifeline
+        self._certificates = certificates
+        self._watch: asyncio.Task[None] | None = None
         self._signs: SignsOfLife | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -77,12 +90,16 @@ class PortServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for listener in sockets or ():
             listener.listen(self.config.backlog)
+        held = self._certificates
+        tls = held.context if held is not None else None
         self.servers = [
             Acceptor(  # type: ignore[misc]  # has what uvicorn calls
-                listener, self._protocol, self.config.ssl, shared=self._lifeline is not None, shut=self._end
+                listener, self._protocol, tls, shared=self._lifeline is not None, shut=self._end
             )
             for listener in sockets or ()
         ]
+        if held is not None:
+            self._watch = loop.create_task(held.watch())
         if self._lifeline is not None:
             self._signs = SignsOfLife(self._lifeline, loop)
         self.started = True
@@ -92,6 +109,8 @@ class PortServer(uvicorn.Server):
         try:
             await super().shutdown(sockets)
         finally:
+            if self._watch is not None:
+                self._watch.cancel()
             if self._signs is not None:
                 self._signs.close()
 
@@ -108,13 +127,6 @@ class PortServer(uvicorn.Server):
 
 
 def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvicorn.Config:
-    files: dict[str, Any] = {}
-    if options.ssl_keyfile and options.ssl_certfile:
-        files = {"ssl_keyfile": options.ssl_keyfile, "ssl_certfile": options.ssl_certfile}
-        files |= (
-            {"ssl_keyfile_password": options.ssl_keyfile_password} if options.ssl_keyfile_password else {}
-        )
-        files |= {"ssl_ca_certs": options.ssl_ca_certs} if options.ssl_ca_certs else {}
     return uvicorn.Config(
         lambda: app,
         factory=True,
@@ -131,8 +143,19 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         proxy_headers=False,
         log_level=None,
         log_config=None,
-        **files,
     )
+
+
+def _certificates(options: Any) -> Certificates | None:
+    """Return the certificate of Serve's options; None: the port speaks plain HTTP."""
+    if not (options.ssl_keyfile and options.ssl_certfile):
+        return None
+    return Certificates(
+        TlsFiles(
+            options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs or None,
+            options.ssl_keyfile_password or None,
+        )
+    )  # fmt: skip
 
 
 def _wrapped(app: ASGIApp, middlewares: list[Any]) -> ASGIApp:

@@ -28,7 +28,7 @@ def head_too_large(limit: str, value: int) -> Rejected:
     return Rejected(ErrorCode.HEADERS_TOO_LARGE, "The request headers are too large", {limit: value})
 
 
-def written(rejected: Rejected, host: str) -> bytes:
+def written(rejected: Rejected, host: str, scheme: str | None = None) -> bytes:
     """Return a refusal as a whole HTTP/1.1 response that closes the connection; `host`
     is the client's address."""
     request_id = choose(None)
@@ -40,7 +40,7 @@ def written(rejected: Rejected, host: str) -> bytes:
         (b"connection", b"close"),
         (b"x-request-id", request_id.encode()),
         *answer_headers(rejected),
-        *headers_for(host),
+        *headers_for(host, scheme),
     ]
     lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (status, status.phrase.encode(), lines, body)

@@ -29,11 +29,13 @@ from launcher.up.public_socket import SILENT_S_MAX, PublicSocket
 from serve_app.public_port import acceptor
 from serve_app.public_port.shared_socket import VARIABLE
 from tests.asking import Asking
+from tests.certificates import made
 from tests.ray.signals import until
 
 REPLICA = Path(__file__).with_name("replica.py")
 ROOT = Path(__file__).parents[2]
 NOTICED_S_MAX = 5.0
+RELOADED_S_MAX = 5.0
 ASKERS = 8
 
 
@@ -213,6 +215,14 @@ def test_tls_is_spoken_by_each(tmp_path: Path, certificate: tuple[Path, Path]) -
         until(both_seen)
         with pytest.raises(httpx.TransportError):
             httpx.get(secure.url.replace("https", "http"), timeout=20)
+        # Other files are used within 5 s; a connection that is open keeps the certificate it began with.
+        with httpx.Client(base_url=secure.url, verify=trusting, timeout=20) as open_client:
+            open_client.get("/")
+            began, after, place = time.monotonic(), made("after"), ("127.0.0.1", secure.public.port)
+            after.write(tmp_path)
+            until(lambda: ssl.get_server_certificate(place) == after.cert_pem().decode())
+            assert time.monotonic() - began < RELOADED_S_MAX
+            assert open_client.get("/").status_code == 200
 
 
 def echoing() -> tuple[Callable[[], asyncio.Protocol], asyncio.Event]:
@@ -242,7 +252,7 @@ def test_a_client_that_is_dropped_at_once_is_closed(certificate: tuple[Path, Pat
 
     async def scene(listener: socket.socket) -> None:
         make, _ = echoing()
-        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
+        accepting = acceptor.Acceptor(listener, make, lambda: server_side, shared=False, shut=lambda: None)
         with socket.create_connection(listener.getsockname()) as client:
             client.setblocking(False)
             # Two steps of the loop's own in one: accept, and drop before the handshake's task runs.
@@ -271,7 +281,7 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
         loop = asyncio.get_running_loop()
         make, ended = echoing()
 
-        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
+        accepting = acceptor.Acceptor(listener, make, lambda: server_side, shared=False, shut=lambda: None)
         silent = [socket.create_connection(place) for _ in range(20)]
         trusting = ssl.create_default_context(cafile=str(cert))
         reader, writer = await asyncio.open_connection(*place, ssl=trusting, server_hostname="127.0.0.1")
@@ -305,7 +315,7 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
 
     async def scene() -> None:
         make, ended = echoing()
-        accepting = acceptor.Acceptor(listener, make, server_side, shared=False, shut=lambda: None)
+        accepting = acceptor.Acceptor(listener, make, lambda: server_side, shared=False, shut=lambda: None)
         before = open_files()
         silent = [socket.create_connection(place) for _ in range(10)]
         while open_files() < before + 2 * len(silent):

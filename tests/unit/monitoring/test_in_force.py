@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -39,13 +41,20 @@ def test_a_private_server_on_the_loopback(settings: Settings) -> None:
 
 def test_what_others_can_read_is_named(settings: Settings) -> None:
     """Also keys outside the data directory; of a name alone, never of its content."""
-    token = settings.data_dir.parent / "token"
-    token.write_text("secret")
-    token.chmod(0o644)
-    settings.data_dir.chmod(0o750)
-    given = LOCAL | {"RAY_AUTH_TOKEN_PATH": str(token)}
-    exposed = look(Findings(isolation={}), settings, given, None).exposed
-    assert exposed == ["data (mode 0750)", "token (mode 0644)"]
+    with TemporaryDirectory(dir="/tmp") as folder:
+        token, key = Path(folder) / "token", Path(folder) / "private" / "key.pem"
+        key.parent.mkdir(mode=0o700)
+        for path in (token, key):
+            path.write_text("secret")
+            path.chmod(0o644)
+        given = LOCAL | {"RAY_AUTH_TOKEN_PATH": str(token)}
+        beside = replace(settings, tls_key=key)
+        assert look(Findings(isolation={}), beside, given, None).exposed == []
+        Path(folder).chmod(0o755)
+        assert look(Findings(isolation={}), beside, given, None).exposed == ["token (mode 0644)"]
+        key.parent.chmod(0o750)
+        found = look(Findings(isolation={}), beside, given, None).exposed
+        assert found == ["token (mode 0644)", "key.pem (mode 0644)"]
 
 
 def test_how_bytes_leave(settings: Settings, tmp_path: Path) -> None:
