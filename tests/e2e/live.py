@@ -23,6 +23,7 @@ import psutil
 from helix_ray.core.codec import FIELDS, named
 from helix_ray.journal.rows import SALT_BYTES
 from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
+from tests.http.api_server import NO_TLS
 from tests.processes import command_line
 from tests.ray.signals import until
 
@@ -61,7 +62,7 @@ class Live:
 
     def anonymous(self) -> httpx.Client:
         """Return a client without a token, with a connection of its own that is kept."""
-        client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=REQUEST_S_MAX)
+        client = httpx.Client(base_url=f"{self.url}/api/v1", timeout=REQUEST_S_MAX, verify=NO_TLS)
         self.clients.append(client)
         return client
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from helix_ray.cli.main import app as program
 from helix_ray.config import Settings
+from helix_ray.security import passwords
 from helix_ray.testing import memory_plane
 from tests.http.api_server import PASSWORD, Api, serving_api
 from tests.http.fleet import Fleet, serving_fleet
@@ -17,6 +19,17 @@ from tests.http.running_node import Helix, Node, Ran, serving
 
 # The fixture of tests/conftest.py: `require(tool)` gives its path.
 Require = Callable[[str], str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords with the least memory argon2 allows: 20 ms of every login are its cost, which only tests
+    of the login itself are about. They replace this fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        passwords._dummy_hash.cache_clear()
+        yield
+    passwords._dummy_hash.cache_clear()
 
 
 @pytest.fixture(scope="module")

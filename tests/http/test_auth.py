@@ -19,7 +19,7 @@ from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import ManualClock
 from helix_ray.wire.sessions import LoginOut
 from helix_ray.wire.users import UserOut, UsersOut
-from tests.http.api_server import PASSWORD, PLENTY, TASK, Api, error_of, serving_api
+from tests.http.api_server import NO_TLS, PASSWORD, PLENTY, TASK, Api, error_of, serving_api
 from tests.http.shapes import shaped
 
 LOGIN_BODY = {"username": "admin", "password": PASSWORD}
@@ -36,6 +36,11 @@ def until_refused(ask: Callable[[], httpx.Response]) -> float:
         assert asked - start < 10
     error_of(answer, 401, "UNAUTHORIZED")
     return asked - start
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cheap_passwords() -> None:
+    """Leave the hashes at their full cost here."""
 
 
 class TestLogin:
@@ -96,7 +101,7 @@ class TestLogin:
             return verify(hashed, password)
 
         def try_once(_: int) -> httpx.Response:
-            with httpx.Client(base_url=f"{api.url}/api/v1", timeout=30) as client:
+            with httpx.Client(base_url=f"{api.url}/api/v1", timeout=30, verify=NO_TLS) as client:
                 return client.post("/auth/login", json=LOGIN_BODY)
 
         monkeypatch.setattr(passwords, "verify_password", verify_in_time)
