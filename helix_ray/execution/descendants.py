@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -89,22 +90,41 @@ def mark(identity: str) -> None:
     _prctl(_PR_SET_NAME, _name(identity), 0, 0, 0)
 
 
-def end_marked(identity: str) -> int:
-    """SIGKILL every process with this mark; return how many processes that were."""
+def end_marked(identity: str, wait_s: float = END_WAIT_S) -> list[int]:
+    """SIGKILL every process with this mark and wait until it is gone; return those that are still there."""
+    give_up_at = time.monotonic() + wait_s
+    # What it forked before it was killed is found by the next look.
+    while killed := _kill_marked(identity, give_up_at):
+        if time.monotonic() > give_up_at:
+            return killed
+    return []
+
+
+def _kill_marked(identity: str, give_up_at: float) -> list[int]:
+    """SIGKILL what lives and has this mark; return it when all of it is gone, or at that monotonic time."""
     name, variable = _name(identity), f"{MARK_VARIABLE}={identity}".encode()
-    ended = 0
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            handle = os.pidfd_open(int(entry))
-            try:
-                if _has(entry, name, variable):
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
-                    ended += 1
-            finally:
-                os.close(handle)
-    return ended
+    killed: dict[int, int] = {}
+    for pid, _, state in _processes():
+        if state not in _DEAD and pid != os.getpid():
+            with contextlib.suppress(OSError):
+                handle = os.pidfd_open(pid)
+                try:
+                    if _has(pid, name, variable):
+                        signal.pidfd_send_signal(handle, signal.SIGKILL)
+                        killed[pid] = os.dup(handle)
+                finally:
+                    os.close(handle)
+    for handle in killed.values():
+        _wait_for(handle, give_up_at)
+        os.close(handle)
+    return list(killed)
+
+
+def _wait_for(handle: int, give_up_at: float) -> None:
+    """Wait until the process of a pidfd has ended, or for that monotonic time."""
+    end = select.poll()
+    end.register(handle, select.POLLIN)
+    end.poll(max(0.0, give_up_at - time.monotonic()) * 1000)
 
 
 def _name(identity: str) -> bytes:
@@ -112,8 +132,8 @@ def _name(identity: str) -> bytes:
     return b"hx-" + hashlib.sha256(identity.encode()).hexdigest()[:12].encode()
 
 
-def _has(pid: str, name: bytes, variable: bytes) -> bool:
-    process = Path("/proc", pid)
+def _has(pid: int, name: bytes, variable: bytes) -> bool:
+    process = Path("/proc", str(pid))
     if (process / "comm").read_bytes().rstrip(b"\n") == name:
         return True
     return variable in (process / "environ").read_bytes().split(b"\0")
