@@ -10,11 +10,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -41,6 +38,7 @@ from helix_ray.execution.effects import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
 from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.wear import Bounds
+from helix_ray.socket_folders import SocketFolder
 
 log = logging.getLogger(__name__)
 
@@ -91,18 +89,14 @@ class ExecutorHost:
         self._links: dict[str, _Link] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
-        self._folder: Path | None = None
+        self._folder: SocketFolder | None = None
 
     async def listen(self) -> None:
         """Open the socket; safe to call twice. Raises OSError; the next call then starts afresh."""
         if self._server is None:
-            prefix = f"helix-{self._node_id[:12]}-"
-            for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
-                # Left by a killed node worker of this node.
-                shutil.rmtree(left, ignore_errors=True)
-            # mkdtemp makes it 0700: only this user's processes may connect.
-            self._folder = Path(tempfile.mkdtemp(prefix=prefix))
-            self._path = str(self._folder / "executors.sock")
+            # Only this user's processes may connect.
+            self._folder = SocketFolder(self._node_id[:12])
+            self._path = str(self._folder.path / "executors.sock")
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=RECEIVE_BYTES)
 
     def start(
@@ -211,7 +205,7 @@ class ExecutorHost:
         if self._server is not None:
             self._server.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _send(self, slot_id: str, message: Message) -> None:
         link = self._links.get(slot_id)

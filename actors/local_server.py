@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from helix_ray.plane.local_link import Frames
+from helix_ray.socket_folders import SocketFolder
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +27,7 @@ class LocalServer:
         self._methods = methods
         self._at_once = at_once or {}
         self._opening = asyncio.Lock()
-        self._folder: Path | None = None
+        self._folder: SocketFolder | None = None
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[Frames] = set()
         self._answering: set[asyncio.Task[None]] = set()
@@ -39,8 +37,7 @@ class LocalServer:
         # A second caller must not get the path before the socket exists: it would fall back to Ray.
         async with self._opening:
             if self._server is None:
-                # mkdtemp creates it with mode 0700.
-                self._folder = Path(tempfile.mkdtemp(prefix="helix-master-"))
+                self._folder = SocketFolder("master")
                 loop = asyncio.get_running_loop()
                 self._server = await loop.create_unix_server(self._accept, self._path())
         return self._path()
@@ -52,10 +49,10 @@ class LocalServer:
         for connection in list(self._connections):
             connection.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
 
     def _path(self) -> str:
-        return f"{self._folder}/master.sock"
+        return f"{self._folder.path}/master.sock" if self._folder is not None else ""
 
     def _accept(self) -> Frames:
         connection = Frames(self._take, self._connections.discard)

@@ -12,11 +12,11 @@ from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.bubblewrap import is_fresh
 from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted
+from helix_ray.socket_folders import folder_of_all
 
 FOLDER = "commands"
 RAY_TOKEN_FILE = "RAY_AUTH_TOKEN_PATH"
-# Folders of sockets below the folder of temporary files: Ray's, the launcher's, the master's, node workers'.
-SOCKET_FOLDERS = ("ray", "helix-up-*", "helix-master-*", f"helix-{'[0-9a-f]' * 12}-*")
+SHORT_TEMPORARY = "/tmp"  # noqa: S108 - where the launcher has its sockets, whatever TMPDIR is
 OPEN_PARENT = "/var/tmp"  # noqa: S108 - a folder of our own below it
 
 
@@ -35,5 +35,6 @@ def _hidden(settings: Settings, home: Path) -> tuple[str, ...]:
     temporary = tempfile.gettempdir()
     if not is_fresh(temporary):
         named.append(temporary)  # sockets are made there while cells live
-    sockets = (f"{temporary}/{pattern}" for pattern in SOCKET_FOLDERS)
-    return (*(str(path) for path in named if path), *sockets, *settings.hidden_paths())
+    for place in sorted({temporary, SHORT_TEMPORARY}):
+        named += [folder_of_all(place), Path(place, "ray")]
+    return (*(str(path) for path in named if path), *settings.hidden_paths())

@@ -8,15 +8,14 @@ import errno
 import os
 import secrets
 import select
-import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 from types import FrameType
 
 from helix_ray.config import Settings
 from helix_ray.private import narrow_below
+from helix_ray.socket_folders import SocketFolder
 from launcher.up import data_dir as home
 from launcher.up import environment, keeper, process_tree
 from launcher.up.checks import CannotStart, check
@@ -25,7 +24,7 @@ from launcher.up.public_socket import PublicSocket
 from launcher.up.saying import say
 
 # The paths of Ray's Unix sockets are some 70 characters longer, and may have at most 107.
-TEMP_PARENT = Path("/tmp")  # noqa: S108  # mkdtemp's directory below it is ours alone
+TEMPORARY = "/tmp"  # noqa: S108  # the folder below it is ours alone
 PUBLIC_SOCKET = "public"
 DOWN_S_MAX = 15.0
 KILLED_S_MAX = 15.0
@@ -45,7 +44,11 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     check(settings)
     public = PublicSocket(settings.host, settings.port)
     settings = dataclasses.replace(settings, port=public.port)
-    temp_dir = Path(tempfile.mkdtemp(prefix="helix-up-", dir=TEMP_PARENT))
+    try:
+        folder = SocketFolder("up", TEMPORARY)
+    except PermissionError as error:
+        raise CannotStart(str(error)) from None
+    temp_dir = folder.path
     below = _environment(settings, temp_dir / PUBLIC_SOCKET)
     _note(settings.data_dir, _instance(below[environment.MARKER], settings))
     process_tree.adopt_orphans()
@@ -62,7 +65,7 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     code = _wait_for_keeper(pid, writing, public)
     # The end of the keeper orphans what it did not end.
     process_tree.kill_descendants()
-    shutil.rmtree(temp_dir, ignore_errors=True)
+    folder.remove()
     home.DATA_DIR.forget(settings.data_dir)
     os.close(lock)
     return code
