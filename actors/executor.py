@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 from helix_ray.execution import acting
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
-from helix_ray.execution.runtime_env import serve_in
+from helix_ray.execution.own_folder import OwnFolder
+from helix_ray.execution.runtime_env import runtime_env_of, serve_in
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.plane.ray_objects import keep_result
@@ -33,8 +35,12 @@ class ExecutorActor:
         cpus: float,
         bounds: Bounds,
         environment: str | None,
+        attempts: str,
     ) -> int:
-        """Serve the node worker at `connect_path`; return this process's id when the connection has ended."""
+        """Serve the node worker at `connect_path`; return this process's id when the connection has ended.
+
+        `attempts` is the folder that keeps what functions leave.
+        """
         serve_in(environment)
         acting.serve()
         # The control plane has priority over the tasks.
@@ -44,5 +50,9 @@ class ExecutorActor:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         models = ModelStore(Path(models_dir), cpus=cpus)
         allowed = Allow.parse(",".join(allow))
-        Executor(connect_path, executor_id, allowed, models, bounds, keep_result).serve()
+        own = runtime_env_of(environment)
+        # Ray has put the process into the job's `working_dir`.
+        stay = own is not None and bool(own.fields().get("working_dir"))
+        folder = partial(OwnFolder, Path(attempts), executor_id, stay=stay)
+        Executor(connect_path, executor_id, allowed, models, bounds, keep_result, folder).serve()
         return os.getpid()

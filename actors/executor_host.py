@@ -12,6 +12,7 @@ import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -36,7 +37,9 @@ from helix_ray.execution.assignment import (
 from helix_ray.execution.descendants import end_below, end_marked
 from helix_ray.execution.effects import Key
 from helix_ray.execution.frames import FrameError, FrameReader, encode
+from helix_ray.execution.own_folder import executors_folder
 from helix_ray.execution.runtime_env import RuntimeEnv
+from helix_ray.execution.starter.sweeping import remove_folder
 from helix_ray.execution.wear import Bounds
 from helix_ray.socket_folders import SocketFolder
 
@@ -90,6 +93,8 @@ class ExecutorHost:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.AbstractServer | None = None
         self._folder: SocketFolder | None = None
+        # What functions leave is kept there; set before an executor is started.
+        self.attempts = Path()
 
     async def listen(self) -> None:
         """Open the socket; safe to call twice. Raises OSError; the next call then starts afresh."""
@@ -121,7 +126,14 @@ class ExecutorHost:
         self._links[slot_id] = _Link(actor, in_environment=environment is not None)
         text = environment.text if environment is not None else None
         done = actor.serve.remote(
-            self._path, slot_id, self._allow, self._models_dir, cpus, self._bounds, text
+            self._path,
+            slot_id,
+            self._allow,
+            self._models_dir,
+            cpus,
+            self._bounds,
+            text,
+            str(self.attempts),
         )
         self._keep(self._watch(slot_id, done))
 
@@ -142,7 +154,7 @@ class ExecutorHost:
             log.warning("executor %s did not end within %s s: it is killed", slot_id, RAY_ENDS_S_MAX)
         finally:
             loop.remove_reader(link.handle)
-            _release(link)
+            self._release(slot_id, link)
             end_marked(slot_id)
 
     async def _watch(self, slot_id: str, done: Any) -> None:
@@ -183,7 +195,7 @@ class ExecutorHost:
         if link is None:
             return
         if at_once or link.handle is None:
-            _release(link)
+            self._release(slot_id, link)
         else:
             self._keep(self._let_ray_end(slot_id, link))
 
@@ -245,25 +257,26 @@ class ExecutorHost:
     def _lost(self, slot_id: str) -> None:
         link = self._links.pop(slot_id, None)
         if link is not None:
-            _release(link)
+            self._release(slot_id, link)
             end_marked(slot_id)
             self._callbacks.gone(slot_id)
+
+    def _release(self, slot_id: str, link: _Link) -> None:
+        """End an executor's process and what comes of it, and remove its folder: it may live on without its
+        connection."""
+        _kill(link)
+        if link.handle is not None:
+            os.close(link.handle)
+            link.handle = None
+        if link.writer is not None:
+            link.writer.close()
+        _end_actor(link)
+        self._keep(asyncio.to_thread(remove_folder, executors_folder(self.attempts, slot_id)))
 
 
 def _kill(link: _Link) -> None:
     if link.pid is not None and link.handle is not None:
         end_below(link.pid, link.handle, KILL_WAIT_S)
-
-
-def _release(link: _Link) -> None:
-    """End an executor's process and what comes of it: it may live on without its connection."""
-    _kill(link)
-    if link.handle is not None:
-        os.close(link.handle)
-        link.handle = None
-    if link.writer is not None:
-        link.writer.close()
-    _end_actor(link)
 
 
 def _end_actor(link: _Link) -> None:

@@ -7,7 +7,9 @@ what a function left in the executor's process.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 from actors.executor_host import Callbacks, ExecutorHost
 from actors.starter_host import StarterHost
@@ -15,10 +17,12 @@ from helix_ray.core.state import Demand
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.effects import Key
 from helix_ray.execution.environment import slot_variables
+from helix_ray.execution.own_folder import functions_folder
 from helix_ray.execution.runtime_env import RuntimeEnv
 from helix_ray.execution.starter.begin import Config
 from helix_ray.execution.starter.levels import CellSpec
 from helix_ray.execution.starter.messages import StarterReady
+from helix_ray.execution.starter.sweeping import remove_folder
 from helix_ray.execution.wear import Bounds
 
 
@@ -44,7 +48,11 @@ class NodeProcesses:
     async def listen(self) -> StarterReady:
         """Open both, and return what the starter offers; safe to call again. Raises OSError, Unavailable."""
         await self._executors.listen()
-        return await self._starter.open()
+        ready = await self._starter.open()
+        self._executors.attempts = Path(ready.attempts)
+        # Of executors of a node worker that was killed.
+        await asyncio.to_thread(remove_folder, functions_folder(self._executors.attempts))
+        return ready
 
     def start(
         self, slot_id: str, demand: Demand, environment: RuntimeEnv | None, *, on_released: bool

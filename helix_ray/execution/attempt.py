@@ -27,6 +27,7 @@ from helix_ray.execution.failure import describe
 from helix_ray.execution.function import FunctionRunner, Keep
 from helix_ray.execution.model_work import KINDS, run_model_work
 from helix_ray.execution.output import OutputCapture
+from helix_ray.execution.own_folder import OwnFolder
 from helix_ray.execution.progress import Sink, TaskInfo, install, progress
 from helix_ray.execution.result_file import outcome_of
 from helix_ray.execution.surroundings import ProcessSurroundings
@@ -65,7 +66,11 @@ class AttemptRunner:
         emit_now: Callable[[ReportItem], None],
         bounds: Bounds = UNBOUNDED,
         keep: Keep | None = None,
+        folder: Callable[[], OwnFolder] | None = None,
     ) -> None:
+        """`folder` makes the working directory of this process's functions."""
+        self._make_folder = folder
+        self._folder: OwnFolder | None = None
         self._models = models
         self._bounds = bounds
         self._emit = emit
@@ -95,6 +100,8 @@ class AttemptRunner:
             outcome = Outcome(False, error=describe(error))
         running.sink.flush()
         spent, may_still_run = self._put_back()
+        without_folder = self._end_folder(task)
+        spent = spent or without_folder
         # By then nothing of the attempt writes any more.
         outcome = _with_output(outcome, *self._output.end())
         ended_at = time.time()
@@ -142,6 +149,8 @@ class AttemptRunner:
         """Restore stdout and stderr and end the deadline's thread; safe to call twice."""
         self._output.uninstall()
         self._deadline.close()
+        if self._folder is not None:
+            self._folder.remove()
 
     def _put_back(self) -> tuple[str | None, bool]:
         """Make the process what it was before its first function; return why it must be replaced, or None,
@@ -154,6 +163,16 @@ class AttemptRunner:
             return self._surroundings.put_back() or self._interrupted() or self._wear.add(), False
         except Exception as error:  # a function can take anything of ours away
             return f"it cannot be compared with what it was: {type(error).__name__}: {error}", True
+
+    def _end_folder(self, task: Assignment) -> str | None:
+        """Keep what the attempt left in its folder; return why the next one has none, or None."""
+        try:
+            if self._folder is not None and self._folder.end(task.task_id, task.attempt):
+                assert self._surroundings is not None
+                self._surroundings.moved()
+        except OSError as error:
+            return f"it has no folder for the next one: {error}"
+        return None
 
     def _interrupted(self) -> str | None:
         """Say whether time was up: that may hit an import in the middle, and cannot be put back."""
@@ -194,6 +213,8 @@ class AttemptRunner:
     def _make_ready(self) -> None:
         """Note what the process is before its first attempt."""
         if self._owns_process and self._surroundings is None:
+            if self._make_folder is not None:
+                self._folder = self._make_folder()
             self._surroundings, self._wear = ProcessSurroundings(), Wear(self._bounds)
 
     def _infer(self, task: Assignment) -> Outcome:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from helix_ray.execution import acting
 from helix_ray.execution.assignment import Assignment
 
+ATTEMPT_DIR = "HELIX_ATTEMPT_DIR"
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """Variables of the server that a command gets."""
 
@@ -81,7 +82,7 @@ def command_environment(
     return environment | {
         "HELIX_TASK_ID": assignment.task_id,
         "HELIX_ATTEMPT": str(assignment.attempt),
-        "HELIX_ATTEMPT_DIR": place.folder,
+        ATTEMPT_DIR: place.folder,
     }
 
 

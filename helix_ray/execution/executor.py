@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import (
@@ -33,6 +34,7 @@ from helix_ray.execution.environment import device_variables
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.function import Keep
 from helix_ray.execution.outbox import Outbox
+from helix_ray.execution.own_folder import OwnFolder
 from helix_ray.execution.together import BATCH_WAIT_S, companions, kind_of
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
@@ -58,8 +60,10 @@ class Executor:
         models: ModelStore,
         bounds: Bounds = UNBOUNDED,
         keep: Keep | None = None,
+        folder: Callable[[], OwnFolder] | None = None,
     ) -> None:
-        """`keep` hands a large result to the node worker."""
+        """`keep` hands a large result to the node worker; `folder` makes the functions' working directory."""
+        self._folder = folder
         self._keep = keep
         self._bounds = bounds
         self._connect_path = connect_path
@@ -79,7 +83,13 @@ class Executor:
             self._connection.connect(self._connect_path)
             self._outbox = Outbox(self._connection)
             self._runner = AttemptRunner(
-                self._allow, self._models, self._outbox.put, self._put_now, self._bounds, self._keep
+                self._allow,
+                self._models,
+                self._outbox.put,
+                self._put_now,
+                self._bounds,
+                self._keep,
+                self._folder,
             )
             # A fork that kept the connection would hide this process's death from the node worker.
             os.register_at_fork(after_in_child=self._connection.close)

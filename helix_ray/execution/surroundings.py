@@ -58,6 +58,11 @@ class ProcessSurroundings:
         """
         return self._end_children() or self._end_threads()
 
+    def moved(self) -> None:
+        """Take the working directory of this moment as the one to go back to."""
+        os.close(self._folder)
+        self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
     def put_back(self) -> str | None:
         """Put back what differs, after end_what_was_left; return why that is not enough, or None."""
         return self._restore() or self._changed_for_good()

@@ -37,18 +37,21 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 WAIT_S = 20.0
 ALLOW = "helix_ray.samples:*,sample_functions:*,changing_functions:*,escaping_functions:*,"
-ALLOW += "printing_functions:*"
+ALLOW += "printing_functions:*,leaving_functions:*"
 
 MAIN = """
 import sys
+from functools import partial
 from pathlib import Path
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
+from helix_ray.execution.own_folder import OwnFolder
 from helix_ray.execution.wear import Bounds
 from helix_ray.inference.onnx import ModelStore
 bounds = Bounds(*map(int, sys.argv[3:7]))
 models = ModelStore(Path(sys.argv[8]))
-Executor(sys.argv[1], sys.argv[7], Allow.parse(sys.argv[2]), models, bounds).serve()
+folder = partial(OwnFolder, Path(sys.argv[9]), sys.argv[7])
+Executor(sys.argv[1], sys.argv[7], Allow.parse(sys.argv[2]), models, bounds, folder=folder).serve()
 print("served")
 """
 
@@ -65,6 +68,8 @@ class NodeEnd:
         result_inline_bytes_max: int = 1 << 16,
     ) -> None:
         self.log_dir = str(folder / "logs")
+        self.attempts = folder / "commands" / "attempts"
+        self.attempts.mkdir(parents=True, exist_ok=True)
         self.executor_id = f"executor-{folder.name}"
         self.replaced: list[str] = []
         self._path = str(folder / "node.sock")
@@ -90,7 +95,7 @@ class NodeEnd:
             listener.bind(self._path)
             listener.listen(1)
             listener.settimeout(WAIT_S)
-            arguments = (self._path, ALLOW, *self._bounds, self.executor_id, self._models)
+            arguments = (self._path, ALLOW, *self._bounds, self.executor_id, self._models, str(self.attempts))
             self.process = subprocess.Popen(
                 [sys.executable, "-c", MAIN, *arguments],
                 env=self._environment,
