@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -13,8 +14,11 @@ from http.client import HTTPConnection, HTTPResponse
 from random import Random
 
 import httpx
+import psutil
 import pytest
 
+from helix_ray.client import Client
+from helix_ray.client.events import EventReader
 from tests.asking import Asking
 from tests.contract.crowd import by_door
 from tests.e2e.live import HISTORIAN, MASTER, REPLICA, Live, error_of, function, serving
@@ -105,13 +109,41 @@ def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> No
         assert answer.headers["connection"] == "close"
 
 
+def ports_of(process: psutil.Process) -> set[int]:
+    """Return the ports of this machine that a process is connected to, or from."""
+    return {
+        place.port
+        for each in process.net_connections("tcp")
+        if each.status == psutil.CONN_ESTABLISHED
+        for place in (each.laddr, each.raddr)
+    }
+
+
+@contextlib.contextmanager
+def reading(live: Live) -> Iterator[tuple[EventReader, int]]:
+    """Read what tasks are created; gives the reader, and the process id of the replica that serves it."""
+    token = live.client().headers["Authorization"].removeprefix("Bearer ")
+    before = ports_of(psutil.Process())
+    with Client(live.url, token) as client, client.events("task.created") as events:
+        ours = ports_of(psutil.Process()) - before
+        (server,) = (pid for pid in three(live) if ours & ports_of(psutil.Process(pid)))
+        yield events, server
+
+
 def test_a_killed_one_is_not_noticed_and_replaced(live: Live) -> None:
-    """kill -9 of one of three under load: nobody is refused, few requests break, and Serve starts another."""
-    victim = three(live)[0]
-    with asking(live) as load:
+    """kill -9 of one of three under load: nobody is refused, few requests break, Serve starts another, and a
+    reader whose events came from it goes on at another, with each event once."""
+    with reading(live) as (events, victim), asking(live) as load:
+        client = live.client()
+        created = [client.post("/tasks", json=TASK).json()["id"]]
+        assert next(events)["subject"] == created[0]
         until(lambda: load.came["ok"] > 50)
         os.kill(victim, signal.SIGKILL)
-        until(lambda: victim not in live.pids(REPLICA) and len(live.pids(REPLICA)) == REPLICAS)
+        until(lambda: victim not in live.pids(REPLICA))
+        client = live.client()
+        created += [client.post("/tasks", json=TASK).json()["id"] for _ in range(3)]
+        assert [event["subject"] for event in itertools.islice(events, 3)] == created[1:]
+        until(lambda: len(live.pids(REPLICA)) == REPLICAS)
         until(lambda: load.came["ok"] > 200)
     assert load.came["refused"] == 0
     assert load.came["broken"] <= ASKERS
