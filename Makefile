@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup demo test chaos check style types bench clean help tools redis
+.PHONY: test-replicas setup demo test chaos check style types bench clean help tools redis browser
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -86,7 +86,7 @@ lane/%:
 lane-types:
 	@$(call timed,types,$(BIN)/mypy && $(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py)
 
-chaos: setup ## kill every process in random order for minutes, and check what clients saw
+chaos: setup browser ## kill every process in random order for minutes, and check what clients saw
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
 	$(PYTEST) -q -m chaos tests/e2e
 	HELIX_FUZZ_EXAMPLES=$${HELIX_FUZZ_EXAMPLES:-200} $(PYTEST) -q tests/http/test_fuzz.py
@@ -95,7 +95,7 @@ chaos: setup ## kill every process in random order for minutes, and check what c
 	HELIX_TAMPERS=$${HELIX_TAMPERS:-10000} $(PYTEST) -q tests/unit/test_audit_export.py
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
-	HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py
+	HELIX_DEVICE_BROWSER=1 HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py
 	HELIX_DEVICE_SCHEDULES=$${HELIX_DEVICE_SCHEDULES:-100000} $(PYTEST) -q tests/properties/test_devices_converge.py
 	HELIX_FUZZ_LIVE_EXAMPLES=$${HELIX_FUZZ_LIVE_EXAMPLES:-200} $(PYTEST) -q tests/e2e/test_fuzz_live.py
 
@@ -108,6 +108,9 @@ tools:
 
 redis:
 	@$(call debian,redis-server,redis-server)
+
+browser:
+	@$(call debian,chromium-headless-shell,chromium-headless-shell)
 
 $(BENCH_STAMP): requirements-bench.lock $(STAMP)
 	@$(PIP) -r requirements-bench.lock -c requirements.lock

@@ -47,7 +47,7 @@
     async save(state) { this.kept = JSON.stringify(state); }
   }
 
-  // Keeps one value in the browser's database: `save` resolves when its transaction is complete.
+  // Keeps one value in the browser's database: `save` resolves when its transaction is on the disk.
   class IndexedDBStore {
     constructor(name = "helix-sync") { this.name = name; }
     async load() { return (await this.call("readonly", (table) => table.get("state"))) ?? null; }
@@ -56,7 +56,7 @@
     async call(mode, act) {
       const base = await this.opened();
       return new Promise((resolve, reject) => {
-        const transaction = base.transaction("kept", mode);
+        const transaction = base.transaction("kept", mode, { durability: "strict" });
         const request = act(transaction.objectStore("kept"));
         transaction.oncomplete = () => resolve(request.result);
         transaction.onabort = transaction.onerror = () => reject(transaction.error);

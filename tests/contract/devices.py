@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,10 @@ from typing import Any, Protocol
 import httpx
 
 from helix_ray.devices import DeviceClient, FileStore
+from tests.contract.browser import Browser
 
+# A browser without a window; Debian has a package of this name.
+BROWSER = "chromium-headless-shell"
 CHILD = Path(__file__).with_name("device_child.js")
 # What may happen to a request: it is lost before or after the server has done it, or the device is killed.
 FAULTS = ("before", "after", "killed", "killed after")
@@ -121,11 +124,23 @@ class PythonSide:
         self._device.close()
 
 
-class ScriptSide:
-    """examples/devices/sync.js under Node, in a child that is asked line by line."""
+class Lines(Protocol):
+    """A process with examples/devices/sync.js, which is asked line by line."""
 
-    def __init__(self, node: str, url: str, file: Path) -> None:
-        self._command = [node, str(CHILD), url, str(file)]
+    def ask(self, line: str) -> str | None:
+        """Return its answer; None where it was killed instead, and runs again with what its store has."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Node:
+    """Node, whose device keeps its state in a file."""
+
+    def __init__(self, program: str, url: str, file: Path) -> None:
+        self._command = [program, str(CHILD), url, str(file)]
         self._open()
 
     def _open(self) -> None:
@@ -133,17 +148,36 @@ class ScriptSide:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def ask(self, act: str, **given: Any) -> Any:
+    def ask(self, line: str) -> str | None:
         assert self._child.stdin is not None
         assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"do": act, **given}) + "\n")
+        self._child.stdin.write(line + "\n")
         self._child.stdin.flush()
-        line = self._child.stdout.readline()
-        if not line:
+        answer = self._child.stdout.readline()
+        if not answer:
             self.close()
             self._open()
+        return answer or None
+
+    def close(self) -> None:
+        for pipe in (self._child.stdin, self._child.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+        self._child.wait(10)
+
+
+class ScriptSide:
+    """examples/devices/sync.js, wherever it runs."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def ask(self, act: str, **given: Any) -> Any:
+        said = self._lines.ask(json.dumps({"do": act, **given}))
+        if said is None:
             raise Killed
-        answer = json.loads(line)
+        answer = json.loads(said)
         if answer.get("offline"):
             raise Offline
         assert "done" in answer, answer
@@ -156,21 +190,22 @@ class ScriptSide:
         self.ask("skew", ms=seconds * 1000)
 
     def close(self) -> None:
-        for pipe in (self._child.stdin, self._child.stdout):
-            assert pipe is not None
-            with suppress(BrokenPipeError):
-                pipe.close()
-        self._child.wait(10)
+        self._lines.close()
+
+
+def _side(kind: str, find: Callable[[str], str], url: str, file: Path) -> Side:
+    if kind == "p":
+        return PythonSide(url, file)
+    return ScriptSide(Node(find("node"), url, file) if kind == "s" else Browser(find(BROWSER), url, file))
 
 
 @contextmanager
-def sides(node: str, url: str, folder: Path, kinds: str) -> Iterator[list[Side]]:
-    """Start devices: `p` is one in Python, `s` one in JavaScript."""
+def sides(find: Callable[[str], str], url: str, folder: Path, kinds: str) -> Iterator[list[Side]]:
+    """Start devices, each in Python (`p`), under Node (`s`) or in a browser (`b`); `find` finds programs."""
     made: list[Side] = []
     try:
         for number, kind in enumerate(kinds):
-            file = folder / f"device-{number}.json"
-            made.append(PythonSide(url, file) if kind == "p" else ScriptSide(node, url, file))
+            made.append(_side(kind, find, url, folder / f"device-{number}.json"))
         yield made
     finally:
         for side in made:

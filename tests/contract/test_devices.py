@@ -1,7 +1,8 @@
 """The convergence of synced devices, in Python and in JavaScript, on one server: whatever is lost on the way
 and whoever is killed, all devices have the same in the end, and nothing that was acknowledged is lost.
 
-`HELIX_DEVICE_SEEDS` sets how many random histories are tried (`make chaos` tries many).
+`HELIX_DEVICE_SEEDS` sets how many random histories are tried, and `HELIX_DEVICE_BROWSER=1` adds devices in a
+browser, with IndexedDB (`make chaos` does both).
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from tests.http.enrolled import Enrolled, enrol
 
 SEEDS = int(os.environ.get("HELIX_DEVICE_SEEDS", "4"))
 STEPS = 60
-EACH = pytest.mark.parametrize("kind", ["p", "s"], ids=["python", "javascript"])
+# Two of each in the random histories.
+CLIENTS = {"p": "python", "s": "javascript"}
+if os.environ.get("HELIX_DEVICE_BROWSER"):
+    CLIENTS["b"] = "browser"
+EACH = pytest.mark.parametrize("kind", [*CLIENTS], ids=[*CLIENTS.values()])
 Require = Callable[[str], str]
 
 
@@ -75,7 +80,7 @@ def crowd(api: Api, require: Require, folder: Path, kinds: str) -> Iterator[Crow
     for number, device in enumerate(enrolled):
         state = {"device_id": device.id, "credential": device.credential, "replica": {}}
         FileStore(folder / f"device-{number}.json").save(state)
-    with sides(require("node"), f"{api.url}/api/v1", folder, kinds) as devices:
+    with sides(require, f"{api.url}/api/v1", folder, kinds) as devices:
         yield Crowd(api, name, devices, enrolled, client)
 
 
@@ -93,7 +98,7 @@ def test_all_devices_converge_and_nothing_acknowledged_is_lost(
     and are killed in the middle of pushes and pulls."""
     chance = random.Random(seed)
     written: set[str] = set()
-    with crowd(api, require, tmp_path, "psps") as all_of_them:
+    with crowd(api, require, tmp_path, "".join(CLIENTS) * 2) as all_of_them:
         for step in range(STEPS):
             number = chance.randrange(len(all_of_them.devices))
             device, act = all_of_them.devices[number], chance.randrange(10)
