@@ -1,6 +1,7 @@
 """The master's journal: open for writing, or read-only while its disk cannot be written.
 
-for writing    orders are recorded while there is disk space (helix_ray/journal/room.py)
+for writing    orders are recorded while there is disk space (helix_ray/journal/room.py), and the open files
+               are those of the data directory (helix_ray/journal/in_place.py)
 read-only      questions are answered, orders that would be recorded are refused, and `reopened` tries again
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 from helix_ray.core.errors import Rejected
 from helix_ray.engine import Engine
 from helix_ray.journal.errors import JournalLocked
+from helix_ray.journal.in_place import OpenedFiles
 from helix_ray.journal.reading import ReadingJournal
 from helix_ray.journal.room import DiskRoom, Hindrance
 from helix_ray.journal.sqlite import SqliteJournal
@@ -34,6 +36,8 @@ class Keeping:
         self._room = DiskRoom(data_dir, reserve_bytes, ballast=True)
         self._secret = b""
         self._said = False
+        self._files: OpenedFiles | None = None
+        self._moved: Hindrance | None = None
         self.journal: SqliteJournal
 
     def open(self, secret: bytes) -> SqliteJournal:
@@ -42,6 +46,7 @@ class Keeping:
         hindrance = self._room.look(probe=self._data_dir.is_dir())
         try:
             self.journal = self._whole()
+            self._files = OpenedFiles(self._data_dir)
         except Trouble:
             hindrance = hindrance or self._room.look()
             if hindrance is None:
@@ -56,13 +61,26 @@ class Keeping:
 
     def hindrance(self) -> Hindrance | None:
         """Return why nothing can be recorded; None when everything can."""
-        found = self._room.look()
+        found = self._room.look() or self._displaced()
         return REOPENING if found is None and isinstance(self.journal, ReadingJournal) else found
+
+    def _displaced(self) -> Hindrance | None:
+        """Return why the open files are not those of the data directory; a change is logged once."""
+        found = None if self._files is None else self._files.hindrance()
+        if found != self._moved:
+            if found is not None:
+                log.error("nothing is recorded: %s. docs/operations.md says how it is put back", found)
+            else:
+                log.info("the journal is in its place again, and is written as before")
+            self._moved = found
+        return found
 
     def no_room(self, *, vital: bool = False) -> Rejected | None:
         """Return the refusal of an order that would be recorded (engine.SpaceCheck)."""
         if isinstance(self.journal, ReadingJournal):
             return (self.hindrance() or REOPENING).rejected()
+        if (displaced := self._displaced()) is not None:
+            return displaced.rejected()
         return self._room.refusal(vital=vital)
 
     def reopened(self) -> SqliteJournal | None:
@@ -83,6 +101,7 @@ class Keeping:
         """Continue with a journal that was opened for writing."""
         engine.take(journal)
         self.journal = journal
+        self._files = OpenedFiles(self._data_dir)
         log.info("epoch %d: the journal is open for writing again", journal.epoch)
 
     def mark_head(self) -> None:

@@ -37,13 +37,17 @@ PROBE_EVERY_S = 1.0
 # Errors of a failed write where statvfs may still report free space.
 _LIMITS = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 
-Reason = Literal["disk_full", "no_inodes", "read_only", "quota", "unreachable"]
+Reason = Literal[
+    "disk_full", "no_inodes", "read_only", "quota", "unreachable", "journal_missing", "journal_replaced"
+]
 _WORDS: dict[Reason, str] = {
     "disk_full": "the disk of the data directory is full",
     "no_inodes": "the file system of the data directory has no inodes left",
     "read_only": "the file system of the data directory is read-only",
     "quota": "a disk quota or a file size limit leaves no space for the data directory",
     "unreachable": "the data directory cannot be reached",
+    "journal_missing": "a file of the journal was removed or renamed",
+    "journal_replaced": "a file of the journal was replaced by another one",
 }
 
 

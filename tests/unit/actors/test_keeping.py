@@ -139,3 +139,57 @@ def test_a_start_on_a_broken_disk_is_tried_again(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(SqliteJournal, "__init__", broken)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         Keeping(tmp_path, 0).open(SECRET)
+
+
+JOURNAL_FILES = ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm")
+
+
+def displaced(engine: Engine, keeping: Keeping, reason: str) -> None:
+    """Check that nothing is recorded, logins included, that the reason is said, and that reads go on."""
+    refused = give(engine, TASK)
+    assert isinstance(refused, Rejected)
+    assert (refused.code, refused.details["reason"]) == (ErrorCode.SERVICE_UNAVAILABLE, reason)
+    assert keeping.no_room(vital=True) == refused
+    assert keeping.hindrance() is not None
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", JOURNAL_FILES)
+def test_a_file_of_the_journal_is_moved_away(tmp_path: Path, name: str) -> None:
+    """The next order is refused instead of being written where nobody finds it, also when another file is in
+    the place; moved back, the journal is written as before."""
+    keeping, engine = life(tmp_path)
+    assert isinstance(give(engine, TASK), Receipt)
+    path, aside = tmp_path / name, tmp_path / "aside"
+    path.rename(aside)
+    displaced(engine, keeping, "journal_missing")
+    path.write_bytes(aside.read_bytes())
+    displaced(engine, keeping, "journal_replaced")
+    aside.rename(path)
+    assert keeping.hindrance() is None
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+    keeping, engine = life(tmp_path)
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
+
+
+def test_a_deleted_journal_is_taken_from_its_process(tmp_path: Path) -> None:
+    """As docs/operations.md says: the process has the files open, and what was acknowledged is in them."""
+    keeping, engine = life(tmp_path)
+    assert isinstance(give(engine, TASK), Receipt)
+    opened = {Path(os.readlink(f"/proc/self/fd/{fd}")): fd for fd in os.listdir("/proc/self/fd")
+              if os.path.lexists(f"/proc/self/fd/{fd}")}  # fmt: skip
+    for name in JOURNAL_FILES:
+        (tmp_path / name).unlink()
+    displaced(engine, keeping, "journal_missing")
+    copies = {name: Path(f"/proc/self/fd/{opened[tmp_path / name]}").read_bytes()
+              for name in JOURNAL_FILES[:2]}  # fmt: skip
+    keeping.journal.close()
+    for name, data in copies.items():
+        (tmp_path / name).write_bytes(data)
+    keeping, engine = life(tmp_path)
+    displaced_not = give(engine, TASK)
+    assert isinstance(displaced_not, Receipt)
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
