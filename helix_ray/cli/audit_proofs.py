@@ -56,11 +56,13 @@ def verify(
 
     def run() -> None:
         known = [notes.Verifier.of(line) for line in key or ()]
-        texts = [notes.read(path.read_text("utf-8"), known)[0] for path in checkpoint or ()]
-        found = verify_file(file, [Checkpoint.of(text) for text in texts])
+        read = [notes.read(path.read_text("utf-8"), known) for path in checkpoint or ()]
+        signers = {Checkpoint.of(text): signer for text, signer in read}
+        found = verify_file(file, [*signers])
         put(f"verified {file}: facts {found.beginning.frontier.size + 1} to {found.frontier.size}")
         for one in found.compared:
-            put(f"facts 1 to {one.size} are those of the checkpoint of {one.origin}")
+            by = f", as {signers[one].name} saw it" if signers[one].is_witness else ""
+            put(f"facts 1 to {one.size} are those of the checkpoint of {one.origin}{by}")
         if not found.compared:
             say(f"helix audit: {INTERNAL_ONLY}")
 

@@ -11,6 +11,7 @@ from helix_ray.cli import (
     acceleration,
     audit,
     audit_proofs,
+    audit_witness,
     backup,
     cluster,
     datasets,
@@ -100,6 +101,7 @@ app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
 audit_proofs.app.command("list")(audit.list_audit)
+audit_proofs.app.command("witness")(audit_witness.witness)
 app.add_typer(audit_proofs.app, name="audit", cls=CommandGroup)
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@
 
 Signatures are Ed25519. With the verifier line of a key, `NAME+HASH+KEY`, a note can be verified without
 any secret, by this module or by other tools for such notes.
+
+A witness's signature is a cosignature (c2sp.org/tlog-cosignature, v1): it says when the witness has seen the
+checkpoint, and that it is consistent with those before. Its keys are of another kind: no log signs as one.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from hashlib import sha256
 from typing import NamedTuple
 
 _MARK = "\u2014 "
-_ED25519 = b"\x01"
+_ED25519, _COSIGNATURE = b"\x01", b"\x04"
+TIME_BYTES = 8
 HASH_BYTES, SIGNATURE_BYTES, KEY_BYTES = 4, 64, 32
 NOTE_BYTES_MAX = 64 << 10
 
@@ -29,19 +33,25 @@ class NoteRefused(Exception):
 
 
 class Verifier(NamedTuple):
-    """The public half of a key, and the name that it signs under."""
+    """The public half of a key, and the name that it signs under; `kind` says whether it is a witness's."""
 
     name: str
     public: bytes
+    kind: bytes = _ED25519
+
+    @property
+    def is_witness(self) -> bool:
+        """Whether its signatures are cosignatures."""
+        return self.kind == _COSIGNATURE
 
     @property
     def key_hash(self) -> bytes:
         """Return the hash by which a signature names the key."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.public).digest()[:HASH_BYTES]
+        return sha256(self.name.encode() + b"\n" + self.kind + self.public).digest()[:HASH_BYTES]
 
     def line(self) -> str:
         """Return the verifier line."""
-        return f"{self.name}+{self.key_hash.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+        return f"{self.name}+{self.key_hash.hex()}+{base64.b64encode(self.kind + self.public).decode()}"
 
     @classmethod
     def of(cls, line: str) -> Verifier:
@@ -51,8 +61,12 @@ class Verifier(NamedTuple):
             key = base64.b64decode(encoded, validate=True)
         except (ValueError, binascii.Error) as error:
             raise NoteRefused(f"{line.strip()!r} is not a verifier line (NAME+HASH+KEY)") from error
-        found = cls(name, key[1:])
-        if not key.startswith(_ED25519) or len(found.public) != KEY_BYTES or found.key_hash.hex() != key_hash:
+        found = cls(name, key[1:], key[:1])
+        if (
+            found.kind not in (_ED25519, _COSIGNATURE)
+            or len(found.public) != KEY_BYTES
+            or found.key_hash.hex() != key_hash
+        ):
             raise NoteRefused(f"the verifier line of {name} is not one of an Ed25519 key, or was changed")
         return found
 
@@ -74,6 +88,25 @@ def sign(text: str, name: str, seed: bytes) -> str:
     verifier = Verifier(name, key.public_key().public_bytes_raw())
     signature = base64.b64encode(verifier.key_hash + key.sign(text.encode())).decode()
     return f"{text}\n{_MARK}{name} {signature}\n"
+
+
+def witness_of(name: str, seed: bytes) -> Verifier:
+    """Return the public half of a witness's key, which is made from 32 secret bytes."""
+    return verifier_of(name, seed)._replace(kind=_COSIGNATURE)
+
+
+def cosign(note: str, name: str, seed: bytes, at: int) -> str:
+    """Return a note with the cosignature of a witness, who has seen it at a time in epoch seconds."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    text, _, _ = note.rpartition("\n\n")
+    said = Ed25519PrivateKey.from_private_bytes(seed).sign(_cosigned(f"{text}\n", at))
+    parts = witness_of(name, seed).key_hash + at.to_bytes(TIME_BYTES, "big") + said
+    return f"{note}{_MARK}{name} {base64.b64encode(parts).decode()}\n"
+
+
+def _cosigned(text: str, at: int) -> bytes:
+    return f"cosignature/v1\ntime {at}\n{text}".encode()
 
 
 def read(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
@@ -110,8 +143,12 @@ def _fits(verifier: Verifier, signature: bytes, text: str) -> bool:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    signed = text.encode()
+    if verifier.is_witness:
+        signed = _cosigned(text, int.from_bytes(signature[:TIME_BYTES], "big"))
+        signature = signature[TIME_BYTES:]
     try:
-        Ed25519PublicKey.from_public_bytes(verifier.public).verify(signature, text.encode())
+        Ed25519PublicKey.from_public_bytes(verifier.public).verify(signature, signed)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from helix_ray.checkpoints import Checkpoint
 from helix_ray.client import Client
+from helix_ray.core.orders import CreateProject
+from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.proofs import verify_consistency, verify_inclusion
 from helix_ray.security import notes
 from helix_ray.wire.audit_proofs import ConsistencyOut, InclusionOut
 from tests.http.api_server import error_of
 from tests.http.fleet import Fleet
+from tests.http.running_node import Helix
 from tests.http.shapes import shaped
 
 CHECKPOINT, PROOF = "/aurora/audit/checkpoint", "/aurora/audit/proof"
@@ -72,3 +82,54 @@ def test_what_is_not_in_the_journal_is_refused(fleet: Fleet) -> None:
         ("consistency", {"from": 2, "to": 1}), ("consistency", {"from": 1, "to": far}), ("consistency", {}),
     ):  # fmt: skip
         error_of(fleet.admin.get(f"{PROOF}/{kind}", params=query), 400, "VALIDATION_ERROR")
+
+
+@contextmanager
+def receiving(told: list[bytes]) -> Iterator[str]:
+    """Give the URL of a receiver of one message."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        thread.join()
+
+
+def test_a_witness_follows_with_a_token(
+    fleet: Fleet, helix: Helix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program sees that the journal grows, and that it was exchanged: exit code 1, at each look from then
+    on, and a message to the webhook."""
+    auditor = fleet.api.add("witnessing", "auditor")
+    monkeypatch.setenv("HELIX_URL", fleet.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", auditor.headers["Authorization"].split()[1])
+    plane = fleet.api.plane
+    note = fleet.admin.get(CHECKPOINT).text
+    key = notes.verifier_of(note.partition("\n")[0], plane.checkpoint_seed).line()
+    words = ("audit", "witness", "--state", str(tmp_path / "state"), "--key", key, "--name", "w1", "--once")
+    first = helix(*words)
+    assert (first.code, first.err) == (0, "")
+    assert first.out.startswith("witness w1+")
+    fleet.node("another")
+    assert "begin with all that was seen before" in helix(*words).out
+    # A past that fits together: the leaves have other salts.
+    journal = plane.engine.journal
+    assert isinstance(journal, MemoryJournal)
+    journal._leaves[1:] = [bytes(32) for _ in journal._leaves[1:]]
+    plane.give(CreateProject("p", "p"))
+    told: list[bytes] = []
+    with receiving(told) as hook:
+        found = helix(*words, "--webhook", hook)
+    assert found.code == 1
+    assert "INCONSISTENT: the log is not consistent: its first" in found.err
+    assert b"audit.inconsistent" in told[0]
+    assert helix(*words).code == 1
