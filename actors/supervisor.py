@@ -19,7 +19,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -37,8 +37,11 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Rejected
 from helix_ray.core.limits import Ask, TokenLease, UnspentUnits
+from helix_ray.core.orders import ForgetDatasets, Order
 from helix_ray.core.questions import Counts, NamedFiles
+from helix_ray.core.views.models import NamedFilesView
 from helix_ray.ports import STARTING, NotReady
+from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
@@ -160,11 +163,16 @@ class Supervisor(BlobCalls):
         await self._care.look()
 
     async def _sweep_blobs(self) -> None:
-        await sweep_blobs(head_store(self._settings), self._named_files, self._settings.blobs_keep_s)
+        store, keep_s = head_store(self._settings), self._settings.blobs_keep_s
+        await sweep_blobs(store, self._named_files, self._forget_datasets, keep_s)
 
-    async def _named_files(self) -> Collection[str] | None:
+    async def _named_files(self) -> NamedFilesView | None:
         answer = await self._plane.query(NamedFiles(), SYSTEM)
-        return None if isinstance(answer, Rejected) else set(answer["digests"])
+        return None if isinstance(answer, Rejected) else answer
+
+    async def _forget_datasets(self, digests: Sequence[str], before: float) -> None:
+        order = ForgetDatasets(tuple(digests), before)
+        await self._plane.execute(Order(order, SYSTEM, "req-supervisor", new_seed()))
 
     async def _look_at(self, name: str) -> None:
         now = time.monotonic()

@@ -94,6 +94,7 @@ class Settings:
     webhook_allow_networks: str = ""
     webhook_allow_http: bool = False
     dataset_bytes_max: int = bounded(1 << 30, ge=1 << 10)
+    stored_bytes_max: int = bounded(100 << 30, ge=0)
     header_bytes_max: int = bounded(65_536, ge=4096, le=1 << 20)
     header_count_max: int = bounded(100, ge=10)
     header_read_s_max: float = bounded(10.0, gt=0)
@@ -271,6 +272,7 @@ class Settings:
             lease_s=self.lease_s,
             node_lease_s=self.node_lease_s,
             lost_worker_keep_s=self.lost_worker_keep_s,
+            stored_bytes_max=self.stored_bytes_max,
             examination_memory_mb=self.examination_memory_mb,
             examination_s_max=self.examination_s_max,
             tuning_s_max=self.tuning_s_max,

@@ -57,7 +57,8 @@ def set_quota(
     ] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Replace the quota of a project: limits of resources, of running `tasks` and of `queued` tasks."""
+    """Replace the quota of a project: limits of resources, of running `tasks`, of `queued` tasks, and of
+    models and data sets in MiB (`stored_mb`)."""
     given = spec.amounts("LIMITS", limits or ())
     with connect() as client:
         quota = client.set_quota(project, given, weight)

@@ -7,7 +7,7 @@ the task there.
     reach            hears it because of their role           hears it because it is theirs (`users`)
     tasks            who sees all tasks                       owner, holder
     projects         who sees all tasks                       members
-    models           who sees all tasks                       owner, who may use the model's project
+    models           who sees all tasks                       owner, who may use the project (also data sets)
     everybody        every user
     workers          who may list workers                     owner
     quotas           of those who may list quotas: who sees all tasks; members; whose quota it is
@@ -185,15 +185,23 @@ def _of_model(state: State, event: Any) -> About:
     model = state.models.get(event.id)
     if model is None or model.deleted:
         return About(Audience("models"), known=False)
-    name = model.project
+    return _usable(state, model.owner, model.project)
+
+
+def _of_dataset(state: State, event: ev.DatasetUploaded | ev.DatasetDeleted) -> About:
+    return _usable(state, event.owner, event.project)
+
+
+def _usable(state: State, owner: str, name: str | None) -> About:
+    """Return what belongs to an owner, and to those who may use its project, if it has one."""
     if name is None:
-        return About(Audience("models", (model.owner,)))
+        return About(Audience("models", (owner,)))
     project = state.projects.get(name)
     if project is None and not state.projects and name not in state.users:
         return About(Audience("everybody", (), name), name)
     members = () if project is None else tuple(project.members)
     # A project may be a user's own, which has the user's id.
-    return About(Audience("models", (model.owner, name, *members), name), name)
+    return About(Audience("models", (owner, name, *members), name), name)
 
 
 def _user(state: State, event: Any) -> About:
@@ -254,6 +262,7 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
         ),
         _of_model,
     ),
+    **dict.fromkeys((ev.DatasetUploaded, ev.DatasetDeleted), _of_dataset),
     **dict.fromkeys((ev.UserCreated, ev.UserRemoved, ev.RolesChanged, ev.PasswordChanged), _user),
     **dict.fromkeys((ev.SessionOpened, ev.TokenCreated, ev.DeviceEnrolled, ev.MutationsPushed), _of_user),
     **dict.fromkeys((ev.DeviceCodeIssued, ev.ConflictResolved), _user),

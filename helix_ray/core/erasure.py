@@ -21,7 +21,7 @@ _BEGINNINGS = (ev.TaskSubmitted, ev.TaskRestored)
 REFUSALS = (ev.RequestsRefused, ev.LoginRefused)
 _OF_A_USER = (ev.SessionOpened, ev.TokenCreated, ev.DeviceEnrolled)
 _OWNED = (ev.WorkerRegistered, ev.WebhookCreated)
-# Their `id` is a user's, a project's or a model's; they contain nothing else about users.
+# Their `id` is a user's, a project's, a model's or a file's; they contain nothing else about users.
 BY_ID_ONLY = (
     ev.MemberAdded, ev.MemberRemoved, ev.ProjectSet, ev.ProjectRemoved, ev.QuotaSet,
     # Their `id` is a model's name. A model outlives who pushed it.
@@ -30,6 +30,8 @@ BY_ID_ONLY = (
     ev.ModelTuned,
     # Its `id` is a class of data. It names what was read by its id.
     ev.DataRead,
+    # Their `id` is a digest. What nothing uses goes by itself.
+    ev.DatasetUploaded, ev.DatasetDeleted,
 )  # fmt: skip
 
 

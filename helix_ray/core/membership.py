@@ -15,6 +15,7 @@ Administrators and the system may use all of them. The refusal does not tell whe
 from __future__ import annotations
 
 from helix_ray.core.access import PUBLISHERS, Principal, in_scope
+from helix_ray.core.datasets import DataSet
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.models import ModelRecord
 from helix_ray.core.state import State
@@ -37,14 +38,34 @@ def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected 
     return forbidden("You are not a member of this project", field="project_id", project_id=project_id)
 
 
+def refuse_use_within(state: State, by: Principal, project_id: str | None) -> Rejected | None:
+    """Return why a principal may not have something of theirs in a project: it is outside the scope of their
+    token, or not theirs to use."""
+    if not in_scope(by, project_id):
+        message = "This token is restricted to certain projects: set project_id to one of them"
+        return forbidden(message, field="project_id", projects=list(by.projects or ()))
+    return refuse_use(state, by, project_id)
+
+
 def sees_model(state: State, by: Principal, model: ModelRecord) -> bool:
     """Say whether a model exists for a principal: for its owner, those who may use its project, and those who
     see all tasks; for a token of projects only in these."""
-    if model.deleted or not in_scope(by, model.project):
+    return not model.deleted and _may_use(state, by, model.owner, model.project)
+
+
+def seen_uploads(state: State, by: Principal, digest: str) -> tuple[DataSet, ...]:
+    """Return the uploads of a file that a principal may know of, by the rule for models; without any of them
+    the data set does not exist for the principal."""
+    known = state.datasets.get(digest, ())
+    return tuple(each for each in known if _may_use(state, by, each.owner, each.project))
+
+
+def _may_use(state: State, by: Principal, owner: str, project: str | None) -> bool:
+    if not in_scope(by, project):
         return False
-    if by.id == model.owner or sees_all_tasks(by):
+    if by.id == owner or sees_all_tasks(by):
         return True
-    return model.project is not None and refuse_use(state, by, model.project) is None
+    return project is not None and refuse_use(state, by, project) is None
 
 
 def changes_model(state: State, by: Principal, model: ModelRecord) -> bool:

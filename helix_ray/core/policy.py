@@ -88,6 +88,8 @@ class Policy:
     deleted_documents_kept_max: int = 1_000
     # How long an exchanged refresh token gets the same answer again; after that it counts as stolen.
     refresh_replay_s: float = 30.0
+    # Bytes of models and data sets of a project, or of a user's own, where no quota says otherwise.
+    stored_bytes_max: int = 100 << 30
     # What the examination of a model may use, and how long it and a tuning may take.
     examination_memory_mb: int = 2048
     examination_s_max: float = 900.0

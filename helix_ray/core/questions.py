@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from helix_ray.core.access import ADMINS, CONTENT_READERS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.audit_questions import ListAudit as ListAudit
 from helix_ray.core.audit_questions import RecordedReads as RecordedReads
+from helix_ray.core.dataset_questions import GetDataset as GetDataset
+from helix_ray.core.dataset_questions import GetStored as GetStored
+from helix_ray.core.dataset_questions import ListDatasets as ListDatasets
 from helix_ray.core.deliveries import GetDelivery as GetDelivery
 from helix_ray.core.deliveries import ListDeliveries as ListDeliveries
 from helix_ray.core.device_questions import GetDevice as GetDevice
@@ -374,6 +377,7 @@ Question = (
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
     | ListSessions
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles | ListDeliveries | GetDelivery
+    | ListDatasets | GetDataset | GetStored
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | SystemHistory

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 from helix_ray.core.blocked_on import BlockedOn
+from helix_ray.core.datasets import packed_datasets, unpacked_datasets
 from helix_ray.core.device_rows import (
     dump_codes,
     dump_devices,
@@ -54,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 19
+FOLD_VERSION = 20
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -291,6 +292,10 @@ def _load_quotas(state: State, quotas: Mapping[str, list[Any]]) -> None:
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in quotas.items()}
 
 
+def _load_datasets(state: State, rows: Iterable[list[Any]]) -> None:
+    state.datasets = unpacked_datasets(rows)
+
+
 def _load_models(state: State, models: Iterable[Mapping[str, Any]]) -> None:
     for values in models:
         model = unpacked(values)
@@ -335,6 +340,7 @@ PARTS: tuple[Piece, ...] = (
     _objects("erasures", Erasure),
     _objects("projects", Project, plain={"members": list}, members=dict.fromkeys),
     Piece("models", lambda s: [packed(model) for model in s.models.values()], _load_models),
+    Piece("datasets", lambda s: packed_datasets(s.datasets), _load_datasets),
     _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),
     Piece("tasks", _dump_tasks, _load_tasks),
     Piece("dependents", _dump_dependents, _load_dependents),

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.changes import DirtyLog
+from helix_ray.core.datasets import DataSets
 from helix_ray.core.devices import DeviceCode, EnrolledDevice, UserDocuments
 from helix_ray.core.durations import Durations
 from helix_ray.core.erasure_record import Erasure
@@ -244,6 +245,7 @@ class State:
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
+    datasets: DataSets = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
     devices: dict[str, EnrolledDevice] = field(default_factory=dict)
     # By hash, the oldest first; and by user id.

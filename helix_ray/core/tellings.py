@@ -241,12 +241,12 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.DeviceRenamed: _always("device.renamed", _fields("device_id", "name")),
     ev.DeviceRevoked: _always("device.revoked", _fields("device_id", "reason")),
 }
-# Kinds that are not public: steps of the scheduler, bookkeeping, reads and erasures, which are in the
-# audit, and what devices have written, which they pull.
+# Kinds that are not public: steps of the scheduler, bookkeeping, reads, erasures and data sets, which are in
+# the audit, and what devices have written, which they pull.
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
     ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.ErasureRequested, ev.FactsErased,
-    ev.ErasureCompleted, ev.Erased,
+    ev.ErasureCompleted, ev.Erased, ev.DatasetUploaded, ev.DatasetDeleted,
     ev.DeviceCodeIssued, ev.DeviceFollowsSet, ev.MutationsPushed, ev.ConflictResolved,
 })  # fmt: skip

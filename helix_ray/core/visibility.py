@@ -5,6 +5,7 @@
     a project                    its members; those who see all tasks
     a model                      its owner; those who may use its project; those who see all tasks
                                  (core/membership.py)
+    an upload of a data set      its owner; those who may use its project; those who see all tasks
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
     a webhook                    its owner; administrators

@@ -15,7 +15,7 @@ from helix_ray.wire.values import CLOSED, Word, adapter, strict
 @with_config(strict(limits={"cpu": 16, "gpu": 2, "tasks": 100, "queued": 10_000}, weight=2))
 class QuotaIn(TypedDict, total=False):
     """What a project may use at a time, by resource name; `tasks` limits running tasks,
-    `queued` unfinished ones."""
+    `queued` unfinished ones, `stored_mb` what its models and data sets take."""
 
     limits: Annotated[
         dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)

@@ -7,7 +7,7 @@ version. docs/models.md explains what becomes of it.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -38,7 +38,7 @@ from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.edge.errors import BrokenOff
 from serve_app.fetching import fetched
-from serve_app.form_files import BINARY, stored, unavailable, unknown_field
+from serve_app.form_files import BINARY, FileRoom, room_for, stored, unavailable, unknown_field
 from serve_app.multipart import KIND, MultipartForm
 from serve_app.openapi import verb
 
@@ -111,9 +111,8 @@ async def _received(form: MultipartForm, caller: Caller) -> _Sent:
         if name in sent.fields or name in sent.files:
             raise Refused(invalid(f"The field {name} is given more than once", field=name))
         if name in shapes.FORM_FILES:
-            settings = caller.services.settings
-            bytes_max = settings.model_bytes_max if name == "file" else settings.model_data_bytes_max
-            sent.files[name] = await stored(form.data(), name, bytes_max, caller.services.blobs)
+            room = await _room(name, sent, caller)
+            sent.files[name] = await stored(form.data(), name, room, caller.services.blobs)
         elif name in shapes.FORM_FIELDS:
             sent.fields[name] = await form.text(name, shapes.FIELD_BYTES_MAX)
         else:
@@ -123,16 +122,27 @@ async def _received(form: MultipartForm, caller: Caller) -> _Sent:
     if (url is None) == ("file" not in sent.files):
         raise Refused(invalid("A push must have either a file or a url", field="file"))
     if url is not None:
-        sent.files["file"] = await _by_url(url, caller)
+        sent.files["file"] = await _by_url(url, sent, caller)
     return sent
 
 
-async def _by_url(url: str, caller: Caller) -> FileRef:
+async def _room(name: str, sent: _Sent, caller: Caller) -> FileRoom:
+    """Return the room for a file, as far as the fields before it say where the model belongs."""
+    settings = caller.services.settings
+    bytes_max = settings.model_bytes_max if name == "file" else settings.model_data_bytes_max
+    project = sent.fields.get("project_id")
+    if project is None and "name" in sent.fields:
+        with suppress(Refused):
+            project = (await caller.query(GetModel(sent.fields["name"])))["project_id"]
+    return await room_for(name, bytes_max, project, caller)
+
+
+async def _by_url(url: str, sent: _Sent, caller: Caller) -> FileRef:
     """Fetch the file of a model into the store."""
     settings = caller.services.settings
     pieces = fetched(url, settings.hosts_of_models(), settings.model_url_s_max)
     async with aclosing(pieces):
-        return await stored(pieces, "file", settings.model_bytes_max, caller.services.blobs)
+        return await stored(pieces, "file", await _room("file", sent, caller), caller.services.blobs)
 
 
 def _values(sent: _Sent) -> Mapping[str, object]:

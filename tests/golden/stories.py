@@ -13,6 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
+from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
 from tests.golden.webhook_story import webhooks
@@ -393,4 +394,5 @@ STORIES = {
     "journal-models": (models,),
     "journal-webhooks": (webhooks,),
     "journal-devices": (devices,),
+    "journal-datasets": (datasets,),
 }

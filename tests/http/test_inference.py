@@ -99,7 +99,7 @@ def test_uploaded_data_sets_are_named_by_digest(client: httpx.Client, folder: Pa
     data = (folder / "digits.npy").read_bytes()
     first, again = (client.post("/datasets", files={"file": ("x.npy", data)}) for _ in range(2))
     assert (first.status_code, first.json()) == (201, again.json())
-    assert first.json() == {"digest": sha256(data).hexdigest(), "bytes": len(data)}
+    assert first.json() == {"digest": sha256(data).hexdigest(), "bytes": len(data), "project_id": None}
     for source in ({"dataset": first.json()["digest"]}, {"input_uri": f"dataset:{first.json()['digest']}"}):
         whole = ended(client, {**source, "batch_size": 16}, shards=2)["result"]
         assert np.allclose(whole["outputs"]["logits"], alone, atol=1e-4)

@@ -20,6 +20,7 @@ from actors.blob_link import RayBlobs
 from actors.blob_store import PART_BYTES
 from helix_ray.blobs.places import NODE_FOLDER, head_store
 from helix_ray.blobs.store import BlobStore
+from helix_ray.core.orders import UploadDataset
 from helix_ray.core.questions import GetTask
 from helix_ray.digits import as_rows, held_out
 from helix_ray.inference.onnx import ModelStore
@@ -89,6 +90,8 @@ def test_an_inference_reads_a_data_set_by_its_digest(
     digest, _ = head.add(tmp_path / "rows.npz")
     run = {"kind": "inference", "model": MODEL, "dataset": digest}
     lost = {**run, "dataset": "0" * 64}
+    for named in (digest, lost["dataset"]):
+        cluster.execute(UploadDataset(named, 1))
     specs = [{"title": "infer", "type": "building", "run": each} for each in (run, lost)]
     ids = cluster.submit(specs[0], {**specs[1], "max_retries": 3})
     done = cluster.outcomes(ids)

@@ -11,6 +11,7 @@ from helix_ray.core.access import Principal, may
 from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.audit import AUDIT_ANSWERS
+from helix_ray.core.answers.datasets import DATASET_ANSWERS
 from helix_ray.core.answers.devices import DEVICE_ANSWERS
 from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.events import EVENT_ANSWERS
@@ -48,6 +49,7 @@ ANSWERERS: Answerers = {
     **QUOTA_ANSWERS,
     **PROJECT_ANSWERS,
     **MODEL_ANSWERS,
+    **DATASET_ANSWERS,
     **USER_ANSWERS,
     **SESSION_ANSWERS,
     **TOKEN_ANSWERS,

@@ -67,7 +67,7 @@ def _named_files(picture: Picture, question: q.NamedFiles, by: Principal) -> Nam
         if task.status not in TERMINAL and (digest := _data_set_of(task)) is not None
     }
     named.update(result_files(picture.state.tasks.values()))
-    return {"digests": sorted(named)}
+    return {"digests": sorted(named), "datasets": [*picture.state.datasets]}
 
 
 def _data_set_of(task: Task) -> str | None:

@@ -3,7 +3,8 @@
     event_type       acts
     authentication   sign-ins, sessions, passwords, refused sign-ins and tokens
     authorization    users, roles, API tokens, devices' credentials, members, refusals
-    data_access      tasks, documents and models: made, changed, removed, erased; reads of sensitive data
+    data_access      tasks, documents, models and data sets: made, changed, removed, erased; reads of
+                     sensitive data
     config_change    projects, quotas, webhooks, workers, which version of a model is in use
 
 INTERNAL kinds are the system's own scheduling and bookkeeping: they have no record.
@@ -68,6 +69,8 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.ModelVersionPushed: Act("data_access", "push_model", "model"),
     ev.ModelVersionDeleted: Act("data_access", "delete_model_version", "model"),
     ev.ModelDeleted: Act("data_access", "delete_model", "model"),
+    ev.DatasetUploaded: Act("data_access", "upload_dataset", "dataset"),
+    ev.DatasetDeleted: Act("data_access", "delete_dataset", "dataset"),
     ev.TaskSubmitted: Act("data_access", "submit_task", "task", many=True),
     ev.TaskEdited: Act("data_access", "edit_task", "task", many=True),
     ev.TaskDeleted: Act("data_access", "delete_task", "task", many=True),

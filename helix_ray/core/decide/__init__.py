@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.datasets import DATASET_ORDERS
 from helix_ray.core.decide.devices import DEVICE_ORDERS
 from helix_ray.core.decide.erasures import ERASURE_ORDERS
 from helix_ray.core.decide.model_tasks import MODEL_TASK_ORDERS
@@ -49,6 +50,7 @@ DECIDERS: dict[type, Decider] = {
     **PROJECT_ORDERS,
     **MODEL_ORDERS,
     **MODEL_TASK_ORDERS,
+    **DATASET_ORDERS,
     **USER_ORDERS,
     **SESSION_ORDERS,
     **TOKEN_ORDERS,

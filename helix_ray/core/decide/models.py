@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from helix_ray.core.access import in_scope
+from helix_ray.core.decide.datasets import refuse_storing
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.model_tasks import examination, no_room
 from helix_ray.core.decide.outcome import Context, Decider, Decision
@@ -24,7 +24,7 @@ from helix_ray.core.events import (
     ModelVersionPushed,
     TaskSubmitted,
 )
-from helix_ray.core.membership import changes_model, refuse_use, sees_model
+from helix_ray.core.membership import changes_model, refuse_use_within, sees_model
 from helix_ray.core.model_records import FileRef, ModelMetadata
 from helix_ray.core.model_reports import file_of
 from helix_ray.core.models import (
@@ -55,7 +55,7 @@ PERCENT_MAX = 100.0
 
 def push(body: PushModel, ctx: Context) -> Decision[PushedData] | Rejected:
     """Add a version and submit its examination; the same files again are the same version."""
-    refusal = _check_push(body) or _check_project(body.project_id, ctx)
+    refusal = _check_push(body) or refuse_use_within(ctx.state, ctx.order.by, body.project_id)
     if refusal is not None:
         return refusal
     model = ctx.state.models.get(body.name)
@@ -78,7 +78,10 @@ def _new_version(body: PushModel, model: ModelRecord | None, ctx: Context) -> De
     spec = examination(body, number, ctx)
     if project is not None:
         spec["project_id"] = project
-    if (refusal := no_room(spec, owner, ctx)) is not None:
+    # What a model has counts for its project, else for whoever pushed it first.
+    place = project or (owner if model is None or model.deleted else model.owner)
+    files = [file for file in (body.file, body.calibration, body.heldout) if file is not None]
+    if (refusal := refuse_storing(files, place, ctx) or no_room(spec, owner, ctx)) is not None:
         return refusal
     pushed = ModelVersionPushed(
         body.name, number, owner, project, body.file, task_id, body.calibration, body.heldout,
@@ -144,14 +147,6 @@ def _check_metadata(metadata: ModelMetadata) -> Rejected | None:
                 "A bound must be from 0 to 1", field=f"metadata.bounds.{name}", minimum=0, maximum=1
             )
     return None
-
-
-def _check_project(project: str | None, ctx: Context) -> Rejected | None:
-    by = ctx.order.by
-    if not in_scope(by, project):
-        message = "This token is restricted to certain projects: set project_id to one of them"
-        return forbidden(message, field="project_id", projects=list(by.projects or ()))
-    return refuse_use(ctx.state, by, project)
 
 
 def _check_push_to(model: ModelRecord, body: PushModel, ctx: Context) -> Rejected | None:

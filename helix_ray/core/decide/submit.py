@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from helix_ray.core.access import Principal, in_scope
+from helix_ray.core.decide.datasets import refuse_dataset
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.inferences import refuse_file, refuse_unsplittable
 from helix_ray.core.decide.model_runs import refuse_model, with_model
@@ -246,7 +247,7 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
             if run.get(field) is not None:
                 message = f"{what} are accepted only from inside the cluster"
                 return forbidden(message, field=f"run.{field}")
-    return refuse_file(run, policy) or refuse_model(run, ctx)
+    return refuse_file(run, policy) or refuse_model(run, ctx) or refuse_dataset(run, ctx)
 
 
 SUBMIT_ORDERS: dict[type, Decider] = {SubmitTasks: submit}

@@ -21,6 +21,7 @@ from helix_ray.core.events.attempts import (
     TaskRequeued,
     TaskUnblocked,
 )
+from helix_ray.core.events.datasets import DatasetDeleted, DatasetUploaded
 from helix_ray.core.events.devices import (
     ConflictResolved,
     DeviceCodeIssued,
@@ -94,6 +95,7 @@ Event = (
     | FactsErased
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
+    | DatasetUploaded | DatasetDeleted
     | DeviceCodeIssued | DeviceEnrolled | DeviceRenamed | DeviceFollowsSet | DeviceRevoked
     | MutationsPushed | ConflictResolved
     | ErasureRequested | ErasureCompleted

@@ -10,6 +10,7 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
 from helix_ray.core.evolve.blocked import BLOCKED_FACTS
+from helix_ray.core.evolve.datasets import DATASET_FACTS
 from helix_ray.core.evolve.devices import DEVICE_FACTS
 from helix_ray.core.evolve.erasures import ERASURE_FACTS, is_passed_over, pass_over
 from helix_ray.core.evolve.models import MODEL_FACTS
@@ -35,6 +36,7 @@ APPLY: Appliers = {
     **QUOTA_FACTS,
     **PROJECT_FACTS,
     **MODEL_FACTS,
+    **DATASET_FACTS,
     **USER_FACTS,
     **SESSION_FACTS,
     **TOKEN_FACTS,

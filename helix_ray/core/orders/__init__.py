@@ -19,6 +19,7 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
+from helix_ray.core.orders.datasets import DeleteDataset, ForgetDatasets, UploadDataset
 from helix_ray.core.orders.devices import (
     ChangeDevice,
     EnrolDevice,
@@ -99,6 +100,7 @@ OrderBody = (
     | CreateProject | ChangeProject | RemoveProject | AddMember | RemoveMember
     | PushModel | ActivateModel | RollBackModel | SetCanary | DeleteModelVersion | DeleteModel
     | SubmitTuning | ConcludeModelTask
+    | UploadDataset | DeleteDataset | ForgetDatasets
     | RegisterWorker | Heartbeat | DrainWorker | RemoveLostWorkers | RemoveWorker | LoseWorker
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
     | OpenSession | RefreshSession | CloseSession | EndSessions

@@ -19,7 +19,7 @@ class QuotaData(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SetQuota(OrderKind[QuotaData]):
-    """Set the quota of a project (resource name, `tasks` or `queued` -> amount), and
+    """Set the quota of a project (resource name, `tasks`, `queued` or `stored_mb` -> amount), and
     the weight of its share."""
 
     allowed = OPERATORS

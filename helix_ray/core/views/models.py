@@ -126,9 +126,11 @@ class EvidenceView(TypedDict):
 
 
 class NamedFilesView(TypedDict):
-    """The digests of all files that versions name, and of the data sets of tasks that have not ended."""
+    """The digests of all files that versions name, and of the data sets of tasks that have not ended; and
+    those of all data sets, which are kept for a while only."""
 
     digests: list[str]
+    datasets: list[str]
 
 
 def model_view(state: State, model: ModelRecord) -> ModelView:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection
+from collections.abc import Sequence
 from pathlib import Path
 
-from actors.blob_sweep import sweep
+from actors.blob_sweep import forget_data_sets, sweep
 from helix_ray.backup import BLOBS
 from helix_ray.blobs.copying import copy_blobs
 from helix_ray.blobs.incoming import FOLDER
 from helix_ray.blobs.store import BlobStore
+from helix_ray.core.views.models import NamedFilesView
 
 NOW = 1_000_000.0
+NOTHING: NamedFilesView = {"digests": [], "datasets": []}
 
 
 def put(store: BlobStore, content: bytes, used_at: float = 1.0, written_at: float = 1.0) -> str:
@@ -33,10 +35,10 @@ def test_only_what_is_idle_and_unnamed_is_removed(tmp_path: Path) -> None:
     written = put(store, b"written", written_at=NOW)
     asked = 0
 
-    async def names() -> Collection[str]:
+    async def names() -> NamedFilesView:
         nonlocal asked
         asked += 1
-        return {named}
+        return {"digests": [named], "datasets": []}
 
     with store.pin(held):
         os.utime(tmp_path / held, (1.0, 1.0))
@@ -70,8 +72,8 @@ def test_what_a_killed_writer_left_goes_and_an_upload_under_way_stays(tmp_path: 
     left = tmp_path / FOLDER / "left"
     left.write_bytes(b"half a model")
 
-    async def names() -> Collection[str]:
-        return set()
+    async def names() -> NamedFilesView:
+        return NOTHING
 
     assert asyncio.run(sweep(store, names, 0.5)) == 0
     assert not left.exists()
@@ -83,11 +85,11 @@ def test_what_is_uploaded_again_meanwhile_stays(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     digest = put(store, b"model")
 
-    async def names() -> Collection[str]:
+    async def names() -> NamedFilesView:
         incoming = store.begin()
         incoming.write(b"model")
         incoming.finish()
-        return ()
+        return NOTHING
 
     assert asyncio.run(sweep(store, names, NOW)) == 0
     assert store.has(digest)
@@ -99,3 +101,23 @@ def test_a_backup_is_no_use(tmp_path: Path) -> None:
     put(store, b"idle")
     copy_blobs(store.folder, tmp_path / "copy", lambda _: None)
     assert store.stored()[0].idle_since == 1.0
+
+
+def test_data_sets_are_forgotten_when_their_files_are_gone(tmp_path: Path) -> None:
+    """And no others, at the time of the look; nothing is said where the names are not known."""
+    store = BlobStore(tmp_path)
+    digest = put(store, b"rows")
+    told: list[tuple[Sequence[str], float]] = []
+
+    async def names() -> NamedFilesView:
+        return {"digests": [], "datasets": [digest, "0" * 64]}
+
+    async def unknown() -> None:
+        return None
+
+    async def gone(digests: Sequence[str], before: float) -> None:
+        told.append((digests, before))
+
+    for named in (names, unknown):
+        asyncio.run(forget_data_sets(store, named, gone, NOW))
+    assert told == [(["0" * 64], NOW)]

@@ -3,11 +3,13 @@ of core/about.py."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.access import Principal, in_scope, may
-from helix_ray.core.membership import sees_model
+from helix_ray.core.datasets import DataSet
+from helix_ray.core.membership import seen_uploads, sees_model
 from helix_ray.core.questions import ListQuotas, ListWorkers
 from helix_ray.core.state import State
 from helix_ray.core.visibility import (
@@ -63,6 +65,9 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
         if model is None or model.deleted:
             return by.projects is None and sees_all_tasks(by)
         return sees_model(state, by, model)
+    if kind.startswith("Dataset"):
+        upload = DataSet(event.id, event.owner, event.project, 1, 0.0)
+        return bool(seen_uploads(replace(state, datasets={event.id: (upload,)}), by, event.id))
     for_administrators = (
         ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead, ev.FactsErased,
         ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,

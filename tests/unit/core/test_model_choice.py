@@ -11,7 +11,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.model_choice import CPU, choose, usable_choices
 from helix_ray.core.model_records import ChoiceRecord, FileRef, ModelFiles, VariantRecord
 from helix_ray.core.models import files_needed_by
-from helix_ray.core.orders import CancelTask
+from helix_ray.core.orders import CancelTask, UploadDataset
 from helix_ray.core.questions import NamedFiles
 from helix_ray.core.result_files import referring
 from helix_ray.core.specs import InferenceRun
@@ -128,6 +128,7 @@ def test_the_data_sets_of_tasks_that_have_not_ended_are_kept() -> None:
     """They are named as the files of models are; once its task has ended, nothing names one."""
     stage = ModelStage()
     run = {"kind": "inference", "model": "m", "input_uri": f"dataset:{'e' * 64}"}
+    stage.give(UploadDataset("e" * 64, 1))
     (task_id,) = stage.submit(spec(run=run))
     assert stage.ask(NamedFiles(), SYSTEM)["digests"] == ["e" * 64]
     stage.give(CancelTask(task_id))
