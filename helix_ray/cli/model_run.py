@@ -20,7 +20,7 @@ from helix_ray.core.specs import OutputFormat, Precision
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
-    from helix_ray.core.inference_result import InferenceResult
+    from helix_ray.core.inference_result import InferenceResult, NotFinite
     from helix_ray.wire.task_answers import ResultOut
 
 # The form of a result that is written to a file with this ending.
@@ -184,4 +184,12 @@ def _write(result: InferenceResult, path: Path) -> None:
 def _shown(result: Mapping[str, Any], path: Path) -> dict[str, object]:
     found = {name: result[name] for name in SHOWN if result.get(name) is not None}
     shapes = ", ".join(f"{name} {shape}" for name, shape in result["shapes"].items())
-    return {**found, "outputs": shapes, "written": str(path)}
+    odd = result.get("not_finite")
+    noted = (
+        {} if odd is None else {"not finite": f"{odd['rows']} rows, from row {_first(odd)}: {odd['reason']}"}
+    )
+    return {**found, "outputs": shapes, **noted, "written": str(path)}
+
+
+def _first(odd: NotFinite) -> str:
+    return str(odd["first_rows"][0]) if odd["first_rows"] else "unknown"

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
-from helix_ray.core.inference_result import InferenceResult, OutputFile
+from helix_ray.core.inference_result import FIRST_ROWS_MAX, InferenceResult, NotFinite, OutputFile
 
 # What a result has of its rows; the rest says how they were run.
 VALUES = ("outputs", "shapes", "files")
@@ -34,6 +34,7 @@ def joined(results: Sequence[Any]) -> InferenceResult | None:
         # The time in sessions, of all nodes together.
         "duration_ms": round(sum(part.get("duration_ms", 0.0) for part in parts), 3),
         "shapes": _shapes(parts, sizes),
+        **_not_finite(parts, firsts),
         "shards": [_without_values(part, first) for part, first in zip(parts, firsts, strict=True)],
     }
     if "files" in parts[0]:
@@ -61,6 +62,26 @@ def _rows_by_variant(parts: Sequence[InferenceResult], sizes: Sequence[int]) -> 
     for part, size in zip(parts, sizes, strict=True):
         rows[part["variant"]] += size
     return dict(rows)
+
+
+def _not_finite(parts: Sequence[InferenceResult], firsts: Sequence[int]) -> InferenceResult:
+    """Return what the parts say of rows that are not finite, with the rows counted from the first of all."""
+    noted = [
+        (part["not_finite"], first) for part, first in zip(parts, firsts, strict=True) if "not_finite" in part
+    ]
+    if not noted:
+        return {}
+    values: Counter[str] = Counter()
+    for each, _ in noted:
+        values.update(each["values"])
+    rows = [first + row for each, first in noted for row in each["first_rows"]]
+    whole: NotFinite = {
+        "rows": sum(each["rows"] or 0 for each, _ in noted),
+        "first_rows": rows[:FIRST_ROWS_MAX],
+        "values": dict(values),
+        "reason": "; ".join(dict.fromkeys(each["reason"] for each, _ in noted)),
+    }
+    return {"not_finite": whole}
 
 
 def _files(parts: Sequence[InferenceResult], firsts: Sequence[int]) -> list[OutputFile]:

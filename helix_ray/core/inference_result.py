@@ -20,11 +20,25 @@ class OutputFile(TypedDict):
     first_row: NotRequired[int]
 
 
+FIRST_ROWS_MAX = 10
+"""Rows that are not finite, which an answer names."""
+
+
+class NotFinite(TypedDict):
+    """How many rows have an output that is NaN or infinity, the first of them, how many such values each
+    output has, and why. `rows` is null where outputs have no row for each input."""
+
+    rows: int | None
+    first_rows: list[int]
+    values: dict[str, int]
+    reason: str
+
+
 class InferenceResult(TypedDict, total=False):
     """What a model said of some rows, as `outputs` or `files`, and how it ran (docs/api.md).
 
     `precisions` (rows by variant) and `shards` (results without values, with `first_row`) are those of a
-    sharded task; `success` is there once the attempt has ended.
+    sharded task; `not_finite` is there only where rows are; `success` once the attempt has ended.
     """
 
     success: bool
@@ -39,6 +53,7 @@ class InferenceResult(TypedDict, total=False):
     provider: str
     batch: int | None
     rows: int | None
+    not_finite: NotFinite
     duration_ms: float
     first_row: int
     precisions: dict[str, int]

@@ -14,6 +14,7 @@ import numpy as np
 
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.inference.errors import InferenceRefused
+from helix_ray.inference.not_finite import NotFiniteRows
 from helix_ray.inference.outputs import Outputs
 from helix_ray.inference.running import Loaded, Part, infer, loaded, said
 from helix_ray.inference.tensors import Array, by_rows, decode
@@ -89,10 +90,13 @@ def _run(
     for index, feed in feeds.items():
         stop = start + _rows(feed)
         outputs = Outputs(model.wanted)
-        outputs.add({name: array[start:stop] for name, array in zip(model.wanted, arrays, strict=True)})
+        own = {name: array[start:stop] for name, array in zip(model.wanted, arrays, strict=True)}
+        outputs.add(own)
+        odd = NotFiniteRows()
+        odd.look(feed, own, stop - start)
         try:
             form = runs[index].get("output") or "json"
-            ended[index] = said(model, outputs.result(form), stop - start, total, seconds)
+            ended[index] = said(model, outputs.result(form), stop - start, total, seconds, odd)
         except InferenceRefused as error:
             ended[index] = error
         start = stop

@@ -22,7 +22,7 @@ import orjson
 
 from helix_ray.core.inference_result import InferenceResult, OutputFile
 from helix_ray.inference.errors import InferenceRefused
-from helix_ray.inference.tensors import Array, encode
+from helix_ray.inference.tensors import Array, decoded, encode
 
 OUTPUT_BYTES_MAX = 256 << 20
 """Most bytes of outputs of one attempt, as arrays; of larger ones each shard writes its own."""
@@ -46,13 +46,12 @@ class Outputs:
             )
 
     def result(self, form: str) -> InferenceResult:
-        """Return `shapes` and, by form, `outputs` or `files`; raises InferenceRefused for NaN and infinity in
-        forms that lack them."""
+        """Return `shapes` and, by form, `outputs` or `files`; NaN and infinity are null in JSON."""
         arrays = {name: _whole(batches) for name, batches in self._batches.items()}
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         if form == "json":
             return {
-                "outputs": {name: encode(name, array) for name, array in arrays.items()},
+                "outputs": {name: encode(array) for name, array in arrays.items()},
                 "shapes": shapes,
             }
         return {"files": _FORMS[form](arrays), "shapes": shapes}
@@ -61,10 +60,11 @@ class Outputs:
 def arrays_of(result: Mapping[str, Any]) -> dict[str, Array]:
     """Return the outputs of a result as arrays by name, the files of shards one after another.
 
-    Numbers of JSON and JSON lines are float64 or int64. Raises ValueError for a result without outputs.
+    Numbers of JSON and JSON lines are float64 or int64; null is NaN, also where it was infinity. Raises
+    ValueError for a result without outputs.
     """
     if "outputs" in result:
-        return {name: np.asarray(value) for name, value in result["outputs"].items()}
+        return {name: decoded(value) for name, value in result["outputs"].items()}
     if "files" not in result:
         raise ValueError("the result has no outputs")
     parts: dict[str, list[Array]] = {}
@@ -103,7 +103,7 @@ def _npy_files(arrays: Mapping[str, Array]) -> list[OutputFile]:
 
 
 def _line_files(arrays: Mapping[str, Array]) -> list[OutputFile]:
-    columns = {name: encode(name, array) for name, array in arrays.items()}
+    columns = {name: encode(array) for name, array in arrays.items()}
     rows = zip(*columns.values(), strict=True)
     lines = b"".join(orjson.dumps(dict(zip(columns, row, strict=True))) + b"\n" for row in rows)
     return [_file("outputs.jsonl", "jsonl", lines, _shapes(arrays))]
@@ -127,7 +127,7 @@ def _read_npy(data: bytes, file: Mapping[str, Any]) -> dict[str, Array]:
 def _read_lines(data: bytes, file: Mapping[str, Any]) -> dict[str, Array]:
     rows = [orjson.loads(line) for line in data.splitlines()]
     return {
-        name: np.asarray([row[name] for row in rows]).reshape(shape) for name, shape in file["shapes"].items()
+        name: decoded([row[name] for row in rows]).reshape(shape) for name, shape in file["shapes"].items()
     }
 
 

@@ -20,6 +20,7 @@ from helix_ray.core.model_choice import CPU, FILE_BATCH_ROWS, choose, rows_of_ba
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import InferenceRefused, ModelNotFound
+from helix_ray.inference.not_finite import NotFiniteRows
 from helix_ray.inference.outputs import Outputs
 from helix_ray.inference.rows import ArrayRows, Rows
 from helix_ray.inference.sources import Sources
@@ -125,9 +126,16 @@ def _examined_batch(found: str) -> int | None:
 
 
 def said(
-    loaded: Loaded, values: InferenceResult, rows: int | None, batch: int | None, seconds: float
+    loaded: Loaded,
+    values: InferenceResult,
+    rows: int | None,
+    batch: int | None,
+    seconds: float,
+    odd: NotFiniteRows,
 ) -> InferenceResult:
-    """Return a result: values with what ran and how."""
+    """Return a result: values with what ran and how, and which of them are not finite."""
+    noted = odd.said(loaded.variant, loaded.arithmetic)
+    more: InferenceResult = {} if noted is None else {"not_finite": noted}
     return {
         "model": loaded.name,
         "version": loaded.version,
@@ -139,6 +147,7 @@ def said(
         "batch": batch,
         "rows": rows,
         "duration_ms": round(seconds * 1000, 3),
+        **more,
     }
 
 
@@ -179,6 +188,7 @@ class _Inference:
         self._model, self._wanted = loaded.model, loaded.wanted
         self._form = run.get("output") or "json"
         self._seconds = 0.0
+        self._odd = NotFiniteRows()
 
     def result(self, part: Part) -> InferenceResult:
         """Return the result of the attempt."""
@@ -213,6 +223,7 @@ class _Inference:
         rows = sizes.pop() if len(sizes) == 1 else None
         outputs = Outputs(self._wanted)
         outputs.add(arrays)
+        self._odd.look(feed, arrays, rows)
         return self._said(outputs, rows, rows)
 
     def _in_batches(self, rows: Rows, start: int, stop: int, advance: Advance) -> InferenceResult:
@@ -224,9 +235,9 @@ class _Inference:
             end = min(begin + batch, stop)
             feed = rows.read(begin, end)
             arrays = self._call(_filled(feed, batch) if fixed else feed)
-            outputs.add(
-                {name: self._of_rows(name, array, end - begin, fixed) for name, array in arrays.items()}
-            )
+            arrays = {name: self._of_rows(name, each, end - begin, fixed) for name, each in arrays.items()}
+            outputs.add(arrays)
+            self._odd.look(feed, arrays, end - begin)
             advance(end - start, stop - start)
         if start == stop:
             outputs.add(self._none())
@@ -262,7 +273,7 @@ class _Inference:
         return {name: _empty(specs[name]) for name in self._wanted}
 
     def _said(self, outputs: Outputs, rows: int | None, batch: int | None) -> InferenceResult:
-        return said(self._loaded, outputs.result(self._form), rows, batch, self._seconds)
+        return said(self._loaded, outputs.result(self._form), rows, batch, self._seconds, self._odd)
 
 
 def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:

@@ -91,14 +91,18 @@ def converted(array: Array, spec: TensorSpec) -> Array:
     return array.astype(spec.dtype)
 
 
-def encode(name: str, array: Array) -> Any:
-    """Return the array as nested lists; raises InferenceRefused for NaN and infinity, which JSON lacks."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        where = np.argwhere(~np.isfinite(array))[0].tolist()
-        raise InferenceRefused(
-            f"output {name!r} holds {array[tuple(where)]} at {where}, which cannot be represented in JSON"
-        )
+def encode(array: Array) -> Any:
+    """Return the array as nested lists, with None for NaN and infinity, which JSON lacks."""
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        array = array.astype(object)
+        array[~finite] = None
     return array.tolist()
+
+
+def decoded(value: Any) -> Array:
+    """Return nested lists as an array, with NaN for None."""
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.hasobject else array
 
 
 def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> Mapping[str, Any]:

@@ -69,3 +69,14 @@ def test_what_is_not_here_is_not_joined() -> None:
     assert joined([part([1]), part([2], outputs={"z": [2]})]) is None
     assert joined([{**part([1]), "rows": None}]) is None
     assert joined([]) is None
+
+
+def test_rows_that_are_not_finite_are_counted_from_the_first_of_all() -> None:
+    """Shards count their own; each reason is told once."""
+    odd = {"rows": 2, "first_rows": [0, 1], "values": {"y": 2}, "reason": "why"}
+    whole = joined(
+        [part([1]), part([2, 3], not_finite=odd), part([4, 5], not_finite={**odd, "first_rows": [1]})]
+    )
+    assert whole is not None
+    assert whole["not_finite"] == {"rows": 4, "first_rows": [1, 2, 4], "values": {"y": 4}, "reason": "why"}
+    assert "not_finite" not in (joined([part([1])]) or {})

@@ -23,6 +23,7 @@ from helix_ray.core.model_inputs import split
 from helix_ray.core.model_records import ModelFiles
 from helix_ray.digits import as_rows, held_out
 from helix_ray.inference.errors import BadInput, InferenceRefused
+from helix_ray.inference.not_finite import OF_FP32, OF_INPUTS, NotFiniteRows
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.inference.outputs import arrays_of
 from helix_ray.inference.running import Part, infer
@@ -192,12 +193,46 @@ def test_precisions_that_are_not_there_fail(digits: ModelStore) -> None:
 def test_numbers_that_json_lacks_fit_into_files(twice: ModelStore) -> None:
     """JSON has no NaN and infinity, .npy and Parquet files have."""
     run = run_of("any", npy(np.array([[np.inf, 1], [np.nan, 2]], np.float32)), batch_size=1)
-    for form in ("json", "jsonl"):
-        with pytest.raises(InferenceRefused, match="cannot be represented in JSON"):
-            infer(twice, run | {"output": form})
-    for form in ("npy", "parquet"):
+    assert infer(twice, run)["outputs"]["y"] == [[None, 2.0], [None, 4.0]]
+    for form, odd in (("npy", np.inf), ("parquet", np.inf), ("json", np.nan), ("jsonl", np.nan)):
         found = arrays_of(infer(twice, run | {"output": form}))["y"]
-        assert np.array_equal(found, [[np.inf, 2], [np.nan, 4]], equal_nan=True)
+        assert np.array_equal(found, [[odd, 2], [np.nan, 4]], equal_nan=True)
+
+
+def test_rows_that_are_not_finite_are_told(twice: ModelStore) -> None:
+    """Which they are, and why: because of their inputs, or of what the model computes with."""
+    rows = np.ones((30, 2), np.float32)
+    assert "not_finite" not in infer(twice, run_of("any", npy(rows), batch_size=4))
+    rows[3:19, 1] = np.nan
+    given = infer(twice, run_of("any", npy(rows), batch_size=4))["not_finite"]
+    assert given == {
+        "rows": 16, "first_rows": [*range(3, 13)], "values": {"y": 16}, "reason": OF_INPUTS,
+    }  # fmt: skip
+    rows[25] = 3e38  # twice that is too large for FP32
+    mixed = infer(twice, run_of("any", npy(rows), batch_size=4))["not_finite"]
+    assert (mixed["rows"], mixed["values"]) == (17, {"y": 18})
+    assert mixed["reason"].startswith(
+        "the inputs of 16 of them hold NaN or infinity; of the others: the model "
+    )
+    alone = infer(twice, run_of("any", npy(rows[25:26])))["not_finite"]
+    assert (alone["rows"], alone["first_rows"]) == (1, [0])
+    assert alone["reason"] == OF_FP32
+
+
+def test_a_variant_with_less_range_is_told() -> None:
+    """The reason names it, and what has the range; without rows only values are counted."""
+    odd = NotFiniteRows()
+    odd.look({"x": np.ones((2, 1))}, {"y": np.array([[1.0], [np.inf]])}, 2)
+    told = odd.said("fp16", "FP16")
+    assert told is not None
+    assert told["reason"] == (
+        "they are computed by the variant fp16 in FP16, which may lack the range for them: precision fp32 has it"
+    )
+    whole = NotFiniteRows()
+    whole.look({"x": np.array(1.0)}, {"y": np.array(np.nan)}, None)
+    assert whole.said("fp32", "FP32") == {
+        "rows": None, "first_rows": [], "values": {"y": 1}, "reason": OF_FP32,
+    }  # fmt: skip
 
 
 def test_files_of_a_result_are_what_others_read(twice: ModelStore) -> None:

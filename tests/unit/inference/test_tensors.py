@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helix_ray.inference.errors import BadInput, InferenceRefused
-from helix_ray.inference.tensors import TensorSpec, decode, dtype_of, encode
+from helix_ray.inference.tensors import TensorSpec, decode, decoded, dtype_of, encode
 
 
 def one(value: Any, dtype: str, shape: tuple[int | str | None, ...] = ("n",)) -> Any:
@@ -30,7 +30,7 @@ def test_lists_of_every_type(value: list[Any], dtype: str) -> None:
     """JSON values become the model's type and come back the same."""
     array = one(value, dtype)
     assert array.dtype == (np.dtype(object) if dtype == "str" else np.dtype(dtype))
-    assert encode("y", array) == value
+    assert encode(array) == value
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,7 @@ def test_types_that_no_request_can_carry() -> None:
 
 
 def test_outputs_that_json_cannot_carry() -> None:
-    """NaN and infinity are told, with their place, instead of becoming null."""
-    with pytest.raises(InferenceRefused, match=r"output 'y' holds inf at \[1, 0\]"):
-        encode("y", np.array([[0.0], [np.inf]]))
+    """NaN and infinity are null (and told beside the outputs), and NaN again when they are read."""
+    listed = encode(np.array([[0.5], [np.inf]], np.float32))
+    assert listed == [[0.5], [None]]
+    assert np.array_equal(decoded(listed), [[0.5], [np.nan]], equal_nan=True)
