@@ -50,6 +50,7 @@ class InferenceResult(TypedDict, total=False):
     shapes: dict[str, list[int]]
     precision: str | None
     arithmetic: str
+    tuned: bool | None
     provider: str
     batch: int | None
     rows: int | None

@@ -25,11 +25,12 @@ NEED_GPU = frozenset(("CUDAExecutionProvider", "MIGraphXExecutionProvider", "Ten
 
 class Chosen(NamedTuple):
     """A variant to run, on which provider; `threads` is None for all that the task's CPUs allow. `tf32` has
-    the file of FP32."""
+    the file of FP32. `measured`: it is the fastest of those that were measured on this class of nodes."""
 
     variant: VariantRecord
     provider: str
     threads: int | None
+    measured: bool
 
 
 def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
@@ -43,12 +44,12 @@ def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
     measured = [choice for choice in offered if choice["variant"] in variants]
     if not measured:
         usable = variants.get(FP32) or next(iter(variants.values()))
-        return Chosen(usable, CPU, None)
+        return Chosen(usable, CPU, None, measured=False)
     choice = _nearest(measured, rows)
     variant = variants[choice["variant"]]
     if variant["digest"] is None:
         variant = {**variant, "digest": _file_of_fp32(files)}
-    return Chosen(variant, choice["provider"], _threads(choice, measured))
+    return Chosen(variant, choice["provider"], _threads(choice, measured), measured=True)
 
 
 def automatic(choices: Iterable[ChoiceRecord]) -> list[ChoiceRecord]:

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from helix_ray.core.lifecycle import TERMINAL, Status
 from helix_ray.core.model_reports import is_conclusive
-from helix_ray.core.models import NODE_CLASS_LABEL, ModelTask, ModelVersion
+from helix_ray.core.models import ModelTask, ModelVersion
+from helix_ray.core.node_classes import node_classes
 from helix_ray.core.orders import ConcludeModelTask, OrderBody, SubmitTuning
 from helix_ray.core.state import State
 from helix_ray.followers.base import News
@@ -90,13 +91,3 @@ def _is_due(state: State, version: ModelVersion, node_class: str, now: float) ->
 def _is_unfinished(state: State, task_id: str) -> bool:
     task = state.tasks.get(task_id)
     return task is not None and task.status not in TERMINAL
-
-
-def node_classes(state: State) -> list[str]:
-    """Return the classes of the nodes that live."""
-    found = {
-        worker.labels[NODE_CLASS_LABEL]: None
-        for worker in state.workers.values()
-        if worker.kind == "node" and not worker.lost and NODE_CLASS_LABEL in worker.labels
-    }
-    return list(found)

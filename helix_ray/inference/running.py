@@ -67,6 +67,8 @@ class Loaded:
     model: Model
     wanted: list[str]
     batch: int | None
+    # Whether it was chosen by what was measured; None for packaged models, which nothing measures.
+    tuned: bool | None = None
 
 
 def infer(models: ModelStore, run: Mapping[str, Any], part: Part | None = None) -> InferenceResult:
@@ -116,7 +118,7 @@ def _of_version(
     arithmetic = variant["arithmetic"]
     if chosen.provider == CPU:
         arithmetic = _arithmetic_of(variant["name"])
-    return Loaded(name, files["version"], variant["name"], arithmetic, model, wanted, batch)
+    return Loaded(name, files["version"], variant["name"], arithmetic, model, wanted, batch, chosen.measured)
 
 
 def _examined_batch(found: str) -> int | None:
@@ -143,6 +145,7 @@ def said(
         **values,
         "precision": loaded.model.info.precision,
         "arithmetic": loaded.arithmetic,
+        "tuned": loaded.tuned,
         "provider": loaded.model.session.get_providers()[0],
         "batch": batch,
         "rows": rows,

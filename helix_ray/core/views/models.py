@@ -12,7 +12,11 @@ from helix_ray.core.model_records import (
     VariantRecord,
 )
 from helix_ray.core.models import ModelRecord, ModelVersion
+from helix_ray.core.node_classes import node_classes
 from helix_ray.core.state import State
+
+TO_BE_TUNED = "it runs in FP32 there until it was measured, which is to begin"
+TUNED_WHEN_USED = "it is measured when it is active or a canary, and runs in FP32 until then"
 
 
 class CanaryView(TypedDict):
@@ -23,7 +27,8 @@ class CanaryView(TypedDict):
 
 
 class TuningLineView(TypedDict):
-    """On which class of nodes a version is, or is to be, tuned, and why it is not."""
+    """On which class of nodes a version is, or is to be, tuned, and why it is not. `untuned`: a node of the
+    class lives, and nothing was measured there, so that the version runs in FP32."""
 
     node_class: str
     state: str
@@ -143,7 +148,7 @@ def model_view(state: State, model: ModelRecord) -> ModelView:
         "active": model.active,
         "earlier": model.rolls_back_to(),
         "canaries": [{"version": v, "percent": p} for v, p in sorted(model.canaries.items())],
-        "versions": [_line(state, each) for each in _newest_first(model)],
+        "versions": [_line(state, model, each) for each in _newest_first(model)],
     }
 
 
@@ -173,15 +178,21 @@ def version_view(state: State, model: ModelRecord, version: ModelVersion) -> Ver
         "batch": shapes["batch"] if shapes is not None else None,
         "warnings": report["warnings"] if report is not None else [],
         "variants": report["variants"] if report is not None else [],
-        "tunings": _tuning_lines(version),
+        "tunings": _tuning_lines(state, model, version),
     }
 
 
-def _tuning_lines(version: ModelVersion) -> list[TuningLineView]:
-    return [
+def _tuning_lines(state: State, model: ModelRecord, version: ModelVersion) -> list[TuningLineView]:
+    met: list[TuningLineView] = [
         {"node_class": node_class, "state": each["state"], "reason": each["reason"]}
         for node_class, each in sorted(version.tunings.items())
     ]
+    if version.state != "ready":
+        return met
+    reason = TO_BE_TUNED if version.number in model.used() else TUNED_WHEN_USED
+    missing = sorted(set(node_classes(state)) - version.tunings.keys())
+    met += [{"node_class": each, "state": "untuned", "reason": reason} for each in missing]
+    return met
 
 
 def evidence_view(model: ModelRecord, number: int | None) -> EvidenceView:
@@ -216,7 +227,7 @@ def _evidence(version: ModelVersion) -> VersionEvidenceView:
     }
 
 
-def _line(state: State, version: ModelVersion) -> VersionLineView:
+def _line(state: State, model: ModelRecord, version: ModelVersion) -> VersionLineView:
     return {
         "version": version.number,
         "state": version.state,
@@ -226,7 +237,7 @@ def _line(state: State, version: ModelVersion) -> VersionLineView:
         "pushed_by": _username(state, version.owner),
         "pushed_at": version.pushed_at,
         "variants": [each["name"] for each in version.variants()],
-        "tunings": _tuning_lines(version),
+        "tunings": _tuning_lines(state, model, version),
     }
 
 

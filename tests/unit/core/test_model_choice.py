@@ -51,6 +51,7 @@ def test_a_choice_is_by_batch_and_precision(
     """What was measured for the batch next below, or for the smallest one; FP32 where nothing was."""
     chosen = choose(version(*choices), precision, rows)
     assert (chosen.variant["name"], chosen.provider) == (variant, provider)
+    assert chosen.measured == (variant in {name for _, name in choices})
 
 
 def test_a_precision_runs_where_it_was_measured_fastest() -> None:

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 import pytest
 
 from helix_ray.core import orders as o
+from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.models import NODE_CLASS_LABEL, TUNING_TRIES_MAX
 from helix_ray.core.orders import OrderBody
+from helix_ray.core.views.models import TO_BE_TUNED, TUNED_WHEN_USED
 from helix_ray.followers.base import News
 from helix_ray.followers.models import TUNINGS_AT_ONCE_MAX, ModelKeeper
 from tests.unit.core.model_stage import CLASS, PUBLISHER, ModelStage, examined, file_of, tuned
-from tests.unit.core.stage import NODE_2
+from tests.unit.core.stage import NODE, NODE_2
 
 
 @pytest.fixture
@@ -165,3 +167,22 @@ def test_it_looks_for_missing_tunings_once_a_second(stage: ModelStage) -> None:
     assert len(reaction(stage, keeper, 100.0)) == 1
     assert reaction(stage, keeper, 100.5) == []
     assert len(reaction(stage, keeper, 101.0)) == 1
+
+
+def test_a_class_where_nothing_was_measured_is_told(stage: ModelStage) -> None:
+    """Before a version is activated, and after it until its tuning has begun; one without nodes is not."""
+    stage.ready("one")
+    stage.ready("two")
+
+    def line(number: int) -> tuple[str, str | None]:
+        (found,) = stage.ask(q.GetModelVersion("digits", number), PUBLISHER)["tunings"]
+        return found["state"], found["reason"]
+
+    assert line(1) == ("untuned", TO_BE_TUNED)
+    assert line(2) == ("untuned", TUNED_WHEN_USED)
+    stage.give(o.ActivateModel("digits", 2), PUBLISHER)
+    assert line(2) == ("untuned", TO_BE_TUNED)
+    stage.give(o.SubmitTuning("digits", 2, CLASS), SYSTEM)
+    assert line(2) == ("tuning", None)
+    stage.give(o.LoseWorker(NODE, "silent"), SYSTEM)
+    assert stage.ask(q.GetModel("digits"), PUBLISHER)["versions"][1]["tunings"] == []

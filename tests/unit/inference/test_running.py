@@ -23,7 +23,7 @@ from helix_ray.core.model_inputs import split
 from helix_ray.core.model_records import ModelFiles
 from helix_ray.digits import as_rows, held_out
 from helix_ray.inference.errors import BadInput, InferenceRefused
-from helix_ray.inference.not_finite import OF_FP32, OF_INPUTS, NotFiniteRows
+from helix_ray.inference.not_finite import OF_FP32, OF_INPUTS, OF_OTHERS, NotFiniteRows
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.inference.outputs import arrays_of
 from helix_ray.inference.running import Part, infer
@@ -225,9 +225,7 @@ def test_a_variant_with_less_range_is_told() -> None:
     odd.look({"x": np.ones((2, 1))}, {"y": np.array([[1.0], [np.inf]])}, 2)
     told = odd.said("fp16", "FP16")
     assert told is not None
-    assert told["reason"] == (
-        "they are computed by the variant fp16 in FP16, which may lack the range for them: precision fp32 has it"
-    )
+    assert told["reason"] == (OF_OTHERS.format(variant="fp16", arithmetic="FP16"))
     whole = NotFiniteRows()
     whole.look({"x": np.array(1.0)}, {"y": np.array(np.nan)}, None)
     assert whole.said("fp32", "FP32") == {
