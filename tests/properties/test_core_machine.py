@@ -390,10 +390,7 @@ class CoreMachine(RuleBasedStateMachine):
         assert whole(through_json(self.engine.state)) == whole(self.engine.state)
 
 
+HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+SETTINGS = settings(max_examples=60, stateful_step_count=50, deadline=None, suppress_health_check=HEALTHY)
 TestCoreMachine = CoreMachine.TestCase
-TestCoreMachine.settings = settings(
-    max_examples=60,
-    stateful_step_count=50,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
-)
+TestCoreMachine.settings = SETTINGS
