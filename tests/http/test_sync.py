@@ -137,13 +137,14 @@ def test_a_cursor_of_somebody_else_shows_nothing(api: Api, phone: Enrolled) -> N
     body, _, mac = cursor.rpartition(".")
     generation, scope, position, first = body.split(".")
     for tried, reason in (
-        (cursor, "scope"),
+        # The shard of the other device has a file of its own, or it is the same one.
+        (cursor, "scope lost"),
         (f"{generation}.{scope}.0.{first}.{mac}", "unknown"),
         (f"{generation}.{scope}.-{position}.{first}.{mac}", "unknown"),
         ("." * 40, "unknown"), ("\u00e9.\U0001f600.\u0661", "unknown"), ("0", "unknown"),
     ):  # fmt: skip
         answer = stranger.client.get(CHANGES, params={"cursor": tried})
-        assert error_of(answer, 410, "GONE")["details"]["reason"] == reason, tried
+        assert error_of(answer, 410, "GONE")["details"]["reason"] in reason.split(), tried
 
 
 class CachingProxy(BaseHTTPRequestHandler):

@@ -216,6 +216,7 @@ def test_the_system_is_asked_for_what_concerns_devices_only() -> None:
     """A task that nobody follows is not read, and neither is one that a node gets."""
     plane, anna, phone = world()
     phone.pull()
+    plane.sync.answer(SyncStatus(), anna)
     asked: list[Any] = []
     plane.sync._ask = lambda question: asked.append(question) or plane.ask(question, SYSTEM)
     ben = add_user(plane, "ben", "password-1", ["developer"])
