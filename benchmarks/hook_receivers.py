@@ -6,9 +6,9 @@ It prints its port, and answers at every address of 127.0.0.0/8; the first part 
     flaky       behaves badly on the first try of half of the messages: the second part says how, of
                 fail, redirect, reset, half, slow or hang
 
-`GET /report` returns what came, as lines of JSON: path, webhook-id, number, try, time of arrival, and whether
-the signatures verify; `GET /count` returns how many messages came, each counted once. A message with `probe`
-in its path is answered and not reported.
+`GET /report` returns what came, as lines of JSON: path, webhook-id, number, try, time of arrival, whether the
+signatures verify, and the seconds until it was answered; `GET /count` returns how many messages came, each
+counted once. A message with `probe` in its path is answered and not reported.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Receivers:
     """What came, and how each request is answered."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str, int, int, float, bool]] = []
+        self.rows: list[tuple[str, str, int, int, float, bool, float]] = []
         self._ids: set[str] = set()
         self._verifier = Webhook(SIGNING_SECRET)
 
@@ -94,8 +94,9 @@ class Receivers:
     def _note(self, path: str, headers: Mapping[str, str], body: bytes, arrived: float) -> None:
         self._ids.add(headers.get("webhook-id", ""))
         number, tries = int(headers.get("helix-number", "0")), int(headers.get("helix-try", "0"))
+        verifies = self._verifies(headers, body)
         self.rows.append(
-            (path, headers.get("webhook-id", ""), number, tries, arrived, self._verifies(headers, body))
+            (path, headers.get("webhook-id", ""), number, tries, arrived, verifies, time.time() - arrived)
         )
 
     def _verifies(self, headers: Mapping[str, str], body: bytes) -> bool:

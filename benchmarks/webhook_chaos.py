@@ -3,6 +3,9 @@
 The engine is in this process. Each notifier is a fork of it, so it has the whole journal, and only the outbox
 outlives it. Events are committed between the kills. Every message is then compared with the journal: its id,
 its number and its signatures, which the library `standardwebhooks` verifies.
+
+No sender knows whether a receiver has got what it was answering at a kill, so that is sent again. How much it
+is follows from how long receivers took and how often there was a kill; it is the anchor of what came twice.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -105,7 +109,9 @@ def _wrong(notified: Notified, rows: list[list[Any]], events: int) -> Counter[st
     }
     found: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for path, name, number, _, _, verified in rows:
+    with_receivers_s = 0.0
+    for path, name, number, _, _, verified, answered_s in rows:
+        with_receivers_s += answered_s
         seen[name] += 1
         found["twice_slow"] += seen[name] > 1 and path.startswith("/flaky/slow/")
         if name not in ids:
@@ -117,6 +123,7 @@ def _wrong(notified: Notified, rows: list[list[Any]], events: int) -> Counter[st
     found["lost"] = len(ids.keys() - seen.keys())
     found["twice"] = sum(count - 1 for count in seen.values())
     found["messages"] = len(ids)
+    found["answered_at_kills"] = round(with_receivers_s / statistics.mean(LIVES_S))
     return found
 
 
@@ -135,15 +142,18 @@ def _report(found: Counter[str], events: int, kills: int) -> Report:
         return Line(what, Series(what, "", (float(count),)), None, Goal(goal, is_met))
 
     wrong = {name: found[name] for name in ("lost", "invented", "misnumbered", "unverified")}
+    unknown = found["answered_at_kills"]
     lines = (
         *(line(f"messages {name}", count, "0", count == 0) for name, count in wrong.items()),
-        line(
-            "messages sent again", found["twice"], f"<= {TWICE_MAX:.1%}", found["twice"] <= TWICE_MAX * total
+        Line(
+            "messages sent again", Series("sent again", "", (float(found["twice"]),)),
+            Series("being answered at a kill", "", (float(unknown),)),
+            Goal(f"<= {TWICE_MAX:.1%} beyond", found["twice"] - unknown <= TWICE_MAX * total),
         ),
-    )
+    )  # fmt: skip
     notes = (
         f"{events:,} events to {RECEIVERS} receivers ({total:,} messages), of which {len(BAD)} behave badly; "
         f"the notifier was killed {kills} times",
-        f"of those sent again {found['twice_slow']:,} went to the receiver that answers slowly",
+        f"{found['twice'] / total:.2%} were sent again, {found['twice_slow']:,} of them to the slow receiver",
     )
     return Report(NAME, "webhooks while their notifier is killed", lines, notes)

@@ -230,7 +230,7 @@ async def _arrival(receiving: Receiving, events: int) -> float:
             while notifying.courier.tally.delivered < events:
                 _in_time(began)
                 await asyncio.sleep(0.01)
-    arrived = {number: at for path, _, number, _, at, _ in receiving.rows() if path == "/ok/arrival"}
+    arrived = {number: at for path, _, number, _, at, *_ in receiving.rows() if path == "/ok/arrival"}
     return 1000.0 * float(statistics.median(arrived[n] - at for n, at in enumerate(committed, 1)))
 
 
@@ -254,7 +254,7 @@ async def _healthy(receiving: Receiving, hanging: int, events: int = 20) -> floa
                 _in_time(began)
                 await asyncio.sleep(0.01)
     # The first event opens the connections.
-    late = sorted(at - committed[number - 1] for _, _, number, _, at, _ in receiving.rows() if number > 1)
+    late = sorted(at - committed[number - 1] for _, _, number, _, at, *_ in receiving.rows() if number > 1)
     return 1000.0 * float(late[int(len(late) * 0.99)])
 
 

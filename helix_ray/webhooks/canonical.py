@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from helix_ray.core.values import shown
+from helix_ray.core.values import STORED_DEPTH_MAX, is_unicode, shown
 
 INTEGER_EXACT_MAX = 2**53 - 1
 # Doubles from here on are printed with an exponent.
@@ -19,23 +19,29 @@ EXPONENT_FROM = 1e21
 
 def canonical(value: Any) -> bytes:
     """Return the canonical JSON of a value, in UTF-8."""
-    plain = exact(shown(value))
-    if _is_simple(plain):
-        return orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)
+    if _is_simple(value, STORED_DEPTH_MAX):
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     import rfc8785
 
-    return rfc8785.dumps(plain)
+    return rfc8785.dumps(exact(shown(value)))
 
 
-def _is_simple(value: Any) -> bool:
-    """Say whether every writer of JSON prints a value alike: without floats, and with ASCII keys, which have
-    one order only."""
+def _is_simple(value: Any, depth_max: int) -> bool:
+    """Say whether a value is sent as it is, and all writers of JSON print it alike: without floats, and with
+    ASCII keys, which have one order only."""
     kind = type(value)
+    if kind is str:
+        return is_unicode(value)
     if kind is dict:
-        return all(name.isascii() for name in value) and all(map(_is_simple, value.values()))
-    if kind is list:
-        return all(map(_is_simple, value))
-    return kind is not float
+        return depth_max > 0 and all(
+            type(name) is str and name.isascii() and _is_simple(item, depth_max - 1)
+            for name, item in value.items()
+        )
+    if kind is list or kind is tuple:
+        return depth_max > 0 and all(_is_simple(item, depth_max - 1) for item in value)
+    if kind is int:
+        return bool(-INTEGER_EXACT_MAX <= value <= INTEGER_EXACT_MAX)
+    return value is None or kind is bool
 
 
 def exact(value: Any) -> Any:

@@ -1,6 +1,6 @@
 """The courier: sends what the outbox has, one turn after another.
 
-    1. settle   what became of the requests that ended, and the messages that begin, in one transaction
+    1. settle   what became of the requests that ended, and the messages that begin, in one line of the outbox
     2. begin    their requests, signed anew
     3. wait     for the next end, or the next time at which something is due
 
@@ -14,6 +14,7 @@ import asyncio
 import logging
 import math
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from typing import NamedTuple
 from helix_ray.outward.outcome import Post, PostOutcome
 from helix_ray.webhooks.board import Hook, HookBoard
 from helix_ray.webhooks.known import KnownNotice, KnownNotices
-from helix_ray.webhooks.lanes import YOUNG_S, Lanes, SendLane, YoungSends
+from helix_ray.webhooks.lanes import Lanes, SendLane, YoungSends
 from helix_ray.webhooks.messages import (
     DELIVERED,
     DROPPED,
@@ -72,6 +73,11 @@ class Courier:
         self._ended: list[Settled] = []
         self._standings: dict[str, Standing] = {}
         self._woken = asyncio.Event()
+        # Turns that come without a step: after ends of requests, and when a window opens by itself.
+        self._soon: asyncio.Handle | None = None
+        self._opening: asyncio.Handle | None = None
+        # The timer for which the step waits.
+        self._looks_at = math.inf
         self._sends: set[asyncio.Task[None]] = set()
         self.tally = SendTally()
         # Facts that must be read before something can be sent, and the lanes that wait for them.
@@ -131,23 +137,46 @@ class Courier:
         """End all requests that are under way; they are sent again after the next start."""
         for task in list(self._sends):
             task.cancel()
+        for handle in filter(None, (self._soon, self._opening)):
+            handle.cancel()
         await asyncio.gather(*self._sends, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------ turns
 
     async def step(self) -> None:
-        """Make a turn, and wait until another one is of use."""
+        """Make a turn, and wait until another one is of use beside those that ends of requests make."""
         self._woken.clear()
         now = self._now()
         self.turn(now)
-        wait_s = self._lanes.next_timer() - now
+        self._looks_at = self._lanes.next_timer()
+        wait_s = self._looks_at - now
         try:
             async with asyncio.timeout(None if math.isinf(wait_s) else max(0.0, wait_s)):
                 await self._woken.wait()
         except TimeoutError:
             pass
-        # What else has ended in this iteration of the loop is stored in the same transaction.
-        await asyncio.sleep(0)
+
+    def _turn_soon(self) -> None:
+        """Make a turn for all requests that end in this iteration of the loop."""
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_soon(self._turn_after_ends)
+
+    def _turn_after_ends(self) -> None:
+        self._soon = None
+        self._turn_now()
+
+    def _turn_as_it_opens(self) -> None:
+        self._opening = None
+        self._turn_now()
+
+    def _turn_now(self) -> None:
+        try:
+            self.turn(self._now())
+        except (OSError, sqlite3.Error):
+            # The next step meets it as well, and says so.
+            self._woken.set()
+        if self._lanes.next_timer() < self._looks_at:
+            self._woken.set()
 
     def turn(self, now: float) -> None:
         """Settle what ended, and begin what is due."""
@@ -159,9 +188,8 @@ class Courier:
         try:
             for window, lane in self._lanes.due(now):
                 if (found := self._next(lane, now, ended, unstored)) is not None:
-                    begun.append(_Begun(lane, window, *found))
+                    begun.append(_Begun(lane, window, window.begin(lane), *found))
                     lane.sending.add(found[0].seq)
-                    window.young += 1
                     self._lanes.wake(lane)
             if not (ended or begun or standings):
                 return
@@ -173,11 +201,14 @@ class Courier:
             for one in reversed(begun):
                 one.lane.queue.appendleft(one.message)
                 one.lane.sending.discard(one.message.seq)
-                one.window.young -= 1
+                one.window.end(one.young)
                 self._lanes.wake(one.lane)
             raise
         for one, message in zip(begun, sending, strict=True):
-            self._begin(one._replace(message=message))
+            self._begin(one, message)
+        opens_at = self._lanes.opens_at()
+        if opens_at < math.inf and self._opening is None:
+            self._opening = asyncio.get_running_loop().call_at(opens_at, self._turn_as_it_opens)
 
     def _next(
         self, lane: SendLane, now: float, ended: list[Settled], unstored: set[str]
@@ -223,15 +254,13 @@ class Courier:
 
     # ------------------------------------------------------------------------------------------ requests
 
-    def _begin(self, one: _Begun) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(one))
+    def _begin(self, one: _Begun, message: HookMessage) -> None:
+        task = asyncio.get_running_loop().create_task(self._send(one, message))
         self._sends.add(task)
         task.add_done_callback(self._sends.discard)
 
-    async def _send(self, one: _Begun) -> None:
-        lane, hook, message = one.lane, one.hook, one.message
-        loop = asyncio.get_running_loop()
-        ages = loop.call_later(YOUNG_S, self._has_aged, one.window)
+    async def _send(self, one: _Begun, message: HookMessage) -> None:
+        lane, hook = one.lane, one.hook
         at = self._now()
         try:
             request = request_of(hook, message, one.known.payload, at)
@@ -242,17 +271,11 @@ class Courier:
             log.exception("cannot send message %d of %s", message.seq, hook.id)
             outcome = PostOutcome(None, "error", "the request could not be made", (), b"", 0.0, None, None)
         finally:
-            if loop.time() < ages.when():
-                ages.cancel()
-                one.window.young -= 1
+            one.window.end(one.young)
         self._ended_with(message, lane, outcome, at)
         lane.sending.discard(message.seq)
         self._lanes.wake(lane)
-        self._woken.set()
-
-    def _has_aged(self, window: YoungSends) -> None:
-        window.young -= 1
-        self._woken.set()
+        self._turn_soon()
 
     def _ended_with(self, message: HookMessage, lane: SendLane, outcome: PostOutcome, at: float) -> None:
         now = self._now()
@@ -269,11 +292,11 @@ class Courier:
             Settled(message, STATES[found.state], found.again_at or now, outcome.failure, made)
         )
         self.tally.tried(outcome.failure, now)
-        self._note(lane, found, now)
+        self._note(lane, found, now, outcome.seconds)
 
-    def _note(self, lane: SendLane, found: AfterTry, now: float) -> None:
+    def _note(self, lane: SendLane, found: AfterTry, now: float, seconds: float) -> None:
         success = found.state == "delivered"
-        lane.note(success)
+        lane.note(success, seconds)
         if found.again_at is not None:
             self._lanes.wake(lane, found.again_at)
         if found.quiet_until is not None and found.quiet_until > lane.quiet_until:
@@ -294,6 +317,7 @@ class _Begun(NamedTuple):
 
     lane: SendLane
     window: YoungSends
+    young: int
     message: HookMessage
     known: KnownNotice
     hook: Hook

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import NamedTuple
 
 from helix_ray.core.notices import Notice
@@ -38,7 +37,7 @@ class KnownNotices:
     def put(self, seq: int, notice: Notice | None) -> None:
         """Add what a fact says; the oldest ones are forgotten."""
         self._forget(seq)
-        known = None if notice is None else KnownNotice(replace(notice, data={}), payload_of(notice))
+        known = None if notice is None else KnownNotice(_bare(notice), payload_of(notice))
         self._known[seq] = known
         self._bytes += _bytes_of(known)
         while len(self._known) > self._notices_max or self._bytes > self._bytes_max:
@@ -52,6 +51,10 @@ class KnownNotices:
     def _forget(self, seq: int) -> None:
         if seq in self._known:
             self._bytes -= _bytes_of(self._known.pop(seq))
+
+
+def _bare(notice: Notice) -> Notice:
+    return Notice(notice.seq, notice.at, notice.event, notice.subject, {}, notice.about)
 
 
 def _bytes_of(known: KnownNotice | None) -> int:

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from helix_ray.webhooks.messages import HookMessage
 
 LANE_SENDS_MAX = 4
-# Requests that are this young at the same time. More would not make one process faster, and a kill of the
-# process repeats them.
-YOUNG_MAX = 6
-YOUNG_S = 0.004
+# Requests that are young at the same time. More would not make one process faster, and a kill of the process
+# repeats them. A request to a receiver that is near, which answers within NEAR_S while it is not busy, is
+# young until it is answered: a longer queue at a busy receiver is of no use. A far one is for a moment only.
+YOUNG_MAX = 3
+YOUNG_S, YOUNG_NEAR_S = 0.004, 0.05
+NEAR_S = 0.004
+# So many answers in a row that take longer make a receiver a far one; one that is not known is far.
+FAR_ANSWERS = 64
 
 
 @dataclass(slots=True)
@@ -31,6 +36,7 @@ class SendLane:
     sending: set[int] = field(default_factory=set)
     sends_max: int = 1
     proven: bool = False
+    far_answers: int = FAR_ANSWERS
     # When the outbox has more for it; infinite where nothing waits.
     look_at: float = 0.0
     quiet_until: float = 0.0
@@ -38,10 +44,19 @@ class SendLane:
     reading: bool = False
     ready: bool = False
 
-    def note(self, success: bool) -> None:
-        """Adapt to how a request ended."""
+    def note(self, success: bool, seconds: float) -> None:
+        """Adapt to how a request ended, and how long it took."""
         self.proven = success
         self.sends_max = min(self.sends_max + 1, LANE_SENDS_MAX) if success else 1
+        if not success:
+            self.far_answers = FAR_ANSWERS
+        else:
+            self.far_answers = 0 if seconds <= NEAR_S else self.far_answers + 1
+
+    @property
+    def young_s(self) -> float:
+        """How long a request counts as young."""
+        return YOUNG_NEAR_S if self.far_answers < FAR_ANSWERS else YOUNG_S
 
     def can_begin(self, now: float) -> bool:
         """Say whether another request may begin, as far as the lane itself knows."""
@@ -51,23 +66,43 @@ class SendLane:
 class YoungSends:
     """The requests of one kind that are young, and the lanes that want to begin another, in turn."""
 
-    def __init__(self, young_max: int = YOUNG_MAX) -> None:
-        self.young = 0
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.lanes: deque[SendLane] = deque()
-        self._young_max = young_max
+        self._clock = clock
+        # Until when each is young.
+        self._young: dict[int, float] = {}
+        self._last = 0
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether a request may begin."""
-        return self.young < self._young_max
+        if len(self._young) >= YOUNG_MAX:
+            now = self._clock()
+            self._young = {number: until for number, until in self._young.items() if until > now}
+        return len(self._young) < YOUNG_MAX
+
+    @property
+    def opens_at(self) -> float:
+        """When the window opens by itself for lanes that wait; infinite where none does, or it is open."""
+        return min(self._young.values()) if self.lanes and not self.is_open else math.inf
+
+    def begin(self, lane: SendLane) -> int:
+        """Count a request that begins, and return its number."""
+        self._last += 1
+        self._young[self._last] = self._clock() + lane.young_s
+        return self._last
+
+    def end(self, number: int) -> None:
+        """Count a request no longer."""
+        self._young.pop(number, None)
 
 
 class Lanes:
     """All lanes; for one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.all: dict[str, SendLane] = {}
-        self._proven, self._others = YoungSends(), YoungSends()
+        self._proven, self._others = YoungSends(clock), YoungSends(clock)
         self._timers: list[tuple[float, str]] = []
 
     def lane(self, hook: str) -> SendLane:
@@ -102,6 +137,10 @@ class Lanes:
         """Return when the next lane wants to look; infinite where none does."""
         return self._timers[0][0] if self._timers else math.inf
 
+    def opens_at(self) -> float:
+        """Return when a window that is full opens by itself for who waits, by the clock; infinite: never."""
+        return min(self._proven.opens_at, self._others.opens_at)
+
     def due(self, now: float) -> Iterator[tuple[YoungSends, SendLane]]:
         """Yield lanes that may begin a request, in turn, while the windows are open.
 
@@ -113,7 +152,7 @@ class Lanes:
                 lane.look_at = 0.0
                 self.wake(lane)
         for window in (self._proven, self._others):
-            while window.open and window.lanes:
+            while window.lanes and window.is_open:
                 lane = window.lanes.popleft()
                 lane.ready = False
                 yield window, lane

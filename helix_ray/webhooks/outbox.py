@@ -11,19 +11,18 @@ So no webhook needs more than `waiting_max` rows, whatever happens to it, and a 
 webhook goes on behind the last mark in the journal (NoteDeliveries). What was delivered after the mark is
 then delivered again, with the same id and number.
 
-A message gets its number with its first try. Everything that belongs together is one transaction.
+A message gets its number with its first try. Everything that belongs together is one transaction, or one line
+of the turns that transactions begin with (send_turns.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from helix_ray.webhooks.deliveries import Again, Deliveries
 from helix_ray.webhooks.messages import (
-    DELIVERED,
     DROPPED,
-    FAILED,
     WAITING,
     HookMessage,
     HookPlace,
@@ -33,7 +32,8 @@ from helix_ray.webhooks.messages import (
     Settled,
     Standing,
 )
-from helix_ray.webhooks.outbox_file import TABLES, Transaction, opened
+from helix_ray.webhooks.outbox_file import TABLES, opened
+from helix_ray.webhooks.send_turns import SendTurns
 
 DELETED, SKIPPED = "deleted", "skipped"
 
@@ -45,7 +45,14 @@ class HookOutbox:
         self._path = path
         self._waiting_max = waiting_max
         self._con = opened(path)
-        self.deliveries = Deliveries(self._con)
+        try:
+            self._turns = SendTurns(self._con, path)
+            # Messages that were being sent wait again: nobody knows whether they arrived.
+            self._con.execute("UPDATE messages SET state = 0 WHERE state = 1")
+        except BaseException:
+            self._con.close()
+            raise
+        self._deliveries = Deliveries(self._con)
         row = self._con.execute("SELECT cursor FROM place").fetchone()
         self._cursor: int | None = None if row is None else row[0]
         self.places: dict[str, HookPlace] = {
@@ -71,19 +78,26 @@ class HookOutbox:
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
+        self._turns.close()
         self._con.close()
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The log of messages, as of now. Raises sqlite3.Error."""
+        self._turns.store()
+        return self._deliveries
 
     # ------------------------------------------------------------------------------------------ webhooks
 
     def begin_at(self, cursor: int) -> None:
         """Follow the journal from a seq on, in a new file or with another journal."""
-        with Transaction(self._con):
+        with self._turns.stored():
             self._con.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (cursor,))
         self._cursor = cursor
 
     def begin_anew(self) -> None:
         """Forget everything: the journal is another one."""
-        with Transaction(self._con):
+        with self._turns.stored():
             for table in TABLES:
                 self._con.execute(f"DELETE FROM {table}")
         self._cursor = None
@@ -91,7 +105,7 @@ class HookOutbox:
 
     def add(self, hook: str, mark: Mark) -> None:
         """Add a webhook that goes on behind a mark."""
-        with Transaction(self._con):
+        with self._turns.stored():
             self._con.execute(
                 "INSERT INTO hooks VALUES (?, ?, ?, 0, NULL, 0)", (hook, mark.through, mark.number)
             )
@@ -99,7 +113,7 @@ class HookOutbox:
 
     def remove(self, hook: str, now: float) -> int:
         """Forget a deleted webhook; its messages end as dropped. Return how many did."""
-        with Transaction(self._con):
+        with self._turns.stored():
             dropped = self._drop(hook, DELETED, now)
             self._con.execute("DELETE FROM hooks WHERE id = ?", (hook,))
             self._con.execute("DELETE FROM again WHERE hook = ?", (hook,))
@@ -110,7 +124,7 @@ class HookOutbox:
         """Drop what waits for a webhook up to a seq, and go on behind it. Return how many were dropped."""
         place = self.places[hook]
         cursor = place.cursor if place.cursor is None else max(place.cursor, through)
-        with Transaction(self._con):
+        with self._turns.stored():
             dropped = self._drop(hook, SKIPPED, now, through)
             self._con.execute("UPDATE hooks SET cursor = ?, held = 0 WHERE id = ?", (cursor, hook))
         place.cursor, place.held = cursor, 0
@@ -121,7 +135,7 @@ class HookOutbox:
         """Let the cursor of a webhook stand where it is."""
         place = self.places[hook]
         if place.cursor is None:
-            with Transaction(self._con):
+            with self._turns.stored():
                 self._con.execute("UPDATE hooks SET cursor = ? WHERE id = ?", (self._cursor, hook))
             place.cursor = self._cursor
 
@@ -152,7 +166,7 @@ class HookOutbox:
             moved[hook] = max(before, self.places[hook].cursor or 0)
             del wanted[hook]
         counts = {hook: len(self._ahead(hook, found)) for hook, found in held.items()}
-        with Transaction(self._con):
+        with self._turns.stored():
             added = self._insert(wanted)
             self._move(moved)
             self._con.executemany(
@@ -183,7 +197,7 @@ class HookOutbox:
         """
         wanted = {hook: self._ahead(hook, found) for hook, found in matches.items() if hook in self.places}
         cursor = None if through >= (self._cursor or 0) else through
-        with Transaction(self._con):
+        with self._turns.stored():
             added = self._insert(wanted)
             self._move(dict.fromkeys(wanted, cursor))
         for hook in wanted:
@@ -192,7 +206,7 @@ class HookOutbox:
 
     def resumed(self, hook: str) -> None:
         """Forget how many messages were held: they are sent, or were skipped."""
-        with Transaction(self._con):
+        with self._turns.stored():
             self._con.execute("UPDATE hooks SET held = 0 WHERE id = ?", (hook,))
         self.places[hook].held = 0
 
@@ -236,19 +250,25 @@ class HookOutbox:
     def due(self, hook: str, now: float, limit: int) -> list[HookMessage]:
         """Return messages of a webhook that are due: further tries, and first ones in the order of their
         facts."""
-        again = self._messages(hook, "due_at > 0 AND due_at <= ? ORDER BY due_at, seq", now, limit // 2)
-        return again + self._messages(hook, "due_at = ? ORDER BY seq", 0.0, limit - len(again))
+        place = self.places.get(hook)
+        unlike = self._turns.ended(hook) | (place.sending if place else set())
+        again = self._messages(
+            hook, "due_at > 0 AND due_at <= ? ORDER BY due_at, seq", now, limit // 2, unlike
+        )
+        return again + self._messages(hook, "due_at = ? ORDER BY seq", 0.0, limit - len(again), unlike)
 
-    def _messages(self, hook: str, which: str, at: float, limit: int) -> list[HookMessage]:
+    def _messages(self, hook: str, which: str, at: float, limit: int, unlike: Set[int]) -> list[HookMessage]:
+        """Return messages that wait, without those that are otherwise in the tables than they are."""
         found = self._con.execute(
             "SELECT hook, seq, event, number, tries FROM messages INDEXED BY due "
             f"WHERE hook = ? AND state = 0 AND {which} LIMIT ?",
-            (hook, at, limit),
+            (hook, at, limit + len(unlike)),
         )
-        return [HookMessage(*row) for row in found]
+        return [HookMessage(*row) for row in found if row[1] not in unlike][:limit]
 
     def next_due_at(self, hook: str) -> float | None:
         """Return when the next message of a webhook is due (0: at once); None where none waits."""
+        self._turns.store()
         (at,) = self._con.execute(
             "SELECT min(due_at) FROM messages INDEXED BY due WHERE hook = ? AND state = 0", (hook,)
         ).fetchone()
@@ -257,9 +277,9 @@ class HookOutbox:
     def turn(
         self, settled: Sequence[Settled], claimed: Sequence[HookMessage], standings: Mapping[str, Standing]
     ) -> list[HookMessage]:
-        """Store what became of messages and webhooks, and that other messages are being sent.
+        """Note what became of messages and webhooks, and that other messages are being sent.
 
-        Return those, with their numbers.
+        Return those, with their numbers. Raises OSError as well.
         """
         numbers = {message.hook: self.places[message.hook].number for message in claimed}
         sending = []
@@ -268,20 +288,9 @@ class HookOutbox:
                 numbers[message.hook] += 1
                 message = message._replace(number=numbers[message.hook])
             sending.append(message)
-        with Transaction(self._con):
-            self._store(settled)
-            self._con.executemany(
-                "UPDATE messages SET state = 1, number = ? WHERE hook = ? AND seq = ?",
-                [(message.number, message.hook, message.seq) for message in sending],
-            )
-            self._con.executemany(
-                "UPDATE hooks SET number = ? WHERE id = ?",
-                [(number, hook) for hook, number in numbers.items()],
-            )
-            self._con.executemany(
-                "UPDATE hooks SET failing_since = ?, quiet_until = ? WHERE id = ?",
-                [(*standing, hook) for hook, standing in standings.items()],
-            )
+        if self._turns.are_many:
+            self._turns.store()
+        self._turns.note(settled, sending, numbers, standings)
         for hook, number in numbers.items():
             self.places[hook].number = number
         for hook in standings.keys() & self.places.keys():
@@ -296,28 +305,9 @@ class HookOutbox:
             self.places[message.hook].sending.add(message.seq)
         return sending
 
-    def _store(self, settled: Sequence[Settled]) -> None:
-        ended = (DELIVERED, FAILED, DROPPED)
-        self._con.executemany(
-            # A message of a deleted webhook stays dropped.
-            "UPDATE messages SET state = ?, due_at = ?, tries = ?, ended_at = ?, why = ? "
-            "WHERE hook = ? AND seq = ? AND state < 2",
-            [
-                (
-                    one.state, one.due_at, one.message.tries + (one.made is not None),
-                    (one.made.at if one.made else one.due_at) if one.state in ended else None,
-                    one.why, one.message.hook, one.message.seq,
-                )
-                for one in settled
-            ],
-        )  # fmt: skip
-        self._con.executemany(
-            "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [(one.message.hook, one.message.seq, *one.made) for one in settled if one.made is not None],
-        )
-
     def mark(self, hook: str) -> Mark:
         """Return how far a webhook has got: everything up to there is delivered, failed or dropped."""
+        self._turns.store()
         place = self.places[hook]
         (waiting,) = self._con.execute(
             "SELECT min(seq) FROM messages INDEXED BY due WHERE hook = ? AND state = 0 AND asked = 0", (hook,)

@@ -85,7 +85,7 @@ def test_a_failed_event_is_tried_again_with_the_same_id(tmp_path: Path) -> None:
         world.submit()
         await world.until(lambda: len(world.got["shaky"]) == 1)
         world.wait(3.9)
-        await asyncio.sleep(0.05)
+        await world.looked()
         assert len(world.got["shaky"]) == 1
         world.wait(2.2)
         await world.until(lambda: len(world.got["shaky"]) == 2)
@@ -140,7 +140,7 @@ def test_a_receiver_that_asks_for_time_gets_it(tmp_path: Path) -> None:
         await world.until(lambda: len(world.got["busy"]) == 1)
         world.submit()
         world.wait(29.0)
-        await asyncio.sleep(0.05)
+        await world.looked()
         assert len(world.got["busy"]) == 1
         world.wait(1.1)
         await world.until(lambda: len(world.got["busy"]) == 3)
@@ -179,7 +179,7 @@ def test_five_days_of_failures_switch_off_at_the_instant(tmp_path: Path) -> None
         world.wait(6.0)
         await world.until(lambda: len(world.got["saved"]) == 2)
         world.wait(failing_since + OFF_AFTER_S - world.now() - 0.5)
-        await asyncio.sleep(0.1)
+        await world.looked()
         assert not world.switched_off
         world.wait(0.6)
         await world.until(lambda: world.switched_off == {"dead": FAILING})
@@ -199,7 +199,7 @@ def test_what_is_held_is_replayed_or_skipped(tmp_path: Path, replay: bool) -> No
         world.change("paused", status="paused")
         world.submit(700)
         await world.until(lambda: world.notifying.outbox.places["paused"].held == 700)
-        await asyncio.sleep(0.05)
+        await world.looked()
         assert len(world.got["paused"]) == 2
         seq = world.plane.engine.state.seq
         world.change("paused", status="active", **({} if replay else {"since": seq}))
@@ -229,7 +229,7 @@ def test_too_many_waiting_messages_stay_in_the_journal(tmp_path: Path) -> None:
         async with asyncio.timeout(20):
             while len(seen()) < 200 or world.notifying.outbox.waiting:
                 world.wait(400.0)
-                await asyncio.sleep(0.01)
+                await world.looked()
 
     told(tmp_path, story, OutboxBounds(waiting_max=40))
 
@@ -248,7 +248,7 @@ def test_a_deleted_webhook_ends_its_messages(tmp_path: Path) -> None:
         world.stir()
         await world.until(lambda: "dead" not in world.notifying.outbox.places)
         world.wait(100_000.0)
-        await asyncio.sleep(0.05)
+        await world.looked()
         assert len(world.got["dead"]) == sent
         counts = world.notifying.outbox.deliveries.counts("dead")
         assert counts["dropped"] == 1000
@@ -314,7 +314,7 @@ def test_the_control_plane_away_delays_and_loses_nothing(tmp_path: Path) -> None
         await world.until(lambda: len(world.got["all"]) == 5)
         world.away = True
         world.submit(5)
-        await asyncio.sleep(0.1)
+        await world.until(lambda: world.refusals > 0)
         world.away = False
         await world.until(lambda: len(world.got["all"]) == 10)
 

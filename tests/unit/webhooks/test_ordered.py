@@ -114,8 +114,7 @@ def test_redeliveries_arrive_with_the_ids_that_they_had(tmp_path: Path) -> None:
             (seqs[1] - 1, seqs[3], first[1:4]),
             (seqs[0], None, first[1:]),
         ):
-            counts = world.notifying.outbox.deliveries.counts
-            await world.until(lambda counts=counts: counts(webhook).get("delivered") == 5)
+            await world.until(lambda: world.notifying.outbox.deliveries.counts(webhook)["delivered"] == 5)
             before = len(world.got["again"])
             world.plane.give(Redeliver(webhook, after, through), world.owner)
             wanted = before + len(expected)
@@ -181,7 +180,8 @@ def test_the_engine_switches_off_what_has_failed_for_five_days(tmp_path: Path) -
         await world.until(lambda: world.notifying.outbox.waiting == 1)
         since = world.notifying.outbox.places[webhook].standing.failing_since
         assert since is not None
-        world.passed += since + OFF_AFTER_S - world.now() - 5.0
+        world.wait(since + OFF_AFTER_S - world.now() - 5.0)
+        await world.until(lambda: len(world.got["dead"]) == 2 and world.notifying.outbox.waiting == 1)
         await world.notifying.care()
         assert (await world.query(GetWebhook(webhook), SYSTEM))["status"] == "active"
         world.passed += 5.0
@@ -193,6 +193,7 @@ def test_the_engine_switches_off_what_has_failed_for_five_days(tmp_path: Path) -
         world.modes["dead"] = 200
         before = len(world.got["dead"])
         world.plane.give(ResumeWebhook(webhook, "replay"), world.owner)
+        world.wait(400.0)
         await world.until(lambda: len(world.got["dead"]) == before + 2)
 
     told(tmp_path, story)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -56,7 +57,11 @@ class World:
         self.noted: dict[str, Mark] = {}
         self.history: dict[str, TaskView] = {}
         self.passed = 0.0
-        self.away = False
+        self.turns = 0
+        self.refusals = 0
+        self._back = asyncio.Event()
+        self._back.set()
+        self._stirred = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------------------------------ the cast
@@ -99,6 +104,7 @@ class World:
 
     async def switch_off(self, name: str, reason: str) -> None:
         self.switched_off[name] = reason
+        self._stirred.set()
         self.change(name, status="off")
 
     async def note(self, marks: Mapping[str, Mark]) -> None:
@@ -132,8 +138,19 @@ class World:
         assert task_id not in self.plane.engine.state.tasks
         self.plane.engine.state.gone.clear()
 
+    @property
+    def away(self) -> bool:
+        """Whether the control plane answers nothing."""
+        return not self._back.is_set()
+
+    @away.setter
+    def away(self, is_away: bool) -> None:
+        (self._back.clear if is_away else self._back.set)()
+
     def _answer(self) -> None:
         if self.away:
+            self.refusals += 1
+            self._stirred.set()
             raise OSError("the control plane is away")
 
     # ------------------------------------------------------------------------------------------ receivers
@@ -147,7 +164,8 @@ class World:
         try:
             await asyncio.sleep(0)
             if mode == "hang":
-                await asyncio.sleep(timeout_s)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.Event().wait(), timeout_s)
                 return PostOutcome(None, "timeout", "no response", (), b"", timeout_s, "192.0.2.1", None)
             got = Got(json.loads(body))
             got.headers = headers
@@ -160,6 +178,7 @@ class World:
             )
         finally:
             self.flying[url] -= 1
+            self._stirred.set()
 
     # ------------------------------------------------------------------------------------------ a life
 
@@ -178,7 +197,10 @@ class World:
             send_s_max=0.5,  # type: ignore[arg-type]
         )
         await self.notifying.begin()
-        following = Following("webhooks", self.notifying, self, BatchLimits(200), wait_s=1.0)
+        self._signal()
+        following = Following(
+            "webhooks", self.notifying, self, BatchLimits(200), wait_s=1.0, sleep=lambda _: self._back.wait()
+        )
         works = (
             following.step, self.notifying.catch_up, self.notifying.read_unread, self.notifying.send,
             self.notifying.care_soon,
@@ -191,7 +213,25 @@ class World:
             try:
                 await work()
             except OSError:
-                await asyncio.sleep(0.02)
+                await self._back.wait()
+
+    def _signal(self) -> None:
+        """Have `until` look again after whatever changes the outbox, and after each turn of the courier."""
+
+        def signalling(change: Callable[..., Any], *, is_turn: bool = False) -> Callable[..., Any]:
+            def changed(*values: Any, **named: Any) -> Any:
+                try:
+                    return change(*values, **named)
+                finally:
+                    self.turns += is_turn
+                    self._stirred.set()
+
+            return changed
+
+        outbox, courier = self.notifying.outbox, self.notifying.courier
+        for name in ("take", "catch_up", "send_again", "skip", "remove", "hold", "resumed", "turn"):
+            setattr(outbox, name, signalling(getattr(outbox, name)))
+        courier.turn = signalling(courier.turn, is_turn=True)  # type: ignore[method-assign]
 
     async def kill(self) -> None:
         """End as kill -9 does: nothing that is under way is stored."""
@@ -208,7 +248,15 @@ class World:
         self.passed += seconds
         self.notifying.courier.look_at_clock()
 
+    async def looked(self) -> None:
+        """Wait until the notifier has looked at the clock, and no request is under way."""
+        turns = self.turns
+        self.notifying.courier.look_at_clock()
+        await self.until(lambda: self.turns > turns and not self.flying.total())
+
     async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for a condition, which is looked at after every change."""
         async with asyncio.timeout(DEADLINE_S):
             while not true():
-                await asyncio.sleep(0.005)
+                self._stirred.clear()
+                await self._stirred.wait()
