@@ -76,13 +76,15 @@ def run(scale: Scale) -> Report:
                 _round(server, scale, readers, measured)
         with _reading(server, READERS):
             down = Series("", "s", (_down_s(folder),))
+    with scratch() as folder, helix(folder):
+        plain_down = Series("without streams", "s", (_down_s(folder),))
     alone = Series("without readers", "tasks/s", tuple(found[0].per_s))
     beside = Series("", "tasks/s", tuple(found[READERS].per_s))
     lines = [
         Line(f"{READERS} readers", beside, alone, ratio_at_least(KEPT_SHARE_MIN, "without", beside, alone)),
         *_cpu_lines(found[0], found[READERS], scale.few_tasks),
         _get_line(found[0], found[READERS]),
-        Line(f"helix down with {READERS} streams", down, None, at_most(DOWN_S_MAX, "s", down)),
+        Line(f"helix down with {READERS} streams", down, plain_down, at_most(DOWN_S_MAX, "s", down)),
     ]
     for readers in (1, READERS):
         rounds = found[readers].arrivals
