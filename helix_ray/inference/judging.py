@@ -8,9 +8,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from helix_ray.core.cpu_arithmetic import cpu_arithmetic
 from helix_ray.inference import fp16, tf32
 from helix_ray.inference.candidate import NamedRows, NotBuilt, feeds, open_candidate, run
 from helix_ray.inference.gate import Comparison, faults
+from helix_ray.inference.node_class import cpu_flags
 from helix_ray.inference.variants import FP16, INT8_DYNAMIC, INT8_STATIC, TF32, Gate, GateBounds
 
 __all__ = ["Reference", "judge"]
@@ -143,11 +145,8 @@ def _widen(gate: Gate, other: Gate) -> None:
 
 def _arithmetic(name: str) -> str:
     """Say what computed a variant here. Without VNNI the sums of INT8 products may saturate on x86."""
+    flags = cpu_flags()
     if name not in (INT8_STATIC, INT8_DYNAMIC):
-        return "FP32 arithmetic"
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        flags = []
+        return f"{cpu_arithmetic(name, flags)} arithmetic"
     vnni = "avx512_vnni" in flags or "avx_vnni" in flags
     return "INT8 arithmetic of this CPU" + ("" if vnni else ", without VNNI")

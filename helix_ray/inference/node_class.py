@@ -13,6 +13,7 @@ import platform
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from helix_ray.inference.providers import PLUGINS
 from helix_ray.inference.runtime import Runtime, installed_runtime
 from helix_ray.inference.threads import usable_threads
 
-__all__ = ["FLAGS", "Machine", "NodeClass", "node_class", "nvidia_driver", "nvidia_gpus"]
+__all__ = ["FLAGS", "Machine", "NodeClass", "cpu_flags", "node_class", "nvidia_driver", "nvidia_gpus"]
 
 FLAGS = (
     "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16",
@@ -100,6 +101,12 @@ def nvidia_driver(root: Path = Path("/")) -> str | None:
     """Return the version of NVIDIA's kernel driver, None where it is not loaded."""
     match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)*)\b", _read(root / "proc/driver/nvidia/version"))
     return match[1] if match else None
+
+
+@lru_cache(maxsize=8)
+def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
+    """Return those of FLAGS that this machine's CPU has."""
+    return frozenset(_cpu(root)[1])
 
 
 def _cpu(root: Path) -> tuple[str | None, list[str]]:

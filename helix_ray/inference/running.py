@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from helix_ray.core.cpu_arithmetic import cpu_arithmetic
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.inference_run import PRECISIONS, invalid_field
 from helix_ray.core.model_choice import CPU, FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import InferenceRefused, ModelNotFound
+from helix_ray.inference.node_class import cpu_flags
 from helix_ray.inference.not_finite import NotFiniteRows
 from helix_ray.inference.outputs import Outputs
 from helix_ray.inference.rows import ArrayRows, Rows
@@ -97,7 +99,7 @@ def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
     variant = _packaged(found.info, precision)
     wanted = wanted_outputs(run.get("outputs"), found.info)
     batch = fixed_batch(found.info.inputs)
-    return Loaded(found.info.name, None, variant, _arithmetic_of(variant), found, wanted, batch)
+    return Loaded(found.info.name, None, variant, cpu_arithmetic(variant, cpu_flags()), found, wanted, batch)
 
 
 def _of_version(
@@ -117,7 +119,7 @@ def _of_version(
     batch = _examined_batch(files["batch"])
     arithmetic = variant["arithmetic"]
     if chosen.provider == CPU:
-        arithmetic = _arithmetic_of(variant["name"])
+        arithmetic = cpu_arithmetic(variant["name"], cpu_flags())
     return Loaded(name, files["version"], variant["name"], arithmetic, model, wanted, batch, chosen.measured)
 
 
@@ -284,11 +286,6 @@ def fixed_batch(specs: Sequence[TensorSpec]) -> int | None:
     sizes = {spec.shape[0] if spec.shape else None for spec in specs}
     size = sizes.pop() if len(sizes) == 1 else None
     return size if isinstance(size, int) and size > 0 else None
-
-
-def _arithmetic_of(variant: str) -> str:
-    """Return what the CPU provider computes with: it has no arithmetic in FP16, and none in TF32."""
-    return "INT8" if variant.startswith("int8") else "FP32"
 
 
 def _filled(feed: dict[str, Array], batch: int) -> dict[str, Array]:

@@ -18,8 +18,8 @@ NO_PRUNING = "no variant is pruned"
 
 @dataclass(frozen=True, slots=True)
 class VariantInUse:
-    """A variant that runs now: its name (`fp16-storage`), its arithmetic, on which provider, and whether
-    it has passed its gate."""
+    """A variant that runs now: its name (`fp16-storage`), with what its provider computes it there, and
+    whether it has passed its gate."""
 
     model: str
     variant: str
@@ -53,9 +53,7 @@ def optimizations_of(in_use: Sequence[VariantInUse]) -> OptimizationsView:
 
 def _view(each: VariantInUse) -> VariantInUseView:
     precision = next((p for p in (INT8, FP16) if each.variant.upper().startswith(p)), each.arithmetic)
-    # The CPU provider has no arithmetic in half precision: it computes FP16 files in single precision.
-    compute = FP32 if each.provider == CPU_PROVIDER and precision == FP16 else each.arithmetic
-    return {"model": each.model, "variant": each.variant, "precision": precision, "compute": compute}
+    return {"model": each.model, "variant": each.variant, "precision": precision, "compute": each.arithmetic}
 
 
 def _why_not_quantized(in_use: Sequence[VariantInUse]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.optimizations import FP32, VariantInUse
+from helix_ray.core.cpu_arithmetic import cpu_arithmetic
 from helix_ray.core.membership import sees_model
-from helix_ray.core.model_choice import automatic
+from helix_ray.core.model_choice import CPU, automatic
 from helix_ray.core.model_records import ChoiceRecord
 from helix_ray.core.models import NODE_CLASS_LABEL, ModelVersion, reference
 from helix_ray.core.state import State, Worker
@@ -44,6 +45,9 @@ def _of_class(name: str, version: ModelVersion, node_class: str) -> Iterator[Var
     for batch in sorted({choice["batch"] for choice in choices}):
         chosen = max((choice for choice in choices if choice["batch"] == batch), key=_speed)
         arithmetic = usable[chosen["variant"]]["arithmetic"]
+        if tuning is not None and chosen["provider"] == CPU:
+            flags = tuning["machine"].get("flags")
+            arithmetic = cpu_arithmetic(chosen["variant"], flags if isinstance(flags, list) else ())
         yield VariantInUse(name, chosen["variant"], arithmetic, chosen["provider"])
 
 

@@ -27,11 +27,13 @@ def told(stage: ModelStage, by: Principal = PUBLISHER) -> dict[str, Any]:
     return found
 
 
-def tune(stage: ModelStage, *choices: dict[str, Any], node_class: str = CLASS) -> None:
-    """Tune the first version of a model with these choices."""
+def tune(
+    stage: ModelStage, *choices: dict[str, Any], node_class: str = CLASS, flags: tuple[str, ...] = ()
+) -> None:
+    """Tune the first version of a model with these choices, on a CPU with these flags."""
     stage.give(o.SubmitTuning("digits", 1, node_class), SYSTEM)
     task_id = next(id for id, task in stage.state.model_tasks.items() if task.node_class == node_class)
-    stage.run(task_id, tuned(choices=list(choices)))
+    stage.run(task_id, tuned(choices=list(choices), machine={"flags": list(flags)}))
 
 
 def choice(variant: str, batch: int = 16, **fields: Any) -> dict[str, Any]:
@@ -87,6 +89,14 @@ def test_half_precision_on_cpus_computes_in_single_precision() -> None:
     said = told(stage)
     assert (said["precision"], said["compute"]) == ("FP16", "FP32")
     assert said["precision_reason"] == "files are FP16, arithmetic is FP32"
+
+
+def test_half_precision_on_arm_computes_in_both() -> None:
+    """Operators with kernels in half precision use them, where the CPU can."""
+    stage = ModelStage()
+    push(stage, HALF)
+    tune(stage, choice("fp16"), flags=("asimddp", "asimdhp"))
+    assert (told(stage)["precision"], told(stage)["compute"]) == ("FP16", "FP16 and FP32")
 
 
 def test_half_precision_on_a_gpu_is_what_it_says() -> None:

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from helix_ray.inference.node_class import NodeClass, node_class
+from helix_ray.core.cpu_arithmetic import cpu_arithmetic
+from helix_ray.inference.node_class import NodeClass, cpu_flags, node_class
 from helix_ray.inference.runtime import CPU, CUDA, Runtime, installed_runtime, runtime_problem
 
 CPU_RUNTIME = Runtime("onnxruntime", "1.32.0", (CPU,))
 GPU_RUNTIME = Runtime("onnxruntime-gpu", "1.31.1", ("TensorrtExecutionProvider", CUDA, CPU))
 XEON = "fpu sse4_2 avx2 avx512f avx512_vnni avx512_bf16 avx_vnni amx_bf16 amx_int8"
 H200 = "NVIDIA H200"
+VARIANTS = ("fp32", "fp16", "fp16-storage", "tf32", "int8-static")
 
 
 def machine(root: Path, flags: str = "avx2", *, gpus: int = 0, driver: str = "580.159") -> Path:
@@ -78,8 +80,18 @@ def test_a_machine_that_says_nothing_has_a_class(tmp_path: Path) -> None:
     (tmp_path / "proc/cpuinfo").write_text(text)
     arm = named(tmp_path)
     assert (arm.details["cpu"], arm.details["flags"]) == ("0x41 0xd4f", ["asimddp", "asimdhp", "i8mm"])
+    assert [cpu_arithmetic(name, cpu_flags(tmp_path)) for name in VARIANTS] == [
+        "FP32", "FP16 and FP32", "FP32", "FP32", "INT8",
+    ]  # fmt: skip
     assert "-int8-" in arm.name
     assert named(tmp_path / "empty") == named(tmp_path / "empty")
+
+
+def test_half_precision_on_x86_is_computed_in_single(tmp_path: Path) -> None:
+    """Even where the CPU could: the provider has no kernels for it."""
+    x86 = cpu_flags(machine(tmp_path, "avx2 avx512_fp16"))
+    assert "avx512_fp16" in x86
+    assert [cpu_arithmetic(name, x86) for name in VARIANTS] == ["FP32", "FP32", "FP32", "FP32", "INT8"]
 
 
 @pytest.mark.parametrize(
