@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from helix_ray.core.audit.records import AuditRecord
+from helix_ray.core.audit.settings import Settings
 from helix_ray.core.audit_questions import ListAudit
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.core.views.security import SignInsView
@@ -29,12 +30,23 @@ AUDIT = (
     _text("action"), _text("result"), _text("user_id"), _text("address"), _text("user_agent"),
     _text("credential"), _text("request_id"), _text("resource"), _text("resource_id"), _whole("things"),
     _text("ids"), _text("details"), Column("erased", "BOOLEAN NOT NULL", "bool"),
+    # JSON; NULL for an act that sets nothing, or of which nothing is known before, or left after.
+    Column("before", "VARCHAR", "object"), Column("after", "VARCHAR", "object"),
     # What a text is looked for in, in small letters.
     _text("says"),
 )  # fmt: skip
+# What the records so far have set of each thing, by resource and id.
+CONFIGURED = (_text("thing"), _text("settings"))
 _NAMES = ", ".join(column.name for column in AUDIT if column.name != "says")
+_FORGET = """
+DELETE FROM configured WHERE thing IN (
+    SELECT resource || ' ' || resource_id FROM audit
+    WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
+                  WHERE lost BETWEEN audit.seq AND audit.last_seq))
+"""
 _ERASE = """
-UPDATE audit SET resource_id = '', ids = '[]', details = '{}', says = '', erased = true
+UPDATE audit SET resource_id = '', ids = '[]', details = '{}', says = '', erased = true, before = NULL,
+                 after = NULL
 WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
               WHERE lost BETWEEN audit.seq AND audit.last_seq)
 """
@@ -43,10 +55,35 @@ WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
 def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased: Sequence[int]) -> None:
     """Write records, and forget what those of erased facts say, in the caller's transaction."""
     if records:
+        _compare(con, [record for record in records if record.change is not None])
         with as_table(con, AUDIT, [_row(record) for record in records]):
             con.execute("INSERT INTO audit SELECT * FROM batch")
     if erased:
+        con.execute(_FORGET, [list(erased)])
         con.execute(_ERASE, [list(erased)])
+
+
+def _compare(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord]) -> None:
+    """Say in records what was there before and after, and keep what is there then."""
+    things = list({_thing(record) for record in records})
+    if not things:
+        return
+    found = con.execute("SELECT thing, settings FROM configured WHERE list_contains(?, thing)", [things])
+    known: dict[str, Settings] = {thing: stored(settings) for thing, settings in found.fetchall()}
+    for record in records:
+        if record.change is not None:
+            thing = _thing(record)
+            before, after, known[thing] = record.change.over(known.get(thing, {}))
+            record.before, record.after = before or None, after or None
+    con.execute("DELETE FROM configured WHERE list_contains(?, thing)", [things])
+    left = [(thing, text_of(settings)) for thing, settings in known.items() if settings]
+    if left:
+        with as_table(con, CONFIGURED, left):
+            con.execute("INSERT INTO configured SELECT * FROM batch")
+
+
+def _thing(record: AuditRecord) -> str:
+    return f"{record.resource} {record.resource_id}"
 
 
 def prune(con: duckdb.DuckDBPyConnection, before: float) -> None:
@@ -122,24 +159,30 @@ def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
 def _row(record: AuditRecord) -> tuple[Any, ...]:
     origin = record.origin
     ids, details = text_of(record.ids), text_of(record.details)
+    before, after = _text_or_none(record.before), _text_or_none(record.after)
     says = " ".join((
         record.action, record.user_id, origin.address, origin.user_agent, record.request_id,
-        record.resource_id, ids, details,
+        record.resource_id, ids, details, before or "", after or "",
     )).lower()  # fmt: skip
     return (
         record.seq, record.last_seq, record.at, record.event_type, record.action, record.result,
         record.user_id, origin.address, origin.user_agent, origin.credential, record.request_id,
-        record.resource, record.resource_id, record.count, ids, details, record.erased, says,
+        record.resource, record.resource_id, record.count, ids, details, record.erased, before, after, says,
     )  # fmt: skip
+
+
+def _text_or_none(value: Settings | None) -> str | None:
+    return None if value is None else text_of(value)
 
 
 def _view(row: tuple[Any, ...]) -> AuditRowView:
     (seq, last_seq, at, event_type, action, result, user_id, address, user_agent, credential, request_id,
-     resource, resource_id, count, ids, details, erased) = row  # fmt: skip
+     resource, resource_id, count, ids, details, erased, before, after) = row  # fmt: skip
     return {
         "seq": seq, "last_seq": last_seq, "at": at, "event_type": event_type, "action": action,
         "result": result, "user_id": user_id, "address": address, "user_agent": user_agent,
         "credential": credential, "request_id": request_id, "resource": resource,
         "resource_id": resource_id, "count": count, "ids": stored(ids), "details": stored(details),
-        "erased": erased,
+        "erased": erased, "before": stored(before) if before else None,
+        "after": stored(after) if after else None,
     }  # fmt: skip

@@ -8,7 +8,7 @@ from zlib import crc32
 import duckdb
 
 from helix_ray.derived import names_passing_cause, set_aside
-from helix_ray.views.audit import AUDIT
+from helix_ray.views.audit import AUDIT, CONFIGURED
 from helix_ray.views.columns import SUBMITTED, TASKS, table
 
 # One row: the position of the history.
@@ -24,7 +24,14 @@ _ERASED = "CREATE TABLE IF NOT EXISTS erased (seq BIGINT NOT NULL);"
 # One row for each task: its spec, and its execution. A task that is queued again or deleted loses the second.
 # There are no indexes: rows are in the order of time, so DuckDB's zone maps find them by key and seq.
 _TABLES = "\n".join(
-    (table("submitted", SUBMITTED), table("tasks", TASKS), table("audit", AUDIT), _ERASED, _POSITION)
+    (
+        table("submitted", SUBMITTED),
+        table("tasks", TASKS),
+        table("audit", AUDIT),
+        table("configured", CONFIGURED),
+        _ERASED,
+        _POSITION,
+    )
 )
 # A hash of the tables, so a file with other tables is never misread.
 LAYOUT = crc32(_TABLES.encode())

@@ -64,7 +64,8 @@ class AuditQuery(BaseModel):
 @with_config(CLOSED)
 class AuditMetadataOut(TypedDict):
     """What else is known of an act: `count` things, of which `ids` names the first; `details` without
-    secrets, and empty where it was `erased`."""
+    secrets, and empty where it was `erased`. Of an act that has set something, `before` and `after` have what
+    it changed, secrets as `***`; null before it was made and after it was removed."""
 
     user_agent: str | None
     credential: str | None
@@ -74,6 +75,8 @@ class AuditMetadataOut(TypedDict):
     count: int
     ids: list[str]
     details: dict[str, Any]
+    before: dict[str, object] | None
+    after: dict[str, object] | None
     erased: bool
 
 
@@ -121,6 +124,8 @@ def _log(row: AuditRowView) -> AuditLogOut:
         "count": row["count"],
         "ids": row["ids"],
         "details": row["details"],
+        "before": row["before"],
+        "after": row["after"],
         "erased": row["erased"],
     }
     found: Any = {

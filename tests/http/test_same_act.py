@@ -12,6 +12,7 @@ import pytest
 from helix_ray.client import Client
 from helix_ray.client.transport import AGENT
 from helix_ray.cluster.api import Cluster
+from helix_ray.core.audit.records import AuditRecord, records_of
 from helix_ray.core.events import Fact, subject_of
 from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane
@@ -83,6 +84,27 @@ def told(fact: Fact) -> tuple[Any, ...]:
     return type(event).__name__, fact.outcome, shared
 
 
+def of_record(record: AuditRecord) -> tuple[Any, ...]:
+    """Return what of a record of the audit must be the same through every door."""
+    change = None if record.change is None else record.change.values
+    return record.event_type, record.action, record.result, record.resource, record.count, change
+
+
+def test_a_quota_is_changed(api: Api, doors: dict[str, Act], helix: Helix) -> None:
+    """By REST, by the client and by the program, which is logged in: one record of what was set."""
+    rest, client = api.client(), Client(api.url)
+    client.login("admin", PASSWORD)
+    rest.put("/harmony/quotas/p-rest", json={"limits": {"cpu": 2}, "weight": 3}).raise_for_status()
+    client.set_quota("p-client", {"cpu": 2}, 3)
+    assert helix("quota", "set", "p-program", "cpu=2", "--weight", "3").code == 0
+    client.close()
+    found = [records_of(facts_about(api, f"p-{door}")) for door in ("rest", "client", "program")]
+    set_to = {"limits": {"cpu": 2}, "weight": 3}
+    assert [[of_record(record) for record in records] for records in found] == [
+        [("config_change", "set_quota", "success", "project", 1, set_to)]
+    ] * 3
+
+
 def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> None:
     """Every row has time, author, outcome and request; the origin names address, session and
     program where there are any."""
@@ -91,6 +113,9 @@ def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> N
     assert {door: [told(fact) for fact in facts] for door, facts in rows.items()} == dict.fromkeys(
         doors, expected
     )
+    acts = {door: [of_record(record) for record in records_of(facts)] for door, facts in rows.items()}
+    both = [("data_access", name, "success", "task", 1, None) for name in ("submit_task", "cancel_task")]
+    assert list(acts.values()) == [both] * len(doors)
     admin = api.plane.engine.state.users_by_name["admin"]
     for door, facts in rows.items():
         for fact in facts:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from helix_ray.core import events as ev
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.audit.kinds import ACTS, BY_NAME, BY_PEOPLE, CREDENTIAL_REFUSALS, Act, AuditType
+from helix_ray.core.audit.settings import Settings, SettingsChange, change_of
 from helix_ray.core.origin import Origin
 from helix_ray.core.secrets import MASK, masked
 
@@ -45,6 +46,10 @@ class AuditRecord:
     ids: list[str] = field(default_factory=list)
     details: Mapping[str, object] = field(default_factory=dict)
     erased: bool = False
+    # What it has set; before and after are known where the records before it are (views/audit.py).
+    change: SettingsChange | None = None
+    before: Settings | None = None
+    after: Settings | None = None
 
 
 class Recorder:
@@ -116,6 +121,7 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
     found = AuditRecord(
         fact.seq, fact.seq, fact.at, act.type, act.action, "success", user, fact.request_id, fact.origin,
         act.resource, subject, ids=[subject] if act.many else [], details=details,
+        change=None if act.many else change_of(event),
     )  # fmt: skip
     if isinstance(event, ev.LoginRefused):
         found.result = "failure"

@@ -27,6 +27,8 @@ class AuditRowView(TypedDict):
     ids: list[str]
     details: dict[str, Any]
     erased: bool
+    before: dict[str, object] | None
+    after: dict[str, object] | None
 
 
 class AuditPageView(TypedDict):

@@ -96,3 +96,28 @@ def test_records_have_a_time_to_live_of_their_own(history: History) -> None:
     assert len(seqs(history, ListAudit())) == 6
     history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
     assert seqs(history, ListAudit()) == [8, 7]
+
+
+def test_a_record_says_what_was_there_before_and_after(history: History) -> None:
+    """Also in another batch and after a restart of the history; a removed thing has no after. What was erased
+    is not there either."""
+
+    def ingest(first: int, *events: ev.Event) -> None:
+        history.ingest([ev.Fact(n, 200.0, "user-ada", "req-7", e, FROM) for n, e in enumerate(events, first)])
+
+    def shown(resource: str) -> list[object]:
+        rows = history.audit(ListAudit(resource=resource, start=150.0))["rows"] or ()
+        return [(row["before"], row["after"]) for row in rows]
+
+    ingest(9, ev.QuotaSet("p", {"cpu": 4.0}), ev.QuotaSet("p", {}, 2.0))
+    ingest(11, ev.RolesChanged("user-ada", ["viewer"]), ev.UserRemoved("user-ada"))
+    two, four = {"limits": {"cpu": 2.0}, "weight": 1.0}, {"limits": {"cpu": 4.0}, "weight": 1.0}
+    assert shown("p") == [(four, {"limits": {}, "weight": 2.0}), (two, four)]
+    was = {"username": "ada", "roles": ["viewer"], "password": "***"}
+    assert shown("user-ada") == [(was, None), ({"roles": ["admin"]}, {"roles": ["viewer"]})]
+    assert len(history.audit(ListAudit(text="viewer"))["rows"] or ()) == 2
+    ingest(13, ev.FactsErased([1, 11, 12], "asked for"))
+    assert {
+        (row["before"], row["after"]) for row in history.audit(ListAudit())["rows"] or () if row["erased"]
+    } == {(None, None)}
+    assert history.audit(ListAudit(text="viewer"))["rows"] == []
