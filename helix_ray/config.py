@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from helix_ray.core import limits
+from helix_ray.core import limits, thresholds
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
 from helix_ray.core.read_classes import ReadClass, recorded
@@ -142,6 +142,7 @@ class Settings:
     # Nodes started on this machine, by `helix up` or `helix node start`.
     node_capabilities: str = bounded("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
+    thresholds: str = "memory:90:97:60,disk:85:95:60,temperature:85:95:60"
     all_smi_url: str = bounded("", pattern=r"^(https?://\S+)?$")
 
     # Synced devices.
@@ -269,6 +270,7 @@ class Settings:
             shards_max=self.shards_max,
             node_types=_capacities(self.node_types),
             priority_aging_s=self.priority_aging_s,
+            thresholds=thresholds.parse(self.thresholds),
             lease_s=self.lease_s,
             node_lease_s=self.node_lease_s,
             lost_worker_keep_s=self.lost_worker_keep_s,

@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from helix_ray.config import NUMBER_MAX, Settings, parse_node_resources
 from helix_ray.core.read_classes import recorded
+from helix_ray.core.thresholds import parse as parse_thresholds
 from helix_ray.outward.addresses import networks_of
 
 
@@ -66,6 +67,12 @@ class _Variables(BaseSettings):
     def _resources(cls, value: str) -> str:
         if value:
             parse_node_resources(value)
+        return value
+
+    @field_validator("thresholds", mode="after", check_fields=False)
+    @classmethod
+    def _thresholds(cls, value: str) -> str:
+        parse_thresholds(value)
         return value
 
 

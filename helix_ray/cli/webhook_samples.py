@@ -28,7 +28,8 @@ _ERROR: Final = {"type": "ValueError", "message": "invalid input"}
 _VALUES: Final[dict[str, Any]] = {
     "actor": "user-1", "address": "203.0.113.7", "attempt": 1, "capabilities": ["gpu"], "cause": "failed",
     "changes": {"priority": "high"}, "count": 3, "draining": True, "duration_s": 1.5, "error": _ERROR,
-    "examination": "task-457", "expires_at": 1_793_527_200.0, "file": {"digest": "sha256:" + "0" * 64},
+    "examination": "task-457", "figure": "memory", "for_s": 60.0, "level": "warning", "limit": 90.0,
+    "value": 91.5, "expires_at": 1_793_527_200.0, "file": {"digest": "sha256:" + "0" * 64},
     "filter": {"events": ["task.*"]}, "hostname": "host-1", "labels": {"zone": "a"},
     "limits": {"cpu": 8}, "members": ["user-1"], "model": "digits", "name": "sample", "node_class": "cpu-8",
     "node_id": "node-1", "not_before": 0.0, "note": "halfway", "owner": "user-1", "pending": "replay",

@@ -251,7 +251,10 @@ _STATUS_AFTER = {kind: status.value for kind in _OF_TASKS if (status := after(ki
 _SUBJECTS: Final[dict[type[Any], Subject]] = {
     ev.TaskSubmitted: _submitted,
     **dict.fromkeys(_OF_TASKS, _task),
-    **dict.fromkeys((ev.WorkerRegistered, ev.WorkerDrained, ev.WorkerLost, ev.WorkerRetired), _worker),
+    **dict.fromkeys(
+        (ev.WorkerRegistered, ev.WorkerDrained, ev.WorkerLost, ev.WorkerRetired, ev.WorkerCrossedThreshold),
+        _worker,
+    ),
     **dict.fromkeys((ev.ProjectSet, ev.ProjectRemoved, ev.MemberAdded, ev.MemberRemoved), _project),
     ev.QuotaSet: _quota_of,
     **dict.fromkeys(

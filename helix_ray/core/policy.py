@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.read_classes import ReadClass
+from helix_ray.core.thresholds import Threshold
 
 TASK_TYPES = (
     "planning", "building", "testing", "refactoring", "debugging", "design", "diagram", "deployment",
@@ -65,6 +66,8 @@ class Policy:
     reserve_after_s: float = 60.0
     # A pending task overtakes one with the next higher priority after waiting this much longer.
     priority_aging_s: float = 600.0
+    # Limits of nodes' figures; crossing one is a fact.
+    thresholds: tuple[Threshold, ...] = ()
     # Silence after which an external worker's lease ends, and a node worker's.
     lease_s: float = 30.0
     node_lease_s: float = 10.0

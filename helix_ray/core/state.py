@@ -128,6 +128,8 @@ class Worker:
     lost_at: list[float] = field(default_factory=list)
     # Seq of its newest assignment.
     turn: int = 0
+    # Figures of its host that are over a threshold.
+    over: dict[str, str] = field(default_factory=dict)
     # indexes
     running: dict[str, int] = field(default_factory=dict)  # task id -> attempt
     load: dict[TaskClass, int] = field(default_factory=dict)

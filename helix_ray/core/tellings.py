@@ -203,6 +203,9 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.WorkerDrained: _of_worker("drained", _fields("worker_id", "draining")),
     ev.WorkerLost: _of_worker("lost", _fields("worker_id", "reason")),
     ev.WorkerRetired: _of_worker("removed", _fields("worker_id")),
+    ev.WorkerCrossedThreshold: _always(
+        "node.threshold_crossed", _fields("worker_id", "figure", "level", "value", "limit", "for_s")
+    ),
     ev.ProjectSet: _always("project.set", _fields("project_id", "name", "members")),
     ev.ProjectRemoved: _always("project.removed", _fields("project_id")),
     ev.MemberAdded: _always("project.member_added", _fields("project_id", "user_id")),

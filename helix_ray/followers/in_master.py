@@ -12,9 +12,13 @@ from helix_ray.followers.cascades import Cascade
 from helix_ray.followers.leases import LeaseKeeper
 from helix_ray.followers.models import ModelKeeper
 from helix_ray.followers.scheduler import Scheduler
+from helix_ray.followers.thresholds import ThresholdKeeper
 from helix_ray.followers.timers import Timekeeper
 
 
 def in_master(policy: Policy) -> list[Follower]:
     """Return the followers that share the engine's process, in the order they react."""
-    return [LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), ModelKeeper(), Scheduler(policy)]
+    return [
+        LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), ModelKeeper(), ThresholdKeeper(policy),
+        Scheduler(policy),
+    ]  # fmt: skip

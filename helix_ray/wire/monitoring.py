@@ -142,13 +142,14 @@ class FiguresOut(TypedDict):
 
 @with_config(CLOSED)
 class HostOut(FiguresOut):
-    """A host, the nodes that run there, and when it was measured."""
+    """A host, the nodes that run there, when it was measured, and its figures that are over a threshold."""
 
     hostname: str
     nodes: list[str]
     measured_at: str | None
     machine: MachineOut | None
     processes: list[ProcessesOut]
+    over: Annotated[dict[str, str], Field(examples=[{"memory": "warning"}])]
 
 
 @with_config(CLOSED)

@@ -16,6 +16,7 @@ from helix_ray.journal.memory import MemoryJournal
 from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
+from tests.golden.threshold_story import thresholds
 from tests.golden.webhook_story import webhooks
 
 START = 1_790_000_000.0
@@ -395,4 +396,5 @@ STORIES = {
     "journal-webhooks": (webhooks,),
     "journal-devices": (devices,),
     "journal-datasets": (datasets,),
+    "journal-thresholds": (thresholds,),
 }

@@ -72,6 +72,7 @@ def _host(picture: Picture, hostname: str, nodes: Sequence[Worker]) -> HostView:
         "nodes": [node.id for node in nodes],
         "measured_at": None if newest is None else newest.wall,
         "machine": _machine(sample),
+        "over": {figure: level for node in nodes for figure, level in node.over.items()},
         "processes": _processes(
             [_of_node(each) for pulse in heard for each in pulse.usage.get("processes", [])]
         ),

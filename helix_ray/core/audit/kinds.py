@@ -5,7 +5,7 @@
     authorization    users, roles, API tokens, devices' credentials, members, refusals
     data_access      tasks, documents, models and data sets: made, changed, removed, erased; reads of
                      sensitive data
-    config_change    projects, quotas, webhooks, workers, which version of a model is in use
+    config_change    projects, quotas, webhooks, workers and their thresholds, the version of a model in use
 
 INTERNAL kinds are the system's own scheduling and bookkeeping: they have no record.
 """
@@ -62,6 +62,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.WorkerRegistered: Act("config_change", "register_worker", "worker"),
     ev.WorkerDrained: Act("config_change", "drain_worker", "worker"),
     ev.WorkerRetired: Act("config_change", "remove_worker", "worker"),
+    ev.WorkerCrossedThreshold: Act("config_change", "cross_threshold", "worker"),
     ev.ModelActivationAsked: Act("config_change", "activate_model", "model"),
     ev.ModelActivated: Act("config_change", "model_activated", "model"),
     ev.ModelRolledBack: Act("config_change", "roll_back_model", "model"),

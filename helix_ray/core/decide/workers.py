@@ -12,6 +12,7 @@ from helix_ray.core.errors import ErrorCode, Rejected, conflict, forbidden, inva
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
+    WorkerCrossedThreshold,
     WorkerDrained,
     WorkerLost,
     WorkerRegistered,
@@ -28,6 +29,7 @@ from helix_ray.core.names import (
     is_word,
 )
 from helix_ray.core.orders import (
+    CrossThreshold,
     DrainWorker,
     Heartbeat,
     LoseWorker,
@@ -258,6 +260,17 @@ def lose(body: LoseWorker, ctx: Context) -> Decision[NoData] | Rejected:
     return Decision([*_take_away(worker, body.reason, ctx), WorkerLost(worker.id, body.reason)], {})
 
 
+def cross(body: CrossThreshold, ctx: Context) -> Decision[NoData] | Rejected:
+    """Record the level of a node's figure, unless it has it already."""
+    worker = ctx.state.workers.get(body.worker_id)
+    if worker is None or worker.kind != "node":
+        return not_found("Node", body.worker_id)
+    if worker.over.get(body.figure, "ok") == body.level:
+        return Decision([], {})
+    crossed = WorkerCrossedThreshold(worker.id, body.figure, body.level, body.value, body.limit, body.for_s)
+    return Decision([crossed], {})
+
+
 def remove(body: RemoveWorker, ctx: Context) -> Decision[WorkerIdData] | Rejected:
     """Remove a worker; a live node must be drained first, so that nobody ends its tasks by mistake."""
     worker = ctx.state.workers.get(body.worker_id)
@@ -299,6 +312,7 @@ WORKER_ORDERS: dict[type, Decider] = {
     Heartbeat: heartbeat,
     DrainWorker: drain,
     LoseWorker: lose,
+    CrossThreshold: cross,
     RemoveLostWorkers: remove_lost_workers,
     RemoveWorker: remove,
 }

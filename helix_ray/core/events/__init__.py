@@ -76,7 +76,13 @@ from helix_ray.core.events.webhooks import (
     WebhookTested,
     WebhookUpdated,
 )
-from helix_ray.core.events.workers import WorkerDrained, WorkerLost, WorkerRegistered, WorkerRetired
+from helix_ray.core.events.workers import (
+    WorkerCrossedThreshold,
+    WorkerDrained,
+    WorkerLost,
+    WorkerRegistered,
+    WorkerRetired,
+)
 from helix_ray.core.origin import NOWHERE, OK, Origin, Outcome
 from helix_ray.core.secrets import conceal
 
@@ -86,7 +92,7 @@ Event = (
     | TaskCompleted | TaskFailed
     | TaskDeferred | TaskRestored
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
-    | WorkerRetired
+    | WorkerRetired | WorkerCrossedThreshold
     | QuotaSet | UserCreated | UserRemoved | RolesChanged | PasswordChanged | SessionOpened | SessionRefreshed
     | SessionClosed
     | TokenCreated | TokenRevoked | TokenUsed

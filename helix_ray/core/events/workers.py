@@ -43,3 +43,16 @@ class WorkerRetired:
     """A worker that was lost long ago was removed."""
 
     id: str
+
+
+@dataclass(slots=True)
+class WorkerCrossedThreshold:
+    """A figure of a node's host has been over a limit, or below it again, for `for_s` seconds: the `level`
+    that holds from now on. `value` is the last one, `limit` the one that was crossed."""
+
+    id: str
+    figure: str
+    level: str
+    value: float | None
+    limit: float | None
+    for_s: float

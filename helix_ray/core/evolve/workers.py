@@ -112,7 +112,7 @@ def _registered(state: State, event: ev.WorkerRegistered, fact: ev.Fact) -> None
         index_node_type(state, known, -1)
         worker.completed, worker.failed = known.completed, known.failed
         worker.lost_at, worker.turn = known.lost_at, known.turn
-        worker.draining = known.draining
+        worker.draining, worker.over = known.draining, known.over
         worker.running, worker.load, worker.inbox = known.running, known.load, known.inbox
         if known.boot != worker.boot:
             _orphan(state, worker, STARTED_AGAIN, fact.seq)
@@ -135,6 +135,13 @@ def _lost(state: State, event: ev.WorkerLost, fact: ev.Fact) -> None:
     state.dirty.note(worker.id)
 
 
+def _crossed(state: State, event: ev.WorkerCrossedThreshold, fact: ev.Fact) -> None:
+    worker = state.workers[event.id]
+    worker.over = {figure: level for figure, level in worker.over.items() if figure != event.figure}
+    if event.level != "ok":
+        worker.over[event.figure] = event.level
+
+
 def _removed_lost(state: State, event: ev.WorkerRetired, fact: ev.Fact) -> None:
     worker = state.workers.pop(event.id)
     _orphan(state, worker, REMOVED, fact.seq)
@@ -147,4 +154,5 @@ WORKER_FACTS: Appliers = {
     ev.WorkerDrained: _drained,
     ev.WorkerLost: _lost,
     ev.WorkerRetired: _removed_lost,
+    ev.WorkerCrossedThreshold: _crossed,
 }

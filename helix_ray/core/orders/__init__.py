@@ -79,6 +79,7 @@ from helix_ray.core.orders.webhooks import (
     UpdateWebhook,
 )
 from helix_ray.core.orders.workers import (
+    CrossThreshold,
     DrainWorker,
     Heartbeat,
     LoseWorker,
@@ -102,6 +103,7 @@ OrderBody = (
     | SubmitTuning | ConcludeModelTask
     | UploadDataset | DeleteDataset | ForgetDatasets
     | RegisterWorker | Heartbeat | DrainWorker | RemoveLostWorkers | RemoveWorker | LoseWorker
+    | CrossThreshold
     | CreateUser | RemoveUser | ChangeRoles | ChangePassword
     | OpenSession | RefreshSession | CloseSession | EndSessions
     | CreateToken | RevokeToken | NoteTokenUse

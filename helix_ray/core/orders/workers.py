@@ -145,3 +145,18 @@ class LoseWorker(OrderKind[NoData]):
     def work_in(self, state: State) -> int:
         """Count what the worker runs."""
         return weight_of_worker(state, self.worker_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossThreshold(OrderKind[NoData]):
+    """Record that a figure of a node's host has crossed a limit."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # the level that it has already is left as it is
+
+    worker_id: str
+    figure: str
+    level: str
+    value: float | None
+    limit: float | None
+    for_s: float

@@ -88,6 +88,8 @@ class HostView(FiguresView):
     measured_at: float | None
     machine: MachineView | None
     processes: list[ProcessesView]
+    # Figures that are over a threshold, with the level.
+    over: dict[str, str]
 
 
 class SeriesView(TypedDict):

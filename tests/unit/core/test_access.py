@@ -44,6 +44,7 @@ TABLE = {
     "DrainWorker": "ao",
     "RemoveWorker": "ao",
     "LoseWorker": "",
+    "CrossThreshold": "",
     "CreateUser": "a",
     "RemoveUser": "a",
     "ChangePassword": "adopuvw",

@@ -20,6 +20,7 @@ ABOUT_ONE_THING = frozenset(
         "TaskRestored", "TasksRetired", "UserCreated", "UserRemoved", "RolesChanged", "PasswordChanged",
         "SessionOpened", "SessionRefreshed", "SessionClosed", "TokenCreated", "TokenRevoked", "TokenUsed",
         "WorkerRegistered", "WorkerDrained", "WorkerLost", "WorkerRetired",
+        "WorkerCrossedThreshold",
         "WebhookCreated", "WebhookUpdated", "WebhookDeleted", "WebhookPaused", "WebhookResumed",
         "WebhookSwitchedOff", "WebhookSecretRotated", "WebhookTested", "WebhookRedeliveryAsked",
         "WebhooksMarked",
