@@ -18,6 +18,7 @@ from benchmarks import (
     commands,
     events,
     explain,
+    gpu,
     growth,
     inference,
     latency,
@@ -65,6 +66,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         sync,
         events,
         sampling,
+        gpu,
     )
 }
 RESULTS = Path(__file__).parent / "results"

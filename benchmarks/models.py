@@ -61,10 +61,10 @@ def _tuned(name: str, key: str, rows: np.ndarray, folder: Path, scale: Scale) ->
     calibration = _stored(store, {key: rows[:CALIBRATING_ROWS]})
     rest = {key: rows[CALIBRATING_ROWS:], "labels": labels[CALIBRATING_ROWS:].astype(np.int64)}
     heldout = _stored(store, rest)
-    examined = examine(ExaminationJob(model, calibration, heldout), folder, _silently)
+    examined = examine(ExaminationJob(model, calibration, heldout), folder, silently)
     limit_s = SECONDS_PER_ROUND * scale.rounds
     job = TuningJob(examined["variants"], examined["inputs"], heldout, cpus=1, time_limit_s=limit_s)
-    return tune(job, folder, _silently)
+    return tune(job, folder, silently)
 
 
 def _stored(store: BlobStore, arrays: dict[str, np.ndarray]) -> str:
@@ -113,5 +113,5 @@ def _said(name: str, row: TrialRow) -> str:
     return f"{where}: {row['ratio']:.2f} ({row['low']:.2f}..{row['high']:.2f}), {row['why_not']}"
 
 
-def _silently(_part: float, _text: str) -> None:
+def silently(_part: float, _text: str) -> None:
     """Take no notice of progress."""

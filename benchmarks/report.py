@@ -113,7 +113,10 @@ def ratio_at_most(limit: float, what: str, ours: Series, anchor: Series) -> Goal
 
 
 def show(report: Report, console: Console) -> None:
-    """Print one benchmark's table."""
+    """Print one benchmark's table; one without figures is the line that says why."""
+    if not report.lines:
+        console.print(f"{report.name}: {'; '.join(report.notes)}", highlight=False)
+        return
     table = Table(title=f"{report.name}: {report.title}", title_justify="left", title_style="bold")
     for heading in ("what", "Helix Ray", "anchor", "ratio", "goal", "held"):
         table.add_column(heading)
@@ -134,6 +137,8 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def show_summary(reports: Sequence[Report], console: Console) -> None:
     """Print every line that has a goal."""
+    if not any(line.goal for report in reports for line in report.lines):
+        return
     table = Table(title="summary", title_justify="left", title_style="bold")
     for heading in ("benchmark", "what", "Helix Ray", "ratio", "goal", "held"):
         table.add_column(heading)
