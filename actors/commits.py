@@ -13,6 +13,8 @@ from itertools import islice
 
 from actors.inbox import Answers, Inbox
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.fact_figures import FactFigures
+from helix_ray.core.histogram import Histogram
 from helix_ray.core.orders import AnyOrder, Order
 from helix_ray.engine import Engine
 from helix_ray.followers.base import Follower, News
@@ -31,6 +33,8 @@ class Commits:
         self._followers = followers
         self._ran = ran
         self._inbox = Inbox(lambda order: order.work_in(engine.state))
+        # How long commits took that have facts, and what their facts say.
+        self.took, self.figures = Histogram(), FactFigures()
         # Orders of the followers, which react again only when all of them are carried out.
         self._ordered: deque[AnyOrder] = deque()
 
@@ -67,7 +71,11 @@ class Commits:
                 self._ordered.append(Order(body, SYSTEM, f"req-{type(body).__name__.lower()}", new_seed()))
 
     def _execute(self, orders: Sequence[AnyOrder]) -> Answers:
+        began = self._engine.clock.monotonic()
         answers = self._engine.execute(orders, COMMIT_FACTS_MAX)
+        if facts := self._engine.committed:
+            self.took.note(self._engine.clock.monotonic() - began)
+            self.figures.note(self._engine.state, facts)
         for order in islice(orders, len(answers)):
             self._ran(type(order.body).__name__)
         return answers

@@ -36,6 +36,7 @@ from actors.host_keeper import keep_hosts
 from actors.keeping import Keeping
 from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
+from actors.master_figures import with_processes
 from actors.sealer import Sealer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
@@ -378,11 +379,7 @@ class Master(LivingActor):
         if isinstance(reply, Rejected):
             return reply
         log_bytes = self._keeping.journal.log_bytes()
-        loops, followers = self._turn_reports.by_kind(now), self._turn_reports.lags(now)
-        webhooks = self._turn_reports.webhooks(now)
-        return {
-            **reply, "loops": loops, "followers": followers, "log_bytes": log_bytes, "webhooks": webhooks,
-        }  # fmt: skip
+        return with_processes(reply, self._turn_reports, self._commits, log_bytes, now)
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

@@ -68,7 +68,7 @@ class Settings:
     # Classes of sensitive data whose reads are recorded, beside the audit itself; "all" for all.
     audit_reads: str = ""
     docs_open: bool = True
-    metrics_open: bool = True
+    metrics_open: bool = False
 
     # Limits: requests an hour, bytes, tasks.
     rate_limit_authenticated: int = bounded(1000, ge=1, le=100_000_000)

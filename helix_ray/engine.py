@@ -135,6 +135,8 @@ class Engine:
         self._tracked = TrackedFleet()
         self._recent = RecentFacts()
         self._snapshot_seq = 0
+        # The facts of the last commit.
+        self.committed: Sequence[Fact] = ()
 
     def recover(self) -> int:
         """Fold the newest usable snapshot and the journal's tail; return how many facts were folded."""
@@ -184,6 +186,7 @@ class Engine:
             # Before the answers: after a receipt no replica may serve the old view of the task.
             self._announce()
             self._recent.add(facts, sizes)
+        self.committed = facts
         return answers
 
     def erase(self, erasure: Erasure, wanted: FactsErased, commit: Callable[[Fact], None]) -> None:

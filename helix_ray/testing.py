@@ -40,6 +40,7 @@ from helix_ray.core.questions import (
     GetTask,
     GetWebhook,
     ListDeliveries,
+    Metrics,
     QuestionKind,
     Readiness,
     ReadItems,
@@ -49,6 +50,7 @@ from helix_ray.core.questions import (
     View,
 )
 from helix_ray.core.views.deliveries import no_deliveries
+from helix_ray.core.views.figures import MetricsView, ReplicaReport
 from helix_ray.core.views.log_text import text_of
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.engine import Engine
@@ -129,6 +131,7 @@ class MemoryControlPlane:
         self.checkpoint_seed = token_bytes(32)
         self._waiting: dict[int, _Waiter] = {}
         self._hosts: list[HeardSample] = []
+        self._replica: Callable[[], ReplicaReport] | None = None
         self._lock = RLock()
         self.sync = SyncHere(self.ask, self._facts, self.clock.wall, SYNC_INTERVAL_S)
 
@@ -157,6 +160,8 @@ class MemoryControlPlane:
             )
         if isinstance(question, NewestCheckpoint | ProveInclusion | ProveConsistency):
             return self._proof(question, by)
+        if isinstance(question, Metrics) and self._replica is not None:
+            return {**cast("MetricsView", self.ask(question, by)), **self._replica()}
         if isinstance(question, SystemHistory):
             return self._host_history(question, by)
         if isinstance(question, ListDeliveries | GetDelivery):
@@ -212,6 +217,10 @@ class MemoryControlPlane:
                     break
                 self.engine.execute([Order(body, SYSTEM, TEST_REQUEST, new_seed()) for body in bodies])
             self._wake()
+
+    def report_replica(self, report: Callable[[], ReplicaReport]) -> None:
+        """Take the function that tells what the API over this plane has answered."""
+        self._replica = report
 
     def write_log(self, task_id: str, attempt: int, text: str) -> None:
         """Add to an attempt's output."""

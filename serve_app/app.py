@@ -3,7 +3,7 @@ port and nothing behind it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from helix_ray.blobs.folder import FolderBlobs
 from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
 from helix_ray.core.limits import Allowance
+from helix_ray.core.views.figures import ReplicaReport
 from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
@@ -152,14 +153,15 @@ def build_asgi(
     keys: KeyRing,
     limiter: ClosingLimiter,
     tokens: TokenIssuer | None = None,
+    reporting: Callable[[Callable[[], ReplicaReport]], None] = lambda report: None,
 ) -> ASGIApp:
-    """Build the ASGI application that is served, with the edge; `tokens` are made
-    from the keys unless given."""
+    """Build the ASGI application that is served, with the edge; `tokens` are made from the keys unless given.
+    `reporting` gets the function that tells what this replica has answered."""
     tokens, sessions = tokens or TokenIssuer(keys), SessionCache(control)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
     app = build_app(control, settings, keys, limiter, tokens, sessions)
-    return wrap(
+    edge = wrap(
         Direct(app, app.state.services, ROUTERS),
         limiter=limiter,
         verifier=tokens,
@@ -173,3 +175,6 @@ def build_asgi(
         },
         streams_open_max=settings.streams_open_max,
     )
+    hub = app.state.services.hub
+    reporting(lambda: {"requests": edge.times.rows(), "streams": len(hub)})
+    return edge

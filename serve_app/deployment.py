@@ -59,7 +59,7 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     plane = RayControlPlane(process="api", cached=True, sync_shards=settings.sync_shards)
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
-    wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter)
+    wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter, reporting=plane.report_replica)
     # Imported modules live for ever: each garbage collection of them would pause requests
     # for tens of milliseconds.
     gc.collect()

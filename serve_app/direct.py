@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serve_app.deps import VERB, Services, SignedIn, caller_of
+from serve_app.edge.request_times import TEMPLATE
 
 # A path parameter as the routes write it: a string without a slash.
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -59,17 +60,14 @@ class _Table:
             self._by_group[group] = (route, names)
             group += 1 + len(names)
 
-    def find(self, path: str) -> tuple[_Called, dict[str, str]] | None:
-        """Return the function for a path with the path's parameters; None where
-        FastAPI must route the request."""
+    def find(self, path: str) -> tuple[_Route, dict[str, str]] | None:
+        """Return the route of a path with the path's parameters; None where there is none."""
         found = self._pattern.fullmatch(path)
         # The group that closed last is that of the matching route.
         if found is None or found.lastindex is None:
             return None
         route, names = self._by_group[found.lastindex]
-        if route.called is None:
-            return None
-        return route.called, {name: found[found.lastindex + i] for i, name in enumerate(names, 1)}
+        return route, {name: found[found.lastindex + i] for i, name in enumerate(names, 1)}
 
 
 def _pattern_of(path: str) -> str:
@@ -96,8 +94,11 @@ class Direct:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (table := self._tables.get(scope["method"])) is not None:
             found = table.find(scope["path"])
-            if found is not None and not (found[0].reads_query and scope["query_string"]):
-                called, arguments = found
+            called = None
+            if found is not None:
+                route, arguments = found
+                called, scope[TEMPLATE] = route.called, route.path
+            if called is not None and not (called.reads_query and scope["query_string"]):
                 # Where FastAPI puts it: services_of looks there.
                 scope["app"] = self._app
                 caller = await caller_of(Request(scope, receive), self._services, called.verb)

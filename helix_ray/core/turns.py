@@ -8,20 +8,21 @@ by ids: the figures are for /metrics, which anybody may read.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter, deque
-from collections.abc import Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from helix_ray.core.views.figures import LoopReport, LoopsView, WebhookFigures
+from helix_ray.core.histogram import BOUNDS_S as BUCKETS_S
+from helix_ray.core.views.figures import LoopReport, LoopsView, ReplicaReport, RequestsView, WebhookFigures
 
-# Upper bounds in seconds; one more bucket counts longer turns.
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 SLICE_S = 10.0
 SLICES = 6
 KINDS_SHOWN_MAX = 3
 IDLE = "other"
 # A process that has not reported for this long is gone.
 REPORT_S_MAX = 30.0
+# Processes that are silent and may speak again, say after a pause of the machine.
+SILENT_MAX = 20
 
 
 class Turn(NamedTuple):
@@ -77,25 +78,59 @@ class Turns:
 
 
 class TurnReports:
-    """The latest report of every process, and the sums by kind of process."""
+    """The latest report of every process, and the sums by kind of process.
+
+    What processes that are gone have counted stays in the sums: a counter never goes back.
+    """
 
     def __init__(self) -> None:
         self._reports: dict[tuple[str, str], tuple[float, LoopReport]] = {}
+        # The last reports of processes that are silent, which may speak again.
+        self._silent: OrderedDict[tuple[str, str], LoopReport] = OrderedDict()
+        # The sums of those that have been silent for longest.
+        self._gone: dict[str, LoopReport] = {}
 
     def take(self, kind: str, process: str, report: LoopReport, now: float) -> None:
         """Store a process's report in place of its previous one."""
+        self._silent.pop((kind, process), None)
         self._reports[kind, process] = (now, report)
 
     def by_kind(self, now: float) -> dict[str, LoopsView]:
-        """Return the sums for every kind of process, and the number of processes; silent ones are dropped."""
-        self._reports = {
-            key: report for key, report in self._reports.items() if now - report[0] <= REPORT_S_MAX
-        }
+        """Return the sums for every kind of process, and the number of processes that are not silent."""
+        self._drop_silent(now)
         kinds = sorted({kind for kind, _ in self._reports})
         return {
-            kind: together(report for (each, _), (_, report) in self._reports.items() if each == kind)
+            kind: together(
+                [report for (each, _), (_, report) in self._reports.items() if each == kind],
+                self._counted(kind),
+            )
             for kind in kinds
         }
+
+    def replicas(self, now: float) -> ReplicaReport:
+        """Return the requests that all API replicas have answered, and the streams that are open."""
+        self._drop_silent(now)
+        living = [report["replica"] for _, report in self._reports.values() if "replica" in report]
+        counted = [
+            report["replica"]
+            for report in (*self._silent.values(), *self._gone.values())
+            if "replica" in report
+        ]
+        requests = [row for report in (*living, *counted) for row in report["requests"]]
+        return {"requests": added(requests), "streams": sum(report["streams"] for report in living)}
+
+    def _drop_silent(self, now: float) -> None:
+        for key, (at, report) in [*self._reports.items()]:
+            if now - at > REPORT_S_MAX:
+                del self._reports[key]
+                self._silent[key] = report
+        while len(self._silent) > SILENT_MAX:
+            (kind, _), report = self._silent.popitem(last=False)
+            self._gone[kind] = merged([self._gone[kind], report]) if kind in self._gone else report
+
+    def _counted(self, kind: str) -> list[LoopReport]:
+        silent = [report for (each, _), report in self._silent.items() if each == kind]
+        return [*silent, *([self._gone[kind]] if kind in self._gone else [])]
 
     def lags(self, now: float) -> dict[str, int]:
         """Return how many facts each follower is behind; of several of a name, the one that is furthest."""
@@ -116,14 +151,50 @@ class TurnReports:
         return max(reports, key=lambda report: report[0])[1] if reports else None
 
 
-def together(reports: Iterable[LoopReport]) -> LoopsView:
-    """Return the longest turn of several loops, and the sums of their figures."""
-    each = list(reports)
-    longest = max(each, key=lambda report: float(report["longest_s"]))
+def together(living: Sequence[LoopReport], gone: Sequence[LoopReport] = ()) -> LoopsView:
+    """Return the longest turn of the loops of living processes, and the sums of the figures of all."""
+    longest = max(living, key=lambda report: report["longest_s"])
+    sums = merged([*living, *gone])
     return {
         "longest_s": longest["longest_s"],
         "ran": longest["ran"],
-        "counts": [sum(counts) for counts in zip(*(report["counts"] for report in each), strict=True)],
-        "seconds": sum(report["seconds"] for report in each),
-        "processes": len(each),
+        "counts": sums["counts"],
+        "seconds": sums["seconds"],
+        "processes": len(living),
     }
+
+
+def merged(reports: Sequence[LoopReport]) -> LoopReport:
+    """Return what several processes have counted, as one report."""
+    replicas = [report["replica"] for report in reports if "replica" in report]
+    found: LoopReport = {
+        "longest_s": 0.0,
+        "ran": IDLE,
+        "counts": _sums(report["counts"] for report in reports),
+        "seconds": sum(report["seconds"] for report in reports),
+    }
+    if replicas:
+        found["replica"] = {
+            "requests": added(row for report in replicas for row in report["requests"]), "streams": 0,
+        }  # fmt: skip
+    return found
+
+
+def added(rows: Iterable[RequestsView]) -> list[RequestsView]:
+    """Return the requests of several replicas, added up by method and route."""
+    found: dict[tuple[str, str], RequestsView] = {}
+    for row in rows:
+        key = row["method"], row["route"]
+        known = found.get(key)
+        if known is None:
+            found[key] = {**row, "statuses": dict(row["statuses"])}
+            continue
+        known["counts"] = _sums((known["counts"], row["counts"]))
+        known["seconds"] += row["seconds"]
+        for status, count in row["statuses"].items():
+            known["statuses"][status] = known["statuses"].get(status, 0) + count
+    return [found[key] for key in sorted(found)]
+
+
+def _sums(rows: Iterable[Sequence[int]]) -> list[int]:
+    return [sum(counts) for counts in zip(*rows, strict=True)]

@@ -4,6 +4,7 @@ answered without details."""
 from __future__ import annotations
 
 import logging
+import time
 
 from starlette.types import Message, Scope, Send
 
@@ -25,7 +26,10 @@ class BrokenOff(Exception):
 class Answer:
     """The `send` of one request: adds the edge's headers to any response, and can send a refusal itself."""
 
-    __slots__ = ("_body", "_headers", "_path", "_scheme", "_send", "ended", "request_id", "started")
+    __slots__ = (
+        "_body", "_headers", "_path", "_scheme", "_send", "ended", "request_id", "started", "started_at",
+        "status",
+    )  # fmt: skip
 
     def __init__(
         self, send: Send, path: str, request_id: str, body: CountedBody, scheme: str | None = None
@@ -38,6 +42,9 @@ class Answer:
         self.request_id = request_id
         self.started = False
         self.ended = False
+        # When the response began, by time.monotonic, and its status; 0 before.
+        self.started_at: float | None = None
+        self.status = 0
 
     def add(self, headers: list[Header]) -> None:
         """Add headers to the response."""
@@ -49,7 +56,7 @@ class Answer:
         if kind == "http.response.start":
             if self._body.over:
                 return
-            self.started = True
+            self.started, self.started_at, self.status = True, time.monotonic(), message["status"]
             own = message.get("headers") or ()
             message = {
                 **message,
@@ -70,10 +77,10 @@ class Answer:
             *answer_headers(rejected),
             *headers,
         ]
-        self.started = True
+        self.started, self.started_at, self.status = True, time.monotonic(), STATUS[rejected.code]
         start = {
             "type": "http.response.start",
-            "status": STATUS[rejected.code],
+            "status": self.status,
             "headers": [*own, *for_answer(self._path, own, self._scheme), *self._headers],
         }
         await self._send(start)

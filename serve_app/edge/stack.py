@@ -10,12 +10,14 @@
 6. The application answers; every response, the edge's or its own, has the headers of 2, 4
    and security_headers.py.
 7. An exception of the application becomes INTERNAL_ERROR (errors.py).
+8. The request is counted by its route (request_times.py).
 
 The results are stored in `scope["state"]` under the keys of state.py.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -38,6 +40,7 @@ from serve_app.edge.client_address import ClientAddress
 from serve_app.edge.errors import Answer, BrokenOff, as_denial
 from serve_app.edge.open_streams import STREAMS_OPEN_MAX, OpenStreams
 from serve_app.edge.rate_limit import Admission, Asked, Limiter, RateLimits
+from serve_app.edge.request_times import RequestTimes
 
 CONTINUE = b"100-continue"
 CLOSE = ((b"connection", b"close"),)
@@ -71,7 +74,7 @@ def wrap(
     exempt_paths: Collection[str] = rate_limit.EXEMPT_PATHS,
     strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
     streams_open_max: int = STREAMS_OPEN_MAX,
-) -> ASGIApp:
+) -> Edge:
     """Wrap an application in the edge.
 
     trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact
@@ -110,6 +113,7 @@ class Edge:
         self._addresses = addresses
         self._body_limit = body_limit
         self._streams = streams
+        self.times = RequestTimes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -120,11 +124,20 @@ class Edge:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.monotonic()
         seen = headers.pick(scope["headers"])
         path: str = scope["path"]
         body = CountedBody(receive, self._body_limit.at(path), seen.get(headers.CONTENT_LENGTH))
         chosen = request_id.choose(seen.get(headers.X_REQUEST_ID))
         answer = Answer(send, path, chosen, body, scope.get("scheme"))
+        try:
+            await self._exchange(scope, answer, body, seen)
+        finally:
+            self.times.note(scope, began, answer.started_at, answer.status)
+
+    async def _exchange(
+        self, scope: Scope, answer: Answer, body: CountedBody, seen: Mapping[bytes, bytes]
+    ) -> None:
         try:
             admission = await self._admit(scope, seen, answer)
             if admission.refusal is not None:

@@ -1,163 +1,32 @@
-"""`/metrics` for Prometheus: figures of queues, workers and event loops, without ids and names, so that the
-number of series is bounded."""
+"""`/metrics` for Prometheus, for callers on this machine and for who has a session."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
-
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from helix_ray.core.questions import Metrics
-from helix_ray.core.turns import BUCKETS_S
-from helix_ray.core.views.figures import (
-    AcceleratorFiguresView,
-    LoopsView,
-    MetricsView,
-    WebhookFigures,
-)
-from serve_app.deps import ask_within, services_of, signed_in
+from serve_app.deps import address_of, ask_within, services_of, signed_in
+from serve_app.metric_families import Families
 from serve_app.openapi import public
 
 METRICS_S_MAX = 2.0
+# A Unix socket is on this machine as well.
+LOOPBACK = ("127.", "::1", "::ffff:127.", "local")
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/metrics", response_class=PlainTextResponse, **public())
 async def metrics(request: Request) -> Response:
-    """Return the metrics. They need a session where HELIX_METRICS_OPEN is off."""
+    """Return the metrics. Beyond the loopback they need a session, unless HELIX_METRICS_OPEN is on."""
     services = services_of(request)
-    if not services.settings.metrics_open:
+    if not services.settings.metrics_open and not address_of(request).startswith(LOOPBACK):
         await signed_in(request)
     figures = await ask_within(services.control, Metrics(), METRICS_S_MAX)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(figures, len(services.hub)))
+    registry.register(Families(figures))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
-
-
-class _Figures(Collector):
-    """The master's figures as metric families, and this replica's streams."""
-
-    def __init__(self, figures: MetricsView, streams: int) -> None:
-        self._figures = figures
-        self._streams = streams
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family."""
-        figures = self._figures
-        yield _gauge("helix_tasks", "Tasks in memory.", ["status"], figures["tasks"].items())
-        yield _gauge("helix_workers", "Registered workers.", ["kind", "standing"], figures["workers"])
-        yield GaugeMetricFamily("helix_sessions", "Open sessions.", value=figures["sessions"])
-        yield GaugeMetricFamily(
-            "helix_journal_seq", "Sequence number of the newest fact.", value=figures["seq"]
-        )
-        yield GaugeMetricFamily(
-            "helix_tasks_retired", "Tasks archived to the history.", value=figures["archived"]
-        )
-        yield GaugeMetricFamily(
-            "helix_journal_log_bytes",
-            "Size of the journal's write-ahead log.",
-            value=figures["log_bytes"],
-        )
-        yield _gauge(
-            "helix_follower_lag_facts", "Facts that a follower of the journal is behind.", ["follower"],
-            [[name, behind] for name, behind in figures["followers"].items()],
-        )  # fmt: skip
-        yield GaugeMetricFamily(
-            "helix_event_streams", "Open event streams of the API replica that answers.", value=self._streams
-        )
-        yield from _devices(figures["devices"])
-        if figures["webhooks"] is not None:
-            yield from _webhooks(figures["webhooks"])
-        yield from _loops(figures["loops"])
-
-
-def _gauge(name: str, text: str, labels: list[str], rows: Iterable[Sequence[Any]]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for *values, amount in rows:
-        family.add_metric(values, amount)
-    return family
-
-
-def _devices(devices: Sequence[AcceleratorFiguresView]) -> Iterator[Metric]:
-    """Yield the figures of accelerators; a utilization that is not known is left out."""
-    by = [(each["kind"], each["vendor"], each) for each in devices]
-    labels = ["kind", "vendor"]
-    yield _gauge("helix_devices", "Accelerators.", labels, [[*name, each["count"]] for *name, each in by])
-    yield _gauge(
-        "helix_device_utilization_percent",
-        "Mean utilization of the accelerators of which it is known.",
-        labels,
-        [[*name, each["utilization"]] for *name, each in by if each["utilization"] is not None],
-    )
-    for what, text in (("used", "Memory of accelerators in use."), ("total", "Memory of accelerators.")):
-        sizes = [[*name, _in_bytes(each, what)] for *name, each in by]
-        yield _gauge(f"helix_device_memory_{what}_bytes", text, labels, sizes)
-
-
-def _in_bytes(devices: AcceleratorFiguresView, what: str) -> int:
-    return (devices["memory_used_mb"] if what == "used" else devices["memory_total_mb"]) << 20
-
-
-def _webhooks(figures: WebhookFigures) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "helix_webhook_messages_waiting", "Messages to be sent to webhooks.", value=figures["waiting"]
-    )
-    yield GaugeMetricFamily(
-        "helix_webhook_messages_held", "Messages that paused webhooks would get.", value=figures["held"]
-    )
-    yield CounterMetricFamily(
-        "helix_webhook_messages_delivered", "Messages that receivers accepted.", value=figures["delivered"]
-    )
-    yield _counter(
-        "helix_webhook_tries_failed",
-        "Tries that failed, by class of failure.",
-        "failure",
-        figures["failures"],
-    )
-    yield _counter(
-        "helix_webhook_messages_dropped",
-        "Messages that were not sent, by reason.",
-        "reason",
-        figures["dropped"],
-    )
-
-
-def _counter(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[label])
-    for value, count in counts.items():
-        family.add_metric([value], count)
-    return family
-
-
-def _loops(loops: dict[str, LoopsView]) -> Iterator[Metric]:
-    yield _gauge(
-        "helix_processes", "Processes whose event loops are measured.", ["process"],
-        [[kind, loop["processes"]] for kind, loop in loops.items()],
-    )  # fmt: skip
-    yield _gauge(
-        "helix_loop_turn_longest_seconds",
-        "Longest turn of an event loop in the last minute, and the kinds of what ran in it.",
-        ["process", "ran"],
-        [[kind, loop["ran"], loop["longest_s"]] for kind, loop in loops.items()],
-    )
-    turns = HistogramMetricFamily("helix_loop_turn_seconds", "Turns of event loops.", labels=["process"])
-    for kind, loop in loops.items():
-        turns.add_metric([kind], _buckets(loop["counts"]), loop["seconds"])
-    yield turns
-
-
-def _buckets(counts: list[int]) -> list[tuple[str, float]]:
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts, strict=True):
-        total += count
-        buckets.append((bound, float(total)))
-    return buckets

@@ -101,7 +101,9 @@ def _serving(
 ) -> Iterator[Api]:
     plane = plane or memory_plane(settings, PASSWORD, clock)
     limiter = limiter or LeasingLimiter(policies, grant_here(policies))
-    app = build_asgi(control or plane, settings, keys or KeyRing.fresh(), limiter, tokens)
+    app = build_asgi(
+        control or plane, settings, keys or KeyRing.fresh(), limiter, tokens, plane.report_replica
+    )
     config = uvicorn.Config(
         app,
         proxy_headers=False,

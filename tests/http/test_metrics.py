@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -9,6 +13,10 @@ from helix_ray.config import Settings
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.devices import device
 from tests.http.fleet import Fleet
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+# A metric of the table, with its labels.
+LINE = re.compile(r"`(helix_\w+)(?:\{([\w,]+)\})?`(?=[^\n]*\|)")
 
 
 def figures(url: str, **headers: str) -> tuple[str, dict[tuple[str, ...], float]]:
@@ -22,6 +30,8 @@ def figures(url: str, **headers: str) -> tuple[str, dict[tuple[str, ...], float]
 
 def test_figures_are_told_without_a_token_and_without_an_id(api: Api, admin: httpx.Client) -> None:
     """The number of series stays the same however much is stored."""
+    api.submit(admin)
+    figures(api.url)
     _, before = figures(api.url)
     task_id = api.submit(admin, title="a secret title")
     text, after = figures(api.url)
@@ -58,9 +68,58 @@ def test_accelerators_are_told_by_kind_and_vendor(fleet: Fleet) -> None:
     assert ("helix_device_utilization_percent", "gpu", vendor) not in samples
 
 
-def test_an_operator_may_close_them() -> None:
-    """Then they need a session, and any one will do."""
-    with serving_api(Settings(metrics_open=False)) as closed:
-        error_of(httpx.get(f"{closed.url}/metrics", timeout=30), 401, "UNAUTHORIZED")
+def test_beyond_the_loopback_they_need_a_session() -> None:
+    """Any session will do, and an operator may open them."""
+    behind_proxy, from_afar = Settings(trusted_proxies="127.0.0.1"), {"X-Forwarded-For": "203.0.113.9"}
+    with serving_api(behind_proxy) as closed:
+        error_of(httpx.get(f"{closed.url}/metrics", headers=from_afar, timeout=30), 401, "UNAUTHORIZED")
         token = closed.client().headers["Authorization"]
-        assert figures(closed.url, Authorization=token)[1]["helix_sessions",] == 1
+        assert figures(closed.url, Authorization=token, **from_afar)[1]["helix_sessions",] == 1
+        figures(closed.url)
+    with serving_api(replace(behind_proxy, metrics_open=True)) as opened:
+        figures(opened.url, **from_afar)
+
+
+def test_families_and_labels_are_those_of_the_documentation(api: Api, admin: httpx.Client) -> None:
+    """Each has a row in docs/operations.md; no label is an id."""
+    api.submit(admin)
+    text, _ = figures(api.url)
+    told = {}
+    for family in text_string_to_metric_families(text):
+        labels = {name for sample in family.samples for name in sample.labels} - {"le"}
+        told[family.name + ("_total" if family.type == "counter" else "")] = labels
+    documented = dict(LINE.findall(OPERATIONS))
+    assert set(told) <= set(documented)
+    # Without a node and a notifier these have no samples, and some no families.
+    quiet = {name for name in documented if name.startswith(("helix_device", "helix_webhook", "helix_loop"))}
+    assert set(documented) - quiet <= set(told)
+    for name, labels in told.items():
+        assert labels in (set(), set(documented[name].split(","))), name
+
+
+def test_requests_are_counted_by_route_and_never_by_path(api: Api, admin: httpx.Client) -> None:
+    """What no route has is one series, however many paths are asked for; so are other methods."""
+    task_id = api.submit(admin)
+    for _ in range(3):
+        admin.get(f"/tasks/{task_id}")
+    admin.get("/tasks", params={"limit": 1})
+    for number in range(50):
+        admin.get(f"/nothing/{number}")
+    httpx.request("TRACE", f"{api.url}/api/v1/tasks", timeout=30)
+    text, samples = figures(api.url)
+    assert samples["helix_requests_total", "GET", "/api/v1/tasks/{task_id}", "2xx"] >= 3
+    assert samples["helix_requests_total", "GET", "/api/v1/tasks", "2xx"] >= 1
+    assert samples["helix_requests_total", "GET", "other", "4xx"] >= 50
+    assert samples["helix_request_seconds_count", "GET", "/api/v1/tasks/{task_id}"] >= 3
+    assert "nothing" not in text
+    assert ("helix_requests_total", "other", "other", "4xx") in samples
+    assert len(text) < 100_000
+
+
+def test_the_queue_is_told_by_priority(fleet: Fleet) -> None:
+    fleet.submit(priority="critical")
+    fleet.submit(priority="low")
+    fleet.submit(priority="low")
+    _, samples = figures(fleet.api.url)
+    told = {name: samples["helix_queue_tasks", name] for name in ("low", "normal", "high", "critical")}
+    assert told == {"low": 2, "normal": 0, "high": 0, "critical": 1}

@@ -9,7 +9,9 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.acceleration import devices_of
 from helix_ray.core.answers.picture import Answerers, Picture
-from helix_ray.core.specs import DeviceSample
+from helix_ray.core.fact_figures import FactFigures
+from helix_ray.core.histogram import LONG_BOUNDS_S, Histogram
+from helix_ray.core.specs import LEVELS, DeviceSample
 from helix_ray.core.views.figures import AcceleratorFiguresView, CountsView, MetricsView
 
 
@@ -27,7 +29,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
 
 
 def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsView:
-    """The master's process adds `loops`, `followers`, `log_bytes` and `webhooks`."""
+    """The master's process adds what is not in the state (actors/master_figures.py)."""
     workers = Counter(
         (worker.kind, "lost" if worker.lost else "draining" if worker.draining else "live")
         for worker in picture.state.workers.values()
@@ -43,7 +45,20 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
         "log_bytes": 0,
         "devices": _devices(picture),
         "webhooks": None,
+        "queue": _queue(picture),
+        "requests": [],
+        "streams": 0,
+        "commits": Histogram().view(),
+        "placement": Histogram(LONG_BOUNDS_S).view(),
+        "inferences": Histogram().view(),
+        "leases_lost": dict(FactFigures().leases_lost),
     }
+
+
+def _queue(picture: Picture) -> dict[str, int]:
+    """Return how many tasks are pending by priority."""
+    queues = picture.state.ready.values()
+    return {name: sum(len(queue.levels[level]) for queue in queues) for name, level in LEVELS.items()}
 
 
 def _devices(picture: Picture) -> list[AcceleratorFiguresView]:

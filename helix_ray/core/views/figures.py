@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from helix_ray.core.histogram import HistogramView
+
 
 class WebhookFigures(TypedDict):
     """Messages of webhooks: how many wait and are held, and since the start of the notifier how many were
@@ -14,6 +16,21 @@ class WebhookFigures(TypedDict):
     delivered: int
     failures: dict[str, int]
     dropped: dict[str, int]
+
+
+class RequestsView(HistogramView):
+    """Requests to one route: how long until the response began, and how many by class of status (`2xx`)."""
+
+    method: str
+    route: str
+    statuses: dict[str, int]
+
+
+class ReplicaReport(TypedDict):
+    """What an API replica has answered since its start, and the event streams that are open."""
+
+    requests: list[RequestsView]
+    streams: int
 
 
 class LoopReport(TypedDict):
@@ -27,6 +44,7 @@ class LoopReport(TypedDict):
     # How many facts each follower in the process is behind, by its name.
     lags: NotRequired[dict[str, int]]
     webhooks: NotRequired[WebhookFigures]
+    replica: NotRequired[ReplicaReport]
 
 
 class LoopsView(LoopReport):
@@ -63,7 +81,8 @@ class AcceleratorFiguresView(TypedDict):
 class MetricsView(TypedDict):
     """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
     `followers` how many facts each is behind, `devices` by kind and vendor; `webhooks` is None where no
-    notifier runs."""
+    notifier runs. `queue` has pending tasks by priority. `requests` and `streams` are of all replicas;
+    `commits`, `placement`, `inferences` and `leases_lost` (by kind of worker) are since the master's start."""
 
     seq: int
     tasks: dict[str, int]
@@ -75,6 +94,13 @@ class MetricsView(TypedDict):
     log_bytes: int
     devices: list[AcceleratorFiguresView]
     webhooks: WebhookFigures | None
+    queue: dict[str, int]
+    requests: list[RequestsView]
+    streams: int
+    commits: HistogramView
+    placement: HistogramView
+    inferences: HistogramView
+    leases_lost: dict[str, int]
 
 
 class ReadinessView(TypedDict):
