@@ -82,7 +82,7 @@ class MetricsView(TypedDict):
     """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
     `followers` how many facts each is behind, `devices` by kind and vendor; `webhooks` is None where no
     notifier runs. `queue` has pending tasks by priority. `requests` and `streams` are of all replicas;
-    `commits`, `placement`, `inferences` and `leases_lost` (by kind of worker) are since the master's start."""
+    `commits`, `placement`, `inferences` and `leases_lost` (by kind) are since the master's start."""
 
     seq: int
     tasks: dict[str, int]
