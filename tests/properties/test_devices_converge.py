@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from tests.properties.device_schedules import DEVICES, KEYS, STEPS, Schedule
 # Schedules of a run: `make chaos` asks for 100,000.
 SCHEDULES = int(os.environ.get("HELIX_DEVICE_SCHEDULES", "2000"))
 STEPS_MAX = 40
+# On a busy machine too: 1,000 schedules take two seconds of an idle one.
+RUN_S_MAX = 300 + SCHEDULES // 50
 
 small = st.integers(0, 3)
 step = st.tuples(
@@ -19,6 +22,7 @@ step = st.tuples(
 )
 
 
+@pytest.mark.timeout(RUN_S_MAX)
 @settings(
     max_examples=SCHEDULES,
     deadline=None,
