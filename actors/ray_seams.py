@@ -69,7 +69,7 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
     `ray start` and ray.cluster_utils use the same class, which knows every process that it starts.
     """
     NODE_LIVES.find()
-    _without_dashboard()
+    without_dashboard()
     # spawn_reaper is PR_SET_PDEATHSIG on Linux.
     node: Node = NODE.find()(
         RAY_PARAMS.find()(**params), head=head, shutdown_at_exit=False, spawn_reaper=True
@@ -82,7 +82,7 @@ def end_node(node: Node) -> None:
     NODE_END.find()(node, check_alive=False, allow_graceful=False)
 
 
-def _without_dashboard() -> None:
+def without_dashboard() -> None:
     """Make Ray start as it does without the dashboard's packages: no API server, and
     agents that serve nothing.
 
