@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,7 +13,11 @@ from helix_ray.cli.backup import EXIT_FAILED, home_of
 from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
+if TYPE_CHECKING:
+    from helix_ray.wire.audit import AuditOut
+
 T = TypeVar("T")
+FACTS = "facts"
 
 app = typer.Typer(no_args_is_help=False, help="Export what was done, and verify exports.")
 INTERNAL_ONLY = (
@@ -27,12 +31,38 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; an export of the same journal is continued.")],
     after: Annotated[int, typer.Option(min=0, help="Seq of the fact before the first one.")] = 0,
     data_dir: DataDir = None,
+    form: Annotated[
+        str, typer.Option("--format", help="facts; or records from the API: jsonl, csv, parquet, ocsf.")
+    ] = FACTS,
+    since: Annotated[str | None, typer.Option(help="Records not before this time (ISO 8601).")] = None,
+    until: Annotated[str | None, typer.Option(help="Records before this time (ISO 8601).")] = None,
 ) -> None:
-    """Write one JSON line a fact: who, what, when and outcome, with its leaf; no contents, so no secrets."""
+    """Write one JSON line a fact: who, what, when and outcome, with its leaf; no contents, so no secrets.
+
+    With another --format: the records that `helix audit list` shows, from the server of your login.
+    """
+    if form != FACTS:
+        _export_records(out, form, since, until)
+        return
     from helix_ray.audit_export.write import export as write
 
     made = _plainly(lambda: write(home_of(data_dir), out, after))
     put(f"{out} has facts {made.after + 1} to {made.last}; {made.added} were added")
+
+
+def _export_records(out: Path, form: str, since: str | None, until: str | None) -> None:
+    from helix_ray.audit_export import records
+    from helix_ray.cli.connection import connect
+
+    if form not in records.FORMS:
+        raise typer.BadParameter(f"give one of {FACTS}, {', '.join(records.FORMS)}", param_hint="--format")
+    with connect() as client:
+
+        def ask(cursor: int | None) -> AuditOut:
+            return client.audit(limit=records.PAGE_RECORDS, cursor=cursor, start_time=since, end_time=until)
+
+        count = _plainly(lambda: records.write(out, form, records.pages(ask)))
+    put(f"{out} has {count} records")
 
 
 @app.command()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -80,13 +81,29 @@ def test_the_audit_is_read_through_the_api(world: World) -> None:
     assert log["metadata"]["resource"] == "session"
     assert PASSWORD not in answer.text
     world.archive()
-    (read,) = admin.get("/aurora/audit", params={"action": "read_audit"}).json()["logs"]
+    read, *_ = admin.get("/aurora/audit", params={"action": "read_audit"}).json()["logs"]
     assert (read["event_type"], read["user_id"]) == ("data_access", admin.get("/auth/me").json()["id"])
     assert read["metadata"]["details"]["asked"] == "event_type=authentication action=login"
     assert world.clients["ann"].get("/aurora/audit").status_code == 403
     refused = admin.get("/aurora/audit", params={"event_type": "gossip"})
     assert refused.status_code == 400
     assert "data_access" in refused.text
+
+
+def test_the_audit_is_exported(
+    world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program writes the records of a time in the form that was asked for; another form is refused."""
+    world.archive()
+    monkeypatch.setenv("HELIX_URL", world.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", world.clients["admin"].headers["Authorization"].split()[1])
+    words = ("audit", "export", "--out", str(tmp_path / "out"), "--since", "2020-01-01T00:00:00Z")
+    ran = helix(*words, "--format", "csv")
+    assert ran.code == 0, ran.err
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert ran.out.endswith(f"has {len(lines) - 1} records\n")
+    assert any("login" in line for line in lines)
+    assert helix(*words, "--format", "xml").code == 2
 
 
 # ------------------------------------------------------------------------------------------------------ doors
