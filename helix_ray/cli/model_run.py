@@ -185,11 +185,12 @@ def _shown(result: Mapping[str, Any], path: Path) -> dict[str, object]:
     found = {name: result[name] for name in SHOWN if result.get(name) is not None}
     shapes = ", ".join(f"{name} {shape}" for name, shape in result["shapes"].items())
     odd = result.get("not_finite")
-    noted = (
-        {} if odd is None else {"not finite": f"{odd['rows']} rows, from row {_first(odd)}: {odd['reason']}"}
-    )
+    noted = {} if odd is None else {"not finite": _not_finite(odd, result["rows"])}
     return {**found, "outputs": shapes, **noted, "written": str(path)}
 
 
-def _first(odd: NotFinite) -> str:
-    return str(odd["first_rows"][0]) if odd["first_rows"] else "unknown"
+def _not_finite(odd: NotFinite, total: int | None) -> str:
+    """Say how many rows are not finite, which is the first of them, and why."""
+    if odd["rows"] is None:
+        return f"{sum(odd['values'].values())} values: {odd['reason']}"
+    return f"{odd['rows']} of {total} rows, the first is row {odd['first_rows'][0]}: {odd['reason']}"

@@ -47,6 +47,20 @@ def test_outputs_are_written_in_order(
     assert np.allclose(read(output), logits, atol=1e-4)
 
 
+def test_rows_that_are_not_finite_are_told(signed_in: Helix, tmp_path: Path) -> None:
+    """Counted from the first of all shards, with the reason."""
+    rows = DIGITS.copy()
+    rows[17] = np.nan
+    np.save(tmp_path / "x.npy", rows)
+    words = ("--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "out.npy"), "--shards", "3")
+    done = signed_in("model", "run", MODEL, *words)
+    assert done.code == 0, done.err
+    assert "1 of 30 rows, the first is row 17: their inputs hold NaN or infinity" in " ".join(
+        done.out.split()
+    )
+    assert np.flatnonzero(np.isnan(read(tmp_path / "out.npy")).any(axis=1)).tolist() == [17]
+
+
 def test_a_large_input_is_uploaded_as_a_data_set(
     signed_in: Helix, tmp_path: Path, logits: np.ndarray
 ) -> None:
