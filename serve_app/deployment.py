@@ -54,9 +54,11 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     """Build the product's API over the actors of this cluster."""
     from serve_app.app import build_asgi
     from serve_app.edge.limiter import LeasingLimiter
+    from serve_app.public_port import certificate_record
 
     logs.set_up()
     plane = RayControlPlane(process="api", cached=True, sync_shards=settings.sync_shards)
+    certificate_record.record_with(plane)
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
     wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter, reporting=plane.report_replica)

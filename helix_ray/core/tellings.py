@@ -223,6 +223,8 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.RequestsRefused: Telling(_REFUSALS, lambda event: _REFUSALS[event.kind != "login"], _refused),
     ev.SessionOpened: _always("security.session_opened", _fields("session_id", "user_id", "expires_at")),
     ev.SessionClosed: _always("security.session_closed", _fields("session_id", "reason")),
+    ev.CertificateChanged: _always("security.certificate_changed", _fields("fingerprint", "expires_at")),
+    ev.CertificateRefused: _always("security.certificate_refused", _fields("fingerprint", "reason")),
     ev.TokenCreated: _always(
         "security.token_created",
         _fields("token_id", "user_id", "name", "shown", "roles", "projects", "expires_at"),

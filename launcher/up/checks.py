@@ -11,7 +11,7 @@ from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.levels import NotOffered, Wanted
 from helix_ray.loopback import is_loopback
 from launcher.up.saying import say
-from serve_app.public_port.certificates import CertificateRefused, TlsFiles, context_of
+from serve_app.public_port.certificates import CertificateUnusable, TlsFiles, context_of
 
 
 class CannotStart(Exception):
@@ -65,7 +65,7 @@ def _check_certificate(settings: Settings) -> None:
             raise CannotStart(f"{path} cannot be read")
     try:
         context_of(TlsFiles(str(cert), str(key)), expired=False)
-    except CertificateRefused as refused:
+    except CertificateUnusable as refused:
         raise CannotStart(f"cannot use the certificate {cert} with the key {key}: {refused}") from None
 
 

@@ -13,7 +13,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -41,7 +41,7 @@ class TlsFiles(NamedTuple):
         return (self.cert, self.key) if self.client_ca is None else (self.cert, self.key, self.client_ca)
 
 
-class CertificateRefused(Exception):
+class CertificateUnusable(Exception):
     """Files cannot be used; the message is one line without their contents."""
 
 
@@ -50,12 +50,13 @@ class CertificateChange:
     """What became of files that were read: the certificate that is in use from now on, or why it is not.
 
     `fingerprint` is the SHA-256 of the certificate in hex, `expires_at` in epoch seconds; without a
-    certificate in the file they are empty.
+    certificate in the file they are empty. `files` are the marks of the files, "" of those of the start.
     """
 
     fingerprint: str = ""
     expires_at: float = 0.0
     refused: str = ""
+    files: str = ""
 
 
 # (mtime, size, inode, device) of each file; None for one that is not there.
@@ -63,7 +64,7 @@ _Marks = tuple[tuple[int, int, int, int] | None, ...]
 
 
 class Certificates:
-    """The context for handshakes. Loads the files when constructed; raises CertificateRefused."""
+    """The context for handshakes. Loads the files when constructed; raises CertificateUnusable."""
 
     def __init__(
         self, files: TlsFiles, tell: Callable[[CertificateChange], None] = lambda change: None
@@ -104,13 +105,13 @@ class Certificates:
             found = described(self._files.cert)
             context = context_of(self._files, expired=False)
             if self._marks() != marks:
-                raise CertificateRefused("the files changed while they were read")
-        except CertificateRefused as refused:
+                raise CertificateUnusable("the files changed while they were read")
+        except CertificateUnusable as refused:
             log.error("the certificate in use is kept: %s", refused)
-            return CertificateChange(found.fingerprint, found.expires_at, str(refused))
+            return replace(found, refused=str(refused), files=str(marks))
         self._context = context
         log.warning("using the certificate with SHA-256 %s", found.fingerprint)
-        return found
+        return replace(found, files=str(marks))
 
     def _marks(self) -> _Marks:
         return tuple(_mark(path) for path in self._files.paths())
@@ -126,7 +127,7 @@ def _mark(path: str) -> tuple[int, int, int, int] | None:
 
 def context_of(files: TlsFiles, *, expired: bool = True) -> ssl.SSLContext:
     """Make a context for TLS 1.2 and later; `expired` accepts a certificate that is not valid now. Raises
-    CertificateRefused."""
+    CertificateUnusable."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -138,14 +139,14 @@ def context_of(files: TlsFiles, *, expired: bool = True) -> ssl.SSLContext:
             context.load_verify_locations(files.client_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
     except (OSError, ValueError) as error:
-        raise CertificateRefused(_reason(error)) from None
+        raise CertificateUnusable(_reason(error)) from None
     if not expired:
         _check_dates(files.cert)
     return context
 
 
 def described(cert: str) -> CertificateChange:
-    """Return fingerprint and end of the first certificate of a file. Raises CertificateRefused."""
+    """Return fingerprint and end of the first certificate of a file. Raises CertificateUnusable."""
     from cryptography.hazmat.primitives import hashes
 
     found = _first(cert)
@@ -155,9 +156,11 @@ def described(cert: str) -> CertificateChange:
 def _check_dates(cert: str) -> None:
     found, now = _first(cert), datetime.now(UTC)
     if found.not_valid_after_utc < now:
-        raise CertificateRefused(f"the certificate expired on {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        raise CertificateUnusable(
+            f"the certificate expired on {found.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        )
     if found.not_valid_before_utc > now:
-        raise CertificateRefused(
+        raise CertificateUnusable(
             f"the certificate is not valid before {found.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
         )
 
@@ -168,9 +171,9 @@ def _first(cert: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(Path(cert).read_bytes())
     except OSError as error:
-        raise CertificateRefused(_reason(error)) from None
+        raise CertificateUnusable(_reason(error)) from None
     except ValueError:
-        raise CertificateRefused(f"{Path(cert).name} does not contain a certificate") from None
+        raise CertificateUnusable(f"{Path(cert).name} does not contain a certificate") from None
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp
 from helix_ray.environment import read_settings
 from serve_app.public_port import shared_socket
 from serve_app.public_port.acceptor import Acceptor
-from serve_app.public_port.certificates import CertificateRefused, Certificates, TlsFiles
+from serve_app.public_port.certificate_record import recording
+from serve_app.public_port.certificates import Certificates, CertificateUnusable, TlsFiles
 from serve_app.public_port.connection import protocol
 from serve_app.public_port.limits import ConnectionLimits
 from serve_app.public_port.shared_socket import SignsOfLife
@@ -62,8 +63,8 @@ def _serve(
     logging.getLogger("uvicorn.error").level = logging.CRITICAL
     config = _config(_wrapped(app, http_options.middlewares), http_options, loop)
     try:
-        server = PortServer(config, lifeline, _certificates(http_options))
-    except CertificateRefused as refused:
+        server = PortServer(config, lifeline, _certificates(http_options, loop))
+    except CertificateUnusable as refused:
         listener.close()
         raise RuntimeError(f"cannot use the certificate: {refused}") from refused
     return loop.create_task(server.serve(sockets=[listener])), server
@@ -146,16 +147,15 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
     )
 
 
-def _certificates(options: Any) -> Certificates | None:
+def _certificates(options: Any, loop: asyncio.AbstractEventLoop) -> Certificates | None:
     """Return the certificate of Serve's options; None: the port speaks plain HTTP."""
     if not (options.ssl_keyfile and options.ssl_certfile):
         return None
-    return Certificates(
-        TlsFiles(
-            options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs or None,
-            options.ssl_keyfile_password or None,
-        )
+    files = TlsFiles(
+        options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs or None,
+        options.ssl_keyfile_password or None,
     )  # fmt: skip
+    return Certificates(files, recording(loop))
 
 
 def _wrapped(app: ASGIApp, middlewares: list[Any]) -> ASGIApp:

@@ -13,6 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
+from tests.golden.audit_story import certificates, reads
 from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
@@ -303,14 +304,6 @@ def refusals(story: Story) -> None:
     story.tell(o.NoteRefusals(()), SYSTEM)
 
 
-def reads(story: Story) -> None:
-    """Results were read, and the audit; of some reads only the number is known (journal-reads)."""
-    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
-    story.tell(o.NoteReads(ADA.id, "results", 3, ("task-1", "task-2")), SYSTEM)
-    story.tell(o.NoteReads(ADMIN.id, "audit", asked="event_type=authentication"), SYSTEM)
-    story.tell(o.NoteReads(SYSTEM.id, "logs", 12, gap=True), SYSTEM)
-
-
 def restored(story: Story) -> None:
     """What failed yesterday is queued again, with what failed because of it: all of it had left
     memory (journal-restored)."""
@@ -390,6 +383,7 @@ STORIES = {
     "journal-refusals": (refusals,),
     "journal-restored": (restored,),
     "journal-reads": (reads,),
+    "journal-certificates": (certificates,),
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),
     "journal-models": (models,),

@@ -5,7 +5,8 @@
     authorization    users, roles, API tokens, devices' credentials, members, refusals
     data_access      tasks, documents, models and data sets: made, changed, removed, erased; reads of
                      sensitive data
-    config_change    projects, quotas, webhooks, workers and their thresholds, the version of a model in use
+    config_change    projects, quotas, webhooks, workers and their thresholds, the certificate, the version of
+                     a model in use
 
 INTERNAL kinds are the system's own scheduling and bookkeeping: they have no record.
 """
@@ -59,6 +60,8 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.WebhookSecretRotated: Act("config_change", "rotate_webhook_secret", "webhook"),
     ev.WebhookTested: Act("config_change", "test_webhook", "webhook"),
     ev.WebhookRedeliveryAsked: Act("config_change", "redeliver", "webhook"),
+    ev.CertificateChanged: Act("config_change", "change_certificate", "certificate"),
+    ev.CertificateRefused: Act("config_change", "change_certificate", "certificate"),
     ev.WorkerRegistered: Act("config_change", "register_worker", "worker"),
     ev.WorkerDrained: Act("config_change", "drain_worker", "worker"),
     ev.WorkerRetired: Act("config_change", "remove_worker", "worker"),

@@ -123,7 +123,7 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         act.resource, subject, ids=[subject] if act.many else [], details=details,
         change=None if act.many else change_of(event),
     )  # fmt: skip
-    if isinstance(event, ev.LoginRefused):
+    if isinstance(event, (ev.LoginRefused, ev.CertificateRefused)):
         found.result = "failure"
     elif isinstance(event, ev.RequestsRefused):
         found.result = "denied"

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.certificates import CERTIFICATE_ORDERS
 from helix_ray.core.decide.datasets import DATASET_ORDERS
 from helix_ray.core.decide.devices import DEVICE_ORDERS
 from helix_ray.core.decide.erasures import ERASURE_ORDERS
@@ -58,6 +59,7 @@ DECIDERS: dict[type, Decider] = {
     **MUTATION_ORDERS,
     **REFUSAL_ORDERS,
     **READ_ORDERS,
+    **CERTIFICATE_ORDERS,
     **ERASURE_ORDERS,
     **WEBHOOK_ORDERS,
 }

@@ -6,8 +6,10 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import State
 
+Recorded = ev.LoginRefused | ev.RequestsRefused | ev.DataRead | ev.CertificateChanged | ev.CertificateRefused
 
-def _recorded(state: State, event: ev.LoginRefused | ev.RequestsRefused | ev.DataRead, fact: ev.Fact) -> None:
+
+def _recorded(state: State, event: Recorded, fact: ev.Fact) -> None:
     """Do nothing: for the audit only."""
 
 
@@ -15,4 +17,6 @@ RECORD_FACTS: Appliers = {
     ev.LoginRefused: _recorded,
     ev.RequestsRefused: _recorded,
     ev.DataRead: _recorded,
+    ev.CertificateChanged: _recorded,
+    ev.CertificateRefused: _recorded,
 }

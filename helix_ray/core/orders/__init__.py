@@ -19,6 +19,7 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
+from helix_ray.core.orders.certificates import NoteCertificate
 from helix_ray.core.orders.datasets import DeleteDataset, ForgetDatasets, UploadDataset
 from helix_ray.core.orders.devices import (
     ChangeDevice,
@@ -108,7 +109,7 @@ OrderBody = (
     | OpenSession | RefreshSession | CloseSession | EndSessions
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
-    | NoteRefusals | NoteReads
+    | NoteRefusals | NoteReads | NoteCertificate
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
     | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries

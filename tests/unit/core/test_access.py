@@ -130,6 +130,7 @@ TABLE = {
     "SecurityFigures": "au",
     "RecordedReads": "",
     "NoteReads": "",
+    "NoteCertificate": "",
     "ReadEvents": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",

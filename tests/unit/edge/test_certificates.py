@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import ssl
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from serve_app.public_port.certificates import (
     CertificateChange,
-    CertificateRefused,
     Certificates,
+    CertificateUnusable,
     TlsFiles,
     context_of,
 )
@@ -95,7 +96,9 @@ def test_a_changed_pair_is_used(port: Port) -> None:
     assert port.shown() == der(FIRST)
     port.held.look()
     assert port.shown() == der(SECOND)
-    assert port.told[-1] == CertificateChange(SECOND.fingerprint, SECOND.cert.not_valid_after_utc.timestamp())
+    ends = SECOND.cert.not_valid_after_utc.timestamp()
+    assert replace(port.told[-1], files="") == CertificateChange(SECOND.fingerprint, ends)
+    assert [bool(change.files) for change in port.told] == [False, True]
     told = len(port.told)
     port.look()
     assert len(port.told) == told
@@ -148,7 +151,7 @@ def test_a_pair_that_is_not_valid_now_is_refused(port: Port, begins: int, ends: 
     assert port.shown() == der(FIRST)
     assert says in port.told[-1].refused
     assert Certificates(port.files).context() is not None
-    with pytest.raises(CertificateRefused, match=says):
+    with pytest.raises(CertificateUnusable, match=says):
         context_of(port.files, expired=False)
 
 

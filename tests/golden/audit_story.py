@@ -1,0 +1,27 @@
+"""What happens in journal-certificates and journal-reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from helix_ray.core import orders as o
+from helix_ray.core.access import SYSTEM, Principal
+
+if TYPE_CHECKING:
+    from tests.golden.stories import Story
+
+ADMIN, ADA = (Principal(f"user-000000000{n}") for n in (1, 3))
+
+
+def certificates(story: Story) -> None:
+    """The public port got another certificate, and refused files (journal-certificates)."""
+    story.tell(o.NoteCertificate("ab" * 32, 1_800_000_000.0), SYSTEM)
+    story.tell(o.NoteCertificate("", refused="cert.pem does not contain a certificate"), SYSTEM)
+
+
+def reads(story: Story) -> None:
+    """Results were read, and the audit; of some reads only the number is known (journal-reads)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    story.tell(o.NoteReads(ADA.id, "results", 3, ("task-1", "task-2")), SYSTEM)
+    story.tell(o.NoteReads(ADMIN.id, "audit", asked="event_type=authentication"), SYSTEM)
+    story.tell(o.NoteReads(SYSTEM.id, "logs", 12, gap=True), SYSTEM)
