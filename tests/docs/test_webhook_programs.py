@@ -6,14 +6,17 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from helix_ray.webhooks.signing import signed_headers
 from tests.docs.test_examples import build_go
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +36,8 @@ def shown(name: str) -> str:
 
 BODY = shown("body").encode()
 KEY, ID, AT = (shown(f"`{name}`") for name in ("signing_secret", "webhook-id", "webhook-timestamp"))
+OTHER = "whsec_" + base64.b64encode(b"k" * 32).decode()
+VECTORS = json.loads((ROOT / "tests" / "golden" / "webhook-vectors.json").read_text())["bodies"]
 SIGNATURE = shown("`webhook-signature`")
 
 
@@ -52,11 +57,17 @@ def command(language: str, require: Require, folder: Path) -> list[str]:
 
 
 def says(
-    argv: list[str], body: bytes, signatures: str, *, key: str = KEY, environment: dict[str, str] = ALWAYS
+    argv: list[str],
+    body: bytes,
+    signatures: str,
+    *,
+    key: str = KEY,
+    at: str = AT,
+    environment: dict[str, str] = ALWAYS,
 ) -> str:
     """Return what a program says of a request."""
     done = subprocess.run(
-        [*argv, key, ID, AT, signatures], input=body, capture_output=True, timeout=PROGRAM_MAX_S,
+        [*argv, key, ID, at, signatures], input=body, capture_output=True, timeout=PROGRAM_MAX_S,
         check=False, env=environment,
     )  # fmt: skip
     assert (done.returncode == 0) == (done.stdout == b"genuine\n"), done.stderr
@@ -69,12 +80,30 @@ def test_a_program_verifies(language: str, require: Require, tmp_path: Path) -> 
     argv = command(language, require, tmp_path)
     assert says(argv, BODY, SIGNATURE) == "genuine"
     assert says(argv, BODY, f"v1,AAAA {SIGNATURE}") == "genuine"
-    other = "whsec_" + base64.b64encode(b"k" * 32).decode()
     assert says(argv, BODY + b"\n", SIGNATURE) == "not genuine"
-    assert says(argv, BODY, SIGNATURE, key=other) == "not genuine"
+    assert says(argv, BODY, SIGNATURE, key=OTHER) == "not genuine"
     assert says(argv, BODY, "v1,AAAA") == "not genuine"
     if language != "sh":
         assert says(argv, BODY, SIGNATURE, environment={"PATH": ALWAYS["PATH"]}) == "not genuine"
+
+
+if MODULES := os.environ.get("HELIX_NPM_MODULES"):
+
+    def test_the_package_of_npm_verifies(require: Require) -> None:
+        """Every body of the published vectors, signed with either form of secret; no changed one."""
+        argv = [require("node"), str(PROGRAMS / "verify-npm.js")]
+        environment = {"PATH": ALWAYS["PATH"], "NODE_PATH": str(MODULES)}
+        for vector in VECTORS:
+            body, key = vector["raw"].encode(), vector["signing_secret"]
+            now = int(time.time())
+            headers = signed_headers(body, ID, now, vector["secret"], [OTHER, key])
+            signatures = headers["webhook-signature"]
+            for secret in (key, OTHER):
+                said = says(argv, body, signatures, key=secret, at=str(now), environment=environment)
+                assert said == "genuine"
+            for changed, at in ((body + b" ", now), (body, now - 1)):
+                said = says(argv, changed, signatures, key=key, at=str(at), environment=environment)
+                assert said == "not genuine"
 
 
 def test_the_vector_has_all_three_signatures() -> None:
