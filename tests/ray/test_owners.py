@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
@@ -112,3 +113,39 @@ def test_nested_tasks_belong_to_the_user_of_the_first_one(
     cluster.execute(SetQuota(users[1].id, {"queued": 2}))
     (said,) = values(cluster, [started(cluster, users[1], called(greedy, 2))])
     assert (said[0][:5], said[1]) == ("task-", "RATE_LIMIT_EXCEEDED")
+
+
+def past_the_api(owner: str) -> list[str]:
+    """Have a task submitted as another owner's; return its owner, and whose a task of a Ray task is."""
+    import asyncio
+
+    import ray
+
+    import helix_ray as hx
+    from actors.gateway import RayControlPlane
+
+    async def as_another() -> str:
+        seed = new_seed()
+        async with contextlib.aclosing(RayControlPlane()) as plane:
+            order = Order(SubmitTasks((called(abs, 1),)), inside(owner), "req-test", seed)
+            assert isinstance(await plane.execute(order), Receipt)
+            view = await plane.query(GetTask(task_ids(seed, 1)[0]), SYSTEM)
+            assert not isinstance(view, Rejected)
+            return str(view["owner"])
+
+    def of_a_ray_task() -> str:
+        with hx.connect() as cluster:
+            return str(cluster.submit(abs, 1).view()["owner"])
+
+    below: Any = ray.remote(num_cpus=0)(of_a_ray_task)
+    return [asyncio.run(as_another()), ray.get(below.remote())]
+
+
+def test_code_past_the_python_api_is_not_held_to_its_owner(
+    cluster: LiveCluster, users: list[Principal]
+) -> None:
+    """SECURITY.md says so: it runs as the cluster's own user, so the control plane believes which owner it
+    names, and what Ray runs for it acts as a Ray job."""
+    (found,) = values(cluster, [started(cluster, users[0], called(past_the_api, users[1].id))])
+    assert found[0] == users[1].id
+    assert found[1].startswith("job:")
