@@ -21,6 +21,8 @@ LANE_SENDS_MAX = 4
 # repeats them. A request to a receiver that is near, which answers within NEAR_S while it is not busy, is
 # young until it is answered: a longer queue at a busy receiver is of no use. A far one is for a moment only.
 YOUNG_MAX = 3
+# Hundreds that have not answered yet may hang, and others wait for their turn among them.
+YOUNG_OTHERS_MAX = 6
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.05
 NEAR_S = 0.004
 # So many answers in a row that take longer make a receiver a far one; one that is not known is far.
@@ -66,9 +68,10 @@ class SendLane:
 class YoungSends:
     """The requests of one kind that are young, and the lanes that want to begin another, in turn."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], young_max: int) -> None:
         self.lanes: deque[SendLane] = deque()
         self._clock = clock
+        self._young_max = young_max
         # Until when each is young.
         self._young: dict[int, float] = {}
         self._last = 0
@@ -76,10 +79,10 @@ class YoungSends:
     @property
     def is_open(self) -> bool:
         """Whether a request may begin."""
-        if len(self._young) >= YOUNG_MAX:
+        if len(self._young) >= self._young_max:
             now = self._clock()
             self._young = {number: until for number, until in self._young.items() if until > now}
-        return len(self._young) < YOUNG_MAX
+        return len(self._young) < self._young_max
 
     @property
     def opens_at(self) -> float:
@@ -102,7 +105,8 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.all: dict[str, SendLane] = {}
-        self._proven, self._others = YoungSends(clock), YoungSends(clock)
+        self._proven = YoungSends(clock, YOUNG_MAX)
+        self._others = YoungSends(clock, YOUNG_OTHERS_MAX)
         self._timers: list[tuple[float, str]] = []
 
     def lane(self, hook: str) -> SendLane:
