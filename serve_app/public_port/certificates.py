@@ -13,10 +13,10 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     # Megabytes, which only servers with TLS load.
@@ -28,13 +28,15 @@ LOOK_EVERY_S: Final = 1.0
 REASON_CHARS_MAX: Final = 200
 
 
-class TlsFiles(NamedTuple):
-    """PEM files: the certificate chain, its key, and the authorities of clients' certificates."""
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: the certificate chain, its key with its password, and the authorities of clients'
+    certificates."""
 
     cert: str
     key: str
     client_ca: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
     def paths(self) -> tuple[str, ...]:
         """Return the files that are looked at."""

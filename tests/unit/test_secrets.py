@@ -45,6 +45,8 @@ HARMLESS = {
     "Policy.refresh_replay_s",
     "State.tokens", "State.users_by_key", "State.tokens_of", "Claims.token_id", "Services.tokens",
     "Services.passwords", "Thing.key", "ListedChange.key",
+    "Findings.keys", "Findings.oldest_token_at", "Findings.ray_token", "TlsFiles.key",
+    "CertificateChange.fingerprint", "NoteCertificate.fingerprint", "_Of.credential",
 }  # fmt: skip
 
 

@@ -204,5 +204,5 @@ def test_an_encrypted_key_asks_nobody(port: Port) -> None:
     port.look()
     assert port.told[-1].refused
     assert port.shown() == der(FIRST)
-    again = Certificates(port.files._replace(password="secret"))
+    again = Certificates(replace(port.files, password="secret"))
     assert handshake(again.context(), careless())[1] == der(SECOND)
