@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -23,11 +24,12 @@ import psutil
 from helix_ray.core.codec import FIELDS, named
 from helix_ray.journal.rows import SALT_BYTES
 from tests.conftest import ADMIN_PASSWORD, REPLICAS, STOP_MAX_S
-from tests.http.api_server import NO_TLS
 from tests.processes import command_line
 from tests.ray.signals import until
 
 PLENTY = 100_000_000
+# These servers speak plain HTTP: clients need not load certificates.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # A request that meets a dead master waits for the next one: Patience of helix_ray/plane/calls.py, 60 s.
 REQUEST_S_MAX = 90.0
 UNLIMITED = {
