@@ -22,7 +22,7 @@ LANE_SENDS_MAX = 4
 # young until it is answered: a longer queue at a busy receiver is of no use. A far one is for a moment only.
 YOUNG_MAX = 3
 # Hundreds that have not answered yet may hang, and others wait for their turn among them.
-YOUNG_OTHERS_MAX = 6
+YOUNG_OTHERS_MAX = 24
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.01
 NEAR_S = 0.004
 # So many answers in a row that take longer make a receiver a far one; one that is not known is far.
