@@ -21,12 +21,12 @@ import base64
 import binascii
 import contextlib
 import logging
-import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from helix_ray.durable import replace_text
 from helix_ray.journal.check import check_all
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.former import FORMAT as FORMER_FORMAT
@@ -130,7 +130,7 @@ class CheckpointKeeper:
             # Read each time: the key may have been replaced.
             seed = _seed(self._folder)
             note_key(self._folder, notes.verifier_of(checkpoint.origin, seed))
-            _replace(self._folder / FILE, notes.sign(checkpoint.text(), checkpoint.origin, seed))
+            replace_text(self._folder / FILE, notes.sign(checkpoint.text(), checkpoint.origin, seed))
         except (OSError, keys.KeyFileUnsafe) as error:
             if not self._said:
                 log.error("cannot write %s, retrying: %s", FILE, error)
@@ -167,22 +167,12 @@ def note_key(data_dir: Path, verifier: Verifier) -> None:
     known = public_keys(data_dir)
     if not known or known[-1] != verifier:
         lines = (one.line() for one in (*known, verifier))
-        _replace(data_dir / PUBLIC_FILE, "".join(f"{line}\n" for line in lines))
+        replace_text(data_dir / PUBLIC_FILE, "".join(f"{line}\n" for line in lines))
 
 
 def _seed(data_dir: Path) -> bytes:
     ring = keys.load_or_create_key(data_dir, KEY_FILE)
     return ring.secrets[ring.current]
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 # ------------------------------------------------------------------------------------------ verifying

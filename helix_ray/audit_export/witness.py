@@ -13,14 +13,13 @@ Files in the witness's folder, all 0600; nobody else needs any of them but the f
 
 from __future__ import annotations
 
-import os
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from helix_ray.checkpoints import Checkpoint
-from helix_ray.durable import sync
+from helix_ray.durable import replace_text, sync
 from helix_ray.journal.proofs import verify_consistency
 from helix_ray.security import keys, notes
 from helix_ray.security.notes import Verifier
@@ -108,11 +107,5 @@ class Witness:
 
 
 def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    replace_text(path, text)
     sync(path.parent)
