@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from helix_ray.core.host_sample import ProcessSample
@@ -70,6 +72,12 @@ def test_cpu_is_what_was_used_since_the_last_sample(tmp_path: Path) -> None:
 
 
 def test_this_machine_can_be_read() -> None:
-    [own] = ProcessSampler(os.getpid()).read()
+    """A process of its own: below that of the tests may be executors of other tests."""
+    command = [sys.executable, "-c", "print('ready', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        [own] = ProcessSampler(process.pid).read()
+        process.kill()
     assert (own["role"], own["count"]) == ("ray", 1)
     assert own["memory_mb"] > 1
