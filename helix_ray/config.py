@@ -65,6 +65,7 @@ class Settings:
     sync_conflicts_per_user_max: int = bounded(1_000, ge=1, le=10_000)
     deleted_documents_kept_max: int = bounded(1_000, ge=0, le=100_000)
     trusted_proxies: str = ""
+    cors_origins: str = bounded("", pattern=r"^(https?://[a-z0-9.\[\]:-]+(,\s*https?://[a-z0-9.\[\]:-]+)*)?$")
     # Classes of sensitive data whose reads are recorded, beside the audit itself; "all" for all.
     audit_reads: str = ""
     docs_open: bool = True
@@ -203,6 +204,10 @@ class Settings:
     def hosts_of_models(self) -> tuple[str, ...]:
         """Return the hosts from which models are fetched by their URL."""
         return _names(self.model_url_hosts)
+
+    def pages(self) -> tuple[str, ...]:
+        """Return the origins whose pages may read the API in a browser."""
+        return _names(self.cors_origins)
 
     def webhook_addresses(self) -> Allowed:
         """Return what webhooks may be sent to beside https and public addresses."""

@@ -174,6 +174,7 @@ def build_asgi(
             DATASETS_PATH: settings.dataset_bytes_max + settings.body_bytes_max,
         },
         streams_open_max=settings.streams_open_max,
+        cors_origins=settings.pages(),
     )
     hub = app.state.services.hub
     reporting(lambda: {"requests": edge.times.rows(), "streams": len(hub)})

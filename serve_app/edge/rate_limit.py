@@ -160,6 +160,10 @@ class RateLimits:
         self._exempt_paths = exempt_paths
         self._strict_paths = strict_paths
 
+    def peek(self, address: str) -> Admission:
+        """Return what an address has left, without counting a request."""
+        return Admission(((ANONYMOUS.name, self._limiter.peek(address, ANONYMOUS.name)),))
+
     async def admit(self, asked: Asked, address: str, claims: Claims | None) -> Admission:
         """Count a request: under its user and class when the token verifies, else under its address."""
         if claims is not None:

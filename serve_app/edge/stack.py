@@ -1,6 +1,6 @@
 """The edge put together: what happens to a request, in this order, before and after the application.
 
-1. The few headers that matter are read once (headers.py).
+1. The few headers that matter are read once (headers.py), and preflights are answered (cors.py).
 2. The request gets its id (request_id.py) and its client address (client_address.py).
 3. A bearer token is verified, or an API token looked up. An invalid one is recorded but not refused here:
    the route decides who may use it.
@@ -37,6 +37,7 @@ from serve_app.edge.body_limit import (
     CountedBody,
 )
 from serve_app.edge.client_address import ClientAddress
+from serve_app.edge.cors import Cors
 from serve_app.edge.errors import Answer, BrokenOff, as_denial
 from serve_app.edge.open_streams import STREAMS_OPEN_MAX, OpenStreams
 from serve_app.edge.rate_limit import Admission, Asked, Limiter, RateLimits
@@ -74,13 +75,15 @@ def wrap(
     exempt_paths: Collection[str] = rate_limit.EXEMPT_PATHS,
     strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
     streams_open_max: int = STREAMS_OPEN_MAX,
+    cors_origins: Iterable[str] = (),
 ) -> Edge:
     """Wrap an application in the edge.
 
     trusted_proxies are addresses or CIDRs whose X-Forwarded-For counts; body limits are in bytes, by exact
     path. exempt_paths are not counted; strict_paths maps "METHOD path" to a policy that also
     counts them per address.
-    streams_open_max limits the long responses that a user may have open at this replica.
+    streams_open_max limits the long responses that a user may have open at this replica. cors_origins are
+    those whose pages may read responses.
     """
     return Edge(
         app,
@@ -90,6 +93,7 @@ def wrap(
         BodyLimit(body_bytes_max, body_bytes_max_by_path),
         OpenStreams(streams_open_max),
         api_tokens,
+        Cors(cors_origins),
     )
 
 
@@ -105,7 +109,9 @@ class Edge:
         body_limit: BodyLimit,
         streams: OpenStreams,
         api_tokens: ApiTokens | None = None,
+        cors: Cors | None = None,
     ) -> None:
+        self._cors = cors or Cors()
         self._api_tokens = api_tokens
         self._app = app
         self._verifier = verifier
@@ -130,6 +136,14 @@ class Edge:
         body = CountedBody(receive, self._body_limit.at(path), seen.get(headers.CONTENT_LENGTH))
         chosen = request_id.choose(seen.get(headers.X_REQUEST_ID))
         answer = Answer(send, path, chosen, body, scope.get("scheme"))
+        answer.add(self._cors.headers(seen))
+        preflight = self._cors.preflight(scope.get("method", "GET"), seen)
+        if preflight is not None:
+            address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
+            answer.add([*preflight, *self._rate_limits.peek(address).headers()])
+            await answer.send({"type": "http.response.start", "status": 204})
+            await answer.send({"type": "http.response.body"})
+            return
         try:
             await self._exchange(scope, answer, body, seen)
         finally:
