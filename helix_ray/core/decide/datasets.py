@@ -50,7 +50,7 @@ def forget(body: ForgetDatasets, ctx: Context) -> Decision[NoData]:
     """Forget the uploads of files that are gone, save those that were uploaded again since."""
     events: list[Event] = [
         DatasetDeleted(each.digest, each.owner, each.project)
-        for digest in body.digests
+        for digest in dict.fromkeys(body.digests)
         for each in ctx.state.datasets.get(digest, ())
         if each.uploaded_at < body.before
     ]

@@ -117,7 +117,7 @@ def test_files_that_are_gone_are_forgotten(stage: ModelStage) -> None:
     before = stage.state.datasets[ROWS][0].uploaded_at + 1.0
     stage.now += 10.0
     stage.give(o.UploadDataset(ROWS, 10), OTHER)
-    stage.give(o.ForgetDatasets((ROWS, "f" * 64), before), SYSTEM)
+    stage.give(o.ForgetDatasets((ROWS, "f" * 64, ROWS), before), SYSTEM)
     assert digests(stage, DEV) == []
     assert digests(stage, OTHER) == [ROWS]
 
