@@ -6,17 +6,14 @@ import json
 from pathlib import Path
 
 from helix_ray.core.posture import JournalCheck
-from helix_ray.durable import sync
+from helix_ray.durable import replace_text, sync
 
 FILE = "journal.checked"
 
 
 def write_check(data_dir: Path, check: JournalCheck) -> None:
     """Keep the newest check; a reader sees the one before or this one. Raises OSError."""
-    draft = data_dir / f"{FILE}.new"
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps(check._asdict()), "utf-8")
-    draft.replace(data_dir / FILE)
+    replace_text(data_dir / FILE, json.dumps(check._asdict()))
     sync(data_dir)
 
 

@@ -7,13 +7,11 @@ stop the writer: it is written with the standard library, and read back escaped 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import orjson
-
-from helix_ray.core.events import Fact
 
 
 def to_json(value: Any) -> bytes:
@@ -33,10 +31,12 @@ def from_json(data: bytes) -> Any:
         return json.loads(data)
 
 
-def reaching(facts: Sequence[Fact], bytes_max: int) -> int:
-    """Return how many facts there are up to the one whose body, as JSON, reaches `bytes_max`."""
-    for count, fact in enumerate(facts, 1):
-        bytes_max -= len(to_json(fact.event))
+def reaching(sizes: Iterable[int], bytes_max: int) -> int:
+    """Return how many facts there are up to the one whose body reaches `bytes_max`, by the bytes of each."""
+    count = 0
+    for size in sizes:
+        count += 1
+        bytes_max -= size
         if bytes_max <= 0:
-            return count
-    return len(facts)
+            break
+    return count

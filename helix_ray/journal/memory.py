@@ -45,7 +45,7 @@ class MemoryJournal:
             if fact.seq != seq:
                 raise SeqGap(f"fact {fact.seq} does not follow {seq - 1}")
         self._facts.extend(facts)
-        return [len(to_json(fact.event)) for fact in facts]
+        return [_body_bytes(fact) for fact in facts]
 
     def erase(self, fact: Fact) -> None:
         """Append a FactsErased and erase the facts that it names. Raises
@@ -68,7 +68,7 @@ class MemoryJournal:
     def read_after(self, seq: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
         """Return up to `limit` facts after `seq`, up to the one whose body reaches `bytes_max`."""
         facts = self._facts[seq : seq + limit]
-        return facts if bytes_max is None else facts[: reaching(facts, bytes_max)]
+        return facts if bytes_max is None else facts[: reaching(map(_body_bytes, facts), bytes_max)]
 
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Store the newest snapshot."""
@@ -122,3 +122,7 @@ class MemoryJournal:
             header = header_of(order, fact.seq, subject_of(fact.event), kind)
             self._leaves.append(leaf_of(header, None, sha256(content).digest()))
         return size
+
+
+def _body_bytes(fact: Fact) -> int:
+    return len(to_json(fact.event))

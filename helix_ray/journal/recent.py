@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from helix_ray.core.events import Erased, Fact, subject_of
-from helix_ray.journal.encoding import to_json
+from helix_ray.journal.encoding import reaching, to_json
 
 RECENT_FACTS_MAX = 50_000
 """Facts kept in memory for followers (up to twice as many); one that is further behind reads the journal."""
@@ -47,7 +47,7 @@ class RecentFacts:
         if _UNKNOWN in sizes:
             sizes = self._sizes[start:stop] = [len(to_json(fact.event)) for fact in self._facts[start:stop]]
         if sum(sizes) > bytes_max:
-            stop = start + _reaching(sizes, bytes_max)
+            stop = start + reaching(sizes, bytes_max)
         return tuple(self._facts[start:stop])
 
     def forget(self, seqs: Sequence[int]) -> None:
@@ -59,11 +59,3 @@ class RecentFacts:
                 fact = self._facts[place]
                 left = Erased(subject_of(fact.event), type(fact.event).__name__)
                 self._facts[place] = replace(fact, event=left)
-
-
-def _reaching(sizes: Sequence[int], bytes_max: int) -> int:
-    for count, size in enumerate(sizes, 1):
-        bytes_max -= size
-        if bytes_max <= 0:
-            return count
-    return len(sizes)
