@@ -60,7 +60,7 @@ class Device:
 
 
 def run(scale: Scale) -> Report:
-    """Run all parts; one line where there is no GPU."""
+    """Run all parts; without a GPU, say so in one line."""
     if not smi("name"):
         return Report(NAME, TITLE, (), (NO_GPU,))
     lines, notes = _with_a_server(Device(), scale)

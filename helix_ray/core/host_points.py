@@ -101,8 +101,8 @@ def _most(values: Iterable[float]) -> float:
 def slot_of(wall: float, last: tuple[int, float] | None) -> int:
     """Return the second of a sample; `last` is the second of the one before, and when that came.
 
-    A host is measured once a second. One that comes a little early or late, just beyond the second's edge,
-    gets the second that follows the last one's, so that this is no gap.
+    A host is measured once a second. A sample that comes a little early or late, just across the edge of its
+    second, gets the second after the last one's, so that it leaves no gap.
     """
     slot = int(wall)
     if last is None or not 0.5 <= wall - last[1] < 1.5:
@@ -121,7 +121,7 @@ class Span:
 
 
 def span_of(question: SystemHistory, hosts: int, now: float) -> Span | Rejected:
-    """Return the points of `hosts` that a question asks for, or why there is no answer.
+    """Return which points of `hosts` hosts a question asks for, or why it cannot be answered.
 
     The resolution is the finest that reaches back to `since`; without `step`, the finest that an answer has
     room for.

@@ -51,7 +51,7 @@ class HostHistory:
         self._failed = ""
 
     def note(self, samples: Iterable[HeardSample]) -> None:
-        """Write samples; a disk that cannot be written is told once."""
+        """Write samples; a disk that cannot be written to is logged once."""
         failed = ""
         for heard in samples:
             try:
@@ -128,7 +128,7 @@ def _write_over(ring: Ring, level: Level, start: int) -> None:
 
 
 def path_of(folder: Path, hostname: str) -> Path:
-    """Return where the points of a host are: names of hosts are no names of files."""
+    """Return where the points of a host are; not every host name is safe as a file name."""
     return folder / f"{sha256(hostname.encode()).hexdigest()[:32]}{SUFFIX}"
 
 

@@ -43,7 +43,7 @@ async def record(change: CertificateChange) -> None:
 
 
 def recording(loop: asyncio.AbstractEventLoop) -> Callable[[CertificateChange], None]:
-    """Return what is told of changes, on any thread, and records them on a loop."""
+    """Return a callback for changes, which may be called on any thread and records them on this loop."""
     waiting: set[asyncio.Task[None]] = set()
 
     def begin(change: CertificateChange) -> None:

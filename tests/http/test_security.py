@@ -84,7 +84,7 @@ def test_the_numbers_are_those_of_the_audit(served: Served) -> None:
 
 
 def test_without_attempts_there_is_no_rate(served: Served) -> None:
-    """And without a check there is no `last_audit`: the reasons say so."""
+    """Before the first check `last_audit` is null, and the reasons say why."""
     told = served.ask(served.api.client())
     assert told["auth_attempts"] == {"successful": 1, "failed": 0, "rate": 0.0}
     assert (told["last_audit"], told["last_audit_facts"]) == (None, None)

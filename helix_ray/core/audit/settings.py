@@ -19,7 +19,7 @@ MEMBERS: Final = "members"
 
 @dataclass(frozen=True, slots=True)
 class SettingsChange:
-    """What an act has set; `joined` and `left` are members, and with `ends` the thing is no more."""
+    """What an act has set; `joined` and `left` are members, and `ends` says that the thing is gone."""
 
     values: Settings = field(default_factory=dict)
     joined: str | None = None
@@ -52,7 +52,7 @@ def _fields(*names: str, **fixed: object) -> Callable[[Any], SettingsChange]:
 
 
 def _webhook(event: Any) -> SettingsChange:
-    # A certificate is no secret, but long.
+    # A certificate is not secret, only long.
     hidden = {name: MASK for name in ("url", "ca") if event.changes.get(name) is not None}
     return SettingsChange({**event.changes, **hidden})
 

@@ -58,7 +58,7 @@ def test_json_lines_are_the_records(tmp_path: Path) -> None:
 
 
 def test_csv_has_a_column_a_field(tmp_path: Path) -> None:
-    """Lists and objects as JSON; what a client calls itself is no formula."""
+    """Lists and objects are JSON; the name that a client gives itself never becomes a formula."""
     write(tmp_path / "out", "csv", LOGS)
     with (tmp_path / "out").open(newline="") as file:
         rows = list(csv.DictReader(file))
