@@ -65,7 +65,7 @@ def start(
     reason, or Fatal when they can never start.
     """
     waiting = waiting or Waiting(log.info)
-    given = first_password(settings)
+    given = first_password(settings, warn=False)
     # The cluster stores the arguments of actors, so they must not contain the password.
     settings = settings.without_password()
     head = head or ray.get_runtime_context().get_node_id()

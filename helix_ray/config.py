@@ -51,6 +51,7 @@ class Settings:
     # Authentication.
     admin_password: str | None = field(default=None, repr=False)
     admin_password_file: Path | None = None
+    password_chars_min: int = bounded(8, ge=8, le=64)
     token_ttl_s: int = bounded(3600, ge=60, le=86_400)
     refresh_ttl_s: int = bounded(14 * 86_400, ge=300)
     sessions_per_user_max: int = bounded(50, ge=1, le=10_000)

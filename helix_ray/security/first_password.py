@@ -5,26 +5,35 @@ from __future__ import annotations
 import sys
 
 from helix_ray.config import Settings
+from helix_ray.core.errors import Rejected
+from helix_ray.loopback import is_loopback
 from helix_ray.private import OTHERS
-from helix_ray.security.passwords import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, check_rules
+from helix_ray.security.password_rules import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, check_rules
 
 VARIABLE = "HELIX_ADMIN_PASSWORD"
 FILE_VARIABLE = "HELIX_ADMIN_PASSWORD_FILE"
 FILE_BYTES_MAX = 4096
+USERNAME = "admin"
+# Where it exists, the administrator does too, and the password is not used.
+JOURNAL = "journal.sqlite"
 
 
 class BadPassword(Exception):
     """The password is not usable; the message names its source, never the password."""
 
 
-def first_password(settings: Settings) -> str | None:
-    """Return the password, or None where none was given. Raises BadPassword."""
+def first_password(settings: Settings, *, warn: bool = True) -> str | None:
+    """Return the password, or None where none was given. Raises BadPassword.
+
+    One of the worst passwords is refused where other machines can try it; on the loopback it is accepted,
+    with a warning.
+    """
     if settings.admin_password is not None and settings.admin_password_file is not None:
         raise BadPassword(f"{VARIABLE} and {FILE_VARIABLE} are both set: set only one of them")
     if settings.admin_password_file is not None:
-        return _checked(_from_file(settings), FILE_VARIABLE)
+        return _checked(_from_file(settings), FILE_VARIABLE, settings, warn)
     if settings.admin_password is not None:
-        return _checked(settings.admin_password, VARIABLE)
+        return _checked(settings.admin_password, VARIABLE, settings, warn)
     return None
 
 
@@ -51,12 +60,31 @@ def _from_file(settings: Settings) -> str:
         raise BadPassword(f"{FILE_VARIABLE}: {path} is not UTF-8") from None
 
 
-def _checked(password: str, source: str) -> str:
-    if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
-        raise BadPassword(
-            f"{source}: a password must have {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters; "
-            f"this one has {len(password)}"
-        )
-    if check_rules(password) is not None:
-        raise BadPassword(f"{source}: the password is not valid Unicode text")
+def _checked(password: str, source: str, settings: Settings, warn: bool) -> str:
+    is_first = not (settings.data_dir.expanduser() / JOURNAL).exists()
+    chars_min = settings.password_chars_min if is_first else PASSWORD_CHARS_MIN
+    broken = check_rules(password, username=USERNAME, chars_min=chars_min)
+    if broken is None:
+        return password
+    match broken.details["reason"]:
+        case "length":
+            raise BadPassword(
+                f"{source}: a password must have {chars_min} to {PASSWORD_CHARS_MAX} characters; "
+                f"this one has {len(password)}"
+            )
+        case "characters":
+            raise BadPassword(f"{source}: the password is not valid Unicode text")
+    if is_first:
+        _refuse_worst(broken, source, settings, warn)
     return password
+
+
+def _refuse_worst(broken: Rejected, source: str, settings: Settings, warn: bool) -> None:
+    if not is_loopback(settings.host):
+        raise BadPassword(f"{source}: {broken.message}")
+    if warn:
+        print(
+            f"{source}: {broken.message}. It is accepted because only this machine can reach the API; change "
+            "it with: helix user password",
+            file=sys.stderr,
+        )

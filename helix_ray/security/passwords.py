@@ -1,14 +1,12 @@
 """Passwords: argon2id, equal time for unknown users, and a gate that bounds the CPU time of logins.
 
 Parameters: OWASP Password Storage Cheat Sheet, the argon2id row of 19 MiB, 2 passes, 1 lane (about
-20 ms a check). Length rules: NIST SP 800-63B-4, section 3.1.1.2, with the minimum for a password
-used with another factor.
+20 ms a check). What may become a password: password_rules.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,12 +16,11 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
+from helix_ray.security.password_rules import PASSWORD_CHARS_MAX, normalised
 
 MEMORY_KIB = 19 * 1024
 PASSES = 2
 LANES = 1
-PASSWORD_CHARS_MIN = 8
-PASSWORD_CHARS_MAX = 256
 WORKERS_MAX = 2
 QUEUE_MAX = 16
 RETRY_AFTER_S = 1
@@ -33,32 +30,17 @@ T = TypeVar("T")
 _HASHER = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES, type=Type.ID)
 
 
-def check_rules(password: str) -> Rejected | None:
-    """Return what is wrong with a new password; None when it is acceptable."""
-    if not PASSWORD_CHARS_MIN <= len(password) <= PASSWORD_CHARS_MAX:
-        return invalid(
-            "Invalid password length",
-            field="password",
-            chars_min=PASSWORD_CHARS_MIN,
-            chars_max=PASSWORD_CHARS_MAX,
-        )
-    if _to_bytes(password) is None:
-        return invalid("Invalid password characters", field="password")
-    return None
-
-
 def hash_password(password: str) -> str:
-    """Hash a password with a fresh salt; raise Refused when it breaks the rules."""
-    broken = check_rules(password)
-    secret = _to_bytes(password)
-    if broken is not None or secret is None:
-        raise Refused(broken or invalid("Invalid password characters", field="password"))
+    """Hash a password with a fresh salt; raise Refused for one that is too long or not valid text."""
+    secret = normalised(password)
+    if secret is None or len(password) > PASSWORD_CHARS_MAX:
+        raise Refused(invalid("Invalid password", field="password"))
     return _HASHER.hash(secret)
 
 
 def verify_password(hashed: str | None, password: str) -> bool:
     """Say whether the password matches the hash; None (no such user) takes as long and never matches."""
-    secret = _to_bytes(password[: PASSWORD_CHARS_MAX + 1])
+    secret = normalised(password[: PASSWORD_CHARS_MAX + 1])
     if secret is None or len(password) > PASSWORD_CHARS_MAX:
         hashed, secret = None, b"never right"
     try:
@@ -84,8 +66,8 @@ class PasswordGate:
         return await self._run(lambda: verify_password(hashed, password))
 
     async def hash(self, password: str) -> str:
-        """Run hash_password off the event loop; raise Refused when the queue is full
-        or the rules are broken."""
+        """Run hash_password off the event loop; raise Refused when the queue is full or
+        the password cannot be hashed."""
         return await self._run(lambda: hash_password(password))
 
     def close(self) -> None:
@@ -110,14 +92,6 @@ class PasswordGate:
 def _call_if_open(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(call)
-
-
-def _to_bytes(password: str) -> bytes | None:
-    """Normalise a password (NFKC), so that it does not depend on the keyboard; None for lone surrogates."""
-    try:
-        return unicodedata.normalize("NFKC", password).encode()
-    except UnicodeEncodeError:
-        return None
 
 
 @cache

@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         if flags.verb == "stop":
             return _stop(data_dir)
-        given = first_password(read_settings(admin_password=password.receive(os.environ)))
+        settings = read_settings(admin_password=password.receive(os.environ))
+        host = _api_host(flags) if flags.head else settings.host
+        given = first_password(replace(settings, host=host, data_dir=data_dir))
         environment.take_secrets(os.environ)
         return _start(flags, [word for word in more if word != "--"], words, data_dir, given)
     except (NodeCannotStart, BadDeclaration, BadPassword, TooWide) as error:
@@ -227,7 +229,7 @@ def _check_plain_http(flags: argparse.Namespace) -> None:
     settings = read_settings()
     given = replace(
         settings,
-        host=flags.api_host or flags.node_ip or _own_address(),
+        host=_api_host(flags),
         tls_cert=flags.tls_cert or settings.tls_cert,
         plain_http_on_network=flags.plain_http_on_network or settings.plain_http_on_network,
     )
@@ -235,6 +237,10 @@ def _check_plain_http(flags: argparse.Namespace) -> None:
         check_plain_http(given, "the API's address")
     except CannotStart as refused:
         raise NodeCannotStart(str(refused)) from None
+
+
+def _api_host(flags: argparse.Namespace) -> str:
+    return str(flags.api_host or flags.node_ip or _own_address())
 
 
 def _supervisor(

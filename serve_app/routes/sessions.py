@@ -34,7 +34,7 @@ from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import GetUser
 from helix_ray.core.views.users import UserView
-from helix_ray.security.passwords import check_rules
+from helix_ray.security.password_rules import check_rules
 from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
 from helix_ray.wire import sessions as shapes
 from helix_ray.wire import users
@@ -189,7 +189,9 @@ async def change_password(caller: SignedIn) -> Response:
     if await _authenticated(services, caller.by.name, sent["current_password"]) is None:
         await _note_refusal(caller.request, caller.by.name, caller.by)
         raise Refused(forbidden("The current password is wrong", field="current_password"))
-    broken = check_rules(sent["new_password"])
+    broken = check_rules(
+        sent["new_password"], username=caller.by.name, chars_min=services.settings.password_chars_min
+    )
     if broken is not None:
         raise Refused(broken)
     hashed = await services.passwords.hash(sent["new_password"])

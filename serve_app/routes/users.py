@@ -8,7 +8,7 @@ from starlette.responses import Response
 from helix_ray.core.errors import Refused
 from helix_ray.core.orders import ChangeRoles, CreateUser, RemoveUser
 from helix_ray.core.questions import GetUser, ListUsers
-from helix_ray.security.passwords import check_rules
+from helix_ray.security.password_rules import check_rules
 from helix_ray.wire import users as shapes
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
@@ -22,7 +22,11 @@ router = APIRouter(prefix="/users", tags=["users"])
 async def create_user(caller: SignedIn) -> Response:
     """Add a user with one or more roles."""
     user = (await read(caller.request)).validated(shapes.USER, "user")
-    broken = check_rules(user["password"])
+    broken = check_rules(
+        user["password"],
+        username=user["username"],
+        chars_min=caller.services.settings.password_chars_min,
+    )
     if broken is not None:
         raise Refused(broken)
     hashed = await caller.services.passwords.hash(user["password"])

@@ -32,6 +32,8 @@ PLENTY = 100_000_000
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 # A request that meets a dead master waits for the next one: Patience of helix_ray/plane/calls.py, 60 s.
 REQUEST_S_MAX = 90.0
+# Of administrators whose API other machines can reach, where one of the worst passwords is refused.
+NETWORK_PASSWORD = "correct-horse-battery-staple"
 UNLIMITED = {
     "rate_limit_authenticated": PLENTY,
     "rate_limit_unauthenticated": PLENTY,
@@ -61,6 +63,8 @@ class Live:
     data_dir: Path
     url: str
     clients: list[httpx.Client] = field(default_factory=list)
+    # The administrator's.
+    password: str = ADMIN_PASSWORD
 
     def anonymous(self) -> httpx.Client:
         """Return a client without a token, with a connection of its own that is kept."""
@@ -68,10 +72,11 @@ class Live:
         self.clients.append(client)
         return client
 
-    def client(self, username: str = "admin", password: str = ADMIN_PASSWORD) -> httpx.Client:
+    def client(self, username: str = "admin", password: str | None = None) -> httpx.Client:
         """Return a client that has logged in."""
         client = self.anonymous()
-        answer = client.post("/auth/login", json={"username": username, "password": password})
+        login = {"username": username, "password": password or self.password}
+        answer = client.post("/auth/login", json=login)
         assert answer.status_code == 200, answer.text
         client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
         return client

@@ -24,9 +24,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.conftest import ADMIN_PASSWORD
 from tests.e2e.hosts import ROOT, TOOLS, Host, Hosts, hosts
-from tests.e2e.live import OWN, UNLIMITED, Json, Live, ended, function, shell, submit
+from tests.e2e.live import NETWORK_PASSWORD, OWN, UNLIMITED, Json, Live, ended, function, shell, submit
 from tests.ray.signals import until
 
 BIN = Path(sys.executable).parent
@@ -80,7 +79,7 @@ class RayUp:
         config["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.hosts.key)}
         setup = config["setup_commands"]
         setup[:] = [line.replace("/opt/helix-ray/.venv/bin", str(BIN)) for line in setup]
-        settings = {**UNLIMITED, **OWN, "admin_password": ADMIN_PASSWORD}
+        settings = {**UNLIMITED, **OWN, "admin_password": NETWORK_PASSWORD}
         given = " ".join(f"HELIX_{name.upper()}={value}" for name, value in settings.items())
         head, worker = config["head_start_ray_commands"], config["worker_start_ray_commands"]
         head[-1] = f"{given} {head[-1]} {SMALL} --capability on-host1"
@@ -113,7 +112,7 @@ def cluster(require: Callable[[str], str]) -> Iterator[RayUp]:
 def _brought_up(made: Hosts, folder: Path) -> Iterator[RayUp]:
     head = made.hosts[1]
     home = head.folder / "home/.helix-ray"
-    live = Live(None, home, f"http://{head.address}:8080")  # type: ignore[arg-type]
+    live = Live(None, home, f"http://{head.address}:8080", password=NETWORK_PASSWORD)  # type: ignore[arg-type]
     up = RayUp(made, folder, [2, 3], live)
     up.write_config()
     up.ray("get-auth-token", "--generate")

@@ -8,15 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ADMIN_PASSWORD, STOP_MAX_S, free_port
-from tests.e2e.live import UNLIMITED, Live, ended, shell, submit
+from tests.conftest import STOP_MAX_S, free_port
+from tests.e2e.live import NETWORK_PASSWORD, UNLIMITED, Live, ended, shell, submit
 
 PROGRAM = Path(__file__).with_name("serve_config.py")
 
 
 def test_a_deployed_configuration_is_the_whole_control_plane(tmp_path: Path) -> None:
     """Nothing but the configuration is given to Serve, and a task runs to its end."""
-    settings = {**UNLIMITED, "admin_password": ADMIN_PASSWORD, "data_dir": tmp_path / "data"}
+    settings = {**UNLIMITED, "admin_password": NETWORK_PASSWORD, "data_dir": tmp_path / "data"}
     given = {f"HELIX_{name.upper()}": str(value) for name, value in settings.items()}
     given |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     port = free_port()
@@ -29,7 +29,7 @@ def test_a_deployed_configuration_is_the_whole_control_plane(tmp_path: Path) -> 
             stderr=errors,
             text=True,
         )
-    live = Live(process, tmp_path / "data", f"http://127.0.0.1:{port}")
+    live = Live(process, tmp_path / "data", f"http://127.0.0.1:{port}", password=NETWORK_PASSWORD)
     with process:
         try:
             assert process.stdout is not None

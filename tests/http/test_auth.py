@@ -312,6 +312,8 @@ class TestUsers:
             ({"username": "a b"}, "username"),
             ({"username": "x" * 129}, "username"),
             ({"password": "short"}, "password"),
+            ({"password": "Password1!"}, "password"),
+            ({"username": "gregory", "password": "Gregory2026"}, "password"),
             ({"roles": []}, "roles"),
             ({"roles": ["king"]}, "roles"),
             ({"admin": True}, "admin"),

@@ -304,6 +304,9 @@ def test_users_and_what_their_roles_allow(
     signed_in: Helix, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An administrator adds a viewer, who may look but not submit: exit code 3."""
+    monkeypatch.setenv("HELIX_NEW_PASSWORD", "Vera2026")
+    refused = signed_in("user", "add", "vera", "--role", "viewer")
+    assert (refused.code, "must not be the username" in refused.err) == (2, True)
     monkeypatch.setenv("HELIX_NEW_PASSWORD", "quiet looking")
     assert signed_in("user", "add", "vera", "--role", "viewer").code == 0
     assert "vera" in signed_in("user", "list").out
@@ -314,6 +317,9 @@ def test_users_and_what_their_roles_allow(
     assert signed_in("task", "list").code == 0
     denied = signed_in("task", "submit", "--command", "true")
     assert (denied.code, len(denied.err.splitlines())) == (3, 1)
+    monkeypatch.setenv("HELIX_NEW_PASSWORD", "password1")
+    refused = signed_in("user", "password")
+    assert (refused.code, "one of the most common ones" in refused.err) == (2, True)
     monkeypatch.setenv("HELIX_NEW_PASSWORD", "quieter looking")
     assert signed_in("user", "password").code == 0
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))

@@ -14,7 +14,6 @@ from helix_ray.core.errors import ErrorCode, Refused
 from helix_ray.security import passwords
 from helix_ray.security.passwords import (
     PasswordGate,
-    check_rules,
     hash_password,
     verify_password,
 )
@@ -53,12 +52,8 @@ def test_one_password_typed_on_two_keyboards_is_one_password() -> None:
     assert verify_password(hash_password("passw\u00f6rd"), "passwo\u0308rd")
 
 
-@pytest.mark.parametrize("password", ["", "seven77", "x" * 257, "\ud800abcdefgh"])
-def test_passwords_that_break_the_rules_are_refused_by_name(password: str) -> None:
-    broken = check_rules(password)
-    assert broken is not None
-    assert (broken.code, broken.details["field"]) == (ErrorCode.VALIDATION_ERROR, "password")
-    assert password not in broken.message or not password
+@pytest.mark.parametrize("password", ["x" * 257, "\ud800abcdefgh"])
+def test_what_cannot_be_a_password_is_not_hashed(password: str) -> None:
     with pytest.raises(Refused):
         hash_password(password)
 
@@ -125,7 +120,7 @@ def test_the_gate_is_open_again_afterwards_and_closes_twice(gate: PasswordGate) 
         for _ in range(8):
             assert await gate.verify(await gate.hash("correct horse"), "correct horse")
             with pytest.raises(Refused):
-                await gate.hash("short")
+                await gate.hash("x" * 257)
 
     asyncio.run(scene())
     gate.close()
