@@ -38,6 +38,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         # An inference may leave its result there.
         str(blobs_dir) if blobs or run["kind"] == "inference" else "",
         work.get("model_files"),
+        work.get("traceparent"),
     )
     group = work["group"]
     return Item(

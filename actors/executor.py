@@ -11,7 +11,7 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from helix_ray.execution import acting
+from helix_ray.execution import acting, handed_on
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.executor import Executor
 from helix_ray.execution.own_folder import OwnFolder
@@ -43,6 +43,7 @@ class ExecutorActor:
         """
         serve_in(environment)
         acting.serve()
+        handed_on.begin()
         # The control plane has priority over the tasks.
         os.nice(max(0, NICENESS - os.nice(0)))
         # Forks inherit it: with Ray's handler, a SIGTERM that comes while a fork begins is lost, and

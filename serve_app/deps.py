@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
-from typing import Annotated, Final
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Final, cast
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -17,11 +17,13 @@ from starlette.requests import Request
 from helix_ray.config import Settings
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
-from helix_ray.core.orders import Order, Receipt
+from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import refusal_of
+from helix_ray.core.specs import TaskSpec
+from helix_ray.core.traceparent import TraceParent
 from helix_ray.core.verbs import VERBS
 from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import Blobs, ControlPlane
@@ -94,6 +96,7 @@ class Caller:
         numbers the orders of one request."""
         request_id = request_id_of(self.request.scope)
         origin = origin_of(self.request, self.by)
+        body = _in_trace(body, self.request.scope["state"].get(state.TRACEPARENT))
         if self._key is None:
             return Order(body, self.by, request_id, new_seed(), origin=origin)
         key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
@@ -126,6 +129,22 @@ class Caller:
     def is_keyed(self) -> bool:
         """Whether the request carries an Idempotency-Key."""
         return self._key is not None
+
+
+def _in_trace(body: OrderKind[Data], parent: TraceParent | None) -> OrderKind[Data]:
+    """Return an order whose tasks belong to the trace of the request, if that has one."""
+    if parent is None or not isinstance(body, SubmitTasks):
+        return body
+    specs = tuple(_with_trace(spec, parent.text) for spec in body.specs)
+    return cast("OrderKind[Data]", replace(body, specs=specs))
+
+
+def _with_trace(spec: TaskSpec, text: str) -> TaskSpec:
+    # What the gate refused is empty.
+    if spec:
+        spec = spec.copy()
+        spec["traceparent"] = text
+    return spec
 
 
 def key_of(request: Request) -> str | None:

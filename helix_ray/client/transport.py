@@ -21,6 +21,7 @@ import httpx
 import orjson
 
 from helix_ray import __version__, plain
+from helix_ray.active_trace import active_traceparent
 from helix_ray.client.errors import HelixError, Invalid, Unreachable, error_from_answer
 from helix_ray.core.values import shown_text
 
@@ -192,6 +193,9 @@ class Transport:
         self, request: Request, timeout: httpx.Timeout, files: Mapping[str, Any] | None = None
     ) -> httpx.Request:
         headers = {"Accept": "application/json", "User-Agent": AGENT, **request.headers}
+        traceparent = active_traceparent()
+        if traceparent is not None:
+            headers["traceparent"] = traceparent
         if request.method == "POST":
             headers["Idempotency-Key"] = request.idempotency_key or uuid4().hex
         content = None

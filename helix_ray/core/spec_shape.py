@@ -15,6 +15,7 @@ from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.specs import LEVELS
 from helix_ray.core.state import MANUAL
 from helix_ray.core.stdin import invalid_field as invalid_stdin
+from helix_ray.core.traceparent import parse
 
 RUN_KINDS = ("command", "function", "inference")
 # Only decide makes these, for models (core/decide/examinations.py).
@@ -151,6 +152,11 @@ def _flag(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
+def _traceparent(value: Any) -> bool:
+    """Refuse what is not valid: whoever asks from outside has already left it out."""
+    return isinstance(value, str) and parse(value) is not None
+
+
 def _nothing(value: Any) -> bool:
     """Refuse the field: only decide makes shards."""
     return False
@@ -174,4 +180,5 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "shard": _nothing,
     "strategy": _strategy,
     "preemptible": _flag,
+    "traceparent": _traceparent,
 }

@@ -169,6 +169,8 @@ class TaskSpec(TaskEdits, total=False):
     # Ids of tasks, or "#3" for number 3 of the same submit until that is taken in.
     depends_on: list[str]
     preemptible: bool
+    # The trace within which it was asked for (core/traceparent.py).
+    traceparent: str
     shards: Shards
     # Made by the submit of a task with `shards`, for the tasks that are its parts.
     shard: Shard

@@ -71,6 +71,7 @@ class Assignment:
     inference may read files. Its code acts for `owner` in `project`, by a capability with this `mac`. `blobs`
     are digests of files that it needs: each is `blobs_dir / digest` on its node, verified and kept there
     until the attempt has ended. `model_files` says what those of the model are that an inference names.
+    `traceparent` is what its code hands on (core/traceparent.py).
     """
 
     task_id: str
@@ -87,6 +88,7 @@ class Assignment:
     blobs: tuple[str, ...] = ()
     blobs_dir: str = ""
     model_files: ModelFiles | None = None
+    traceparent: str | None = None
 
     @property
     def is_command(self) -> bool:
@@ -198,7 +200,7 @@ Plain: TypeAlias = tuple[Any, ...]
 
 _assignment = attrgetter(
     "task_id", "attempt", "run", "timeout_s", "log_dir", "payload", "shard", "input_dirs", "owner", "project",
-    "mac", "blobs", "blobs_dir", "model_files",
+    "mac", "blobs", "blobs_dir", "model_files", "traceparent",
 )  # fmt: skip
 _error = attrgetter("reason", "type", "message", "traceback", "pickled")
 

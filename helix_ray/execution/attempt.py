@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helix_ray.execution import acting, blocking
+from helix_ray.execution import acting, blocking, handed_on
 from helix_ray.execution.allow import Allow
 from helix_ray.execution.assignment import (
     Assignment,
@@ -202,6 +202,8 @@ class AttemptRunner:
         install(running.sink)
         blocking.install(running.waits)
         acting.install(acting.of(task))
+        if task.traceparent is not None:
+            handed_on.install(task.traceparent)
         self._output.begin(task)
         try:
             return call(task)
@@ -209,6 +211,8 @@ class AttemptRunner:
             install(None)
             blocking.install(None)
             acting.install(None)
+            if task.traceparent is not None:
+                handed_on.install(None)
 
     def _make_ready(self) -> None:
         """Note what the process is before its first attempt."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from helix_ray.core.traceparent import VARIABLE
 from helix_ray.execution import acting
 from helix_ray.execution.assignment import Assignment
 
@@ -60,8 +61,8 @@ def command_environment(
 ) -> dict[str, str]:
     """Return a command's whole environment.
 
-    In this order, a later one over an earlier one: the few kept variables, what the task gives, which
-    devices are the slot's, and the attempt's own. So no setting, RAY_* or token variable leaks, and no
+    In this order, a later one over an earlier one: the few kept variables, the trace, what the task gives,
+    which devices are the slot's, and the attempt's own. So no setting, RAY_* or token variable leaks, and no
     task takes a device that was not given to it.
     """
     environment = {"PATH": PATH_DEFAULT} | {name: inherited[name] for name in KEPT if name in inherited}
@@ -69,6 +70,8 @@ def command_environment(
         environment["HOME"] = place.folder
     if place.own_tmp:
         environment.pop("TMPDIR", None)
+    if assignment.traceparent is not None:
+        environment[VARIABLE] = assignment.traceparent
     environment |= given
     environment |= slot
     if SESSION_MARK in inherited:

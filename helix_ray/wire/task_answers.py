@@ -138,6 +138,8 @@ class TaskOut(TypedDict):
     deadline: NotRequired[str | None]
     strategy: NotRequired[str | None]
     preemptible: NotRequired[bool | None]
+    # The trace within which it was asked for (W3C Trace Context).
+    traceparent: NotRequired[str]
     shards: NotRequired[ShardsOut | None]
     shard: NotRequired[ShardOut | None]
 

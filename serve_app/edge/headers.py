@@ -10,6 +10,7 @@ X_FORWARDED_FOR: Final = b"x-forwarded-for"
 AUTHORIZATION: Final = b"authorization"
 CONTENT_LENGTH: Final = b"content-length"
 EXPECT: Final = b"expect"
+TRACEPARENT: Final = b"traceparent"
 ORIGIN: Final = b"origin"
 ACCESS_CONTROL_REQUEST_METHOD: Final = b"access-control-request-method"
 
@@ -17,11 +18,11 @@ Header = tuple[bytes, bytes]
 
 _READ: Final = frozenset({
     X_REQUEST_ID, X_FORWARDED_FOR, AUTHORIZATION, CONTENT_LENGTH, EXPECT, ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD,
+    ACCESS_CONTROL_REQUEST_METHOD, TRACEPARENT,
 })  # fmt: skip
 # Two Authorization lines make a list, which is not a token: a proxy in front of us may have
-# checked the other one.
-_LISTS: Final = frozenset({X_FORWARDED_FOR, AUTHORIZATION})
+# checked the other one. Nor are two traces one.
+_LISTS: Final = frozenset({X_FORWARDED_FOR, AUTHORIZATION, TRACEPARENT})
 
 
 def pick(headers: Iterable[Header]) -> dict[bytes, bytes]:

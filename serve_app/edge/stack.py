@@ -25,6 +25,7 @@ from typing import Protocol
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from helix_ray.core import traceparent
 from helix_ray.core.errors import Refused, Rejected, not_found
 from helix_ray.security.api_tokens import is_api_token
 from helix_ray.security.tokens import Claims
@@ -185,6 +186,8 @@ class Edge:
             state.CLAIMS: claims,
             state.TOKEN_REFUSAL: token_refusal,
         }
+        if headers.TRACEPARENT in seen:
+            _keep_trace(scope, seen[headers.TRACEPARENT])
         # A WebSocket scope has no method; it is opened by a GET.
         asked = Asked(scope.get("method", "GET"), scope["path"], scope.get("query_string", b""))
         admission = await self._rate_limits.admit(asked, address, claims)
@@ -220,6 +223,13 @@ class Edge:
             await answer.refuse(body.refusal(), () if kept else CLOSE)
         else:
             await answer.fail(None)
+
+
+def _keep_trace(scope: Scope, given: bytes) -> None:
+    """Keep the trace of the request for its tasks; one that is not valid is ignored, as W3C demands."""
+    parent = traceparent.parse(given.decode("latin-1"))
+    if parent is not None:
+        scope["state"][state.TRACEPARENT] = parent
 
 
 def _is_ambiguous(path: str) -> bool:

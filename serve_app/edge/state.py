@@ -6,7 +6,15 @@ from typing import Final
 
 from serve_app.problems import REQUEST_ID
 
-__all__ = ["ALLOWANCE", "CLAIMS", "CLIENT_ADDRESS", "ENDS_WITH_SERVER", "REQUEST_ID", "TOKEN_REFUSAL"]
+__all__ = [
+    "ALLOWANCE",
+    "CLAIMS",
+    "CLIENT_ADDRESS",
+    "ENDS_WITH_SERVER",
+    "REQUEST_ID",
+    "TOKEN_REFUSAL",
+    "TRACEPARENT",
+]
 
 # str: an IPv4 address, an IPv6 /64 network such as 2001:db8::/64, or "local" for a Unix socket.
 CLIENT_ADDRESS: Final = "client_address"
@@ -14,6 +22,8 @@ CLIENT_ADDRESS: Final = "client_address"
 CLAIMS: Final = "claims"
 # helix_ray.core.errors.Rejected when a bearer token was sent and does not verify, else None.
 TOKEN_REFUSAL: Final = "token_refusal"
+# helix_ray.core.traceparent.TraceParent of the request; missing where it has none.
+TRACEPARENT: Final = "traceparent"
 # helix_ray.core.limits.Allowance: what the caller has left in the request's class.
 ALLOWANCE: Final = "allowance"
 # bool: the response has no end of its own, so a server that stops does not wait for it.

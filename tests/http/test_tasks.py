@@ -162,6 +162,26 @@ def test_all_fields_but_secrets_come_back(api: Api, admin: httpx.Client) -> None
     assert {name: task[name] for name in expected} == expected
 
 
+def test_a_task_keeps_the_trace_of_its_request(api: Api, admin: httpx.Client) -> None:
+    """Every task of a batch too; a `traceparent` that is not valid, or two of them, is as good as none."""
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    admin.headers["traceparent"] = given
+    try:
+        ids = [api.submit(admin)]
+        ids += [
+            task["id"] for task in admin.post("/tasks/batch", json={"tasks": [TASK, TASK]}).json()["tasks"]
+        ]
+        assert [admin.get(f"/tasks/{task_id}").json()["traceparent"] for task_id in ids] == [given] * 3
+        assert "traceparent" not in admin.get("/tasks").json()["tasks"][0]
+    finally:
+        del admin.headers["traceparent"]
+    for headers in ([("traceparent", "00-0-0-0")], [("traceparent", given), ("traceparent", given)]):
+        answer = admin.post("/tasks", json=TASK, headers=headers)
+        assert "traceparent" not in admin.get(f"/tasks/{answer.json()['id']}").json()
+    answer = admin.post("/tasks", json={**TASK, "traceparent": given})
+    assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["field"] == "traceparent"
+
+
 def test_null_fields_are_fields_not_given(api: Api, admin: httpx.Client) -> None:
     task_id = api.submit(admin, **dict.fromkeys(set(WHOLE) - {"title", "type"}))
     stored = api.plane.engine.state.tasks[task_id].spec

@@ -63,6 +63,8 @@ def _assignment(picture: Picture, task: Task, attempt: int, worker: Worker) -> A
     needed = files_needed_by(task.spec["run"], files)
     if needed:
         work["blobs"] = needed
+    if "traceparent" in task.spec:
+        work["traceparent"] = task.spec["traceparent"]
     return work
 
 

@@ -13,7 +13,7 @@ from helix_ray.core.state import TaskClass
 class AssignmentView(TypedDict):
     """An attempt to start; `shard` is (index, count). Its code acts for `owner` in `project`, by a capability
     with this `mac`; `blobs` are digests of files that it needs, `model_files` says what those of a model
-    are."""
+    are. `traceparent` is that of the task."""
 
     task_id: str
     attempt: int
@@ -26,6 +26,7 @@ class AssignmentView(TypedDict):
     mac: str
     blobs: NotRequired[Sequence[str]]
     model_files: NotRequired[ModelFiles]
+    traceparent: NotRequired[str]
 
 
 class InboxView(TypedDict):

@@ -12,7 +12,8 @@ from helix_ray.core.state import Task
 
 SpecField = Literal[
     "resources", "required_capabilities", "labels", "depends_on", "max_retries", "retry_backoff_s",
-    "timeout_s", "deadline", "strategy", "preemptible", "shard",
+    "timeout_s", "deadline", "strategy", "preemptible", "traceparent",
+    "shard",
 ]  # fmt: skip
 # Fields of a spec that a task's view shows unchanged.
 SPEC_FIELDS: tuple[SpecField, ...] = get_args(SpecField)
@@ -40,6 +41,7 @@ class ShownSpec(TypedDict):
     timeout_s: NotRequired[float | None]
     strategy: NotRequired[str | None]
     preemptible: NotRequired[bool]
+    traceparent: NotRequired[str]
     shard: NotRequired[Shard]
     shards: NotRequired[ShardsView]
 

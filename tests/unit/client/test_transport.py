@@ -52,6 +52,16 @@ def test_every_call_has_its_own_key() -> None:
     assert len({request.headers["Idempotency-Key"] for request in wire.requests}) == 2
 
 
+def test_a_trace_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What TRACEPARENT says goes with every request."""
+    wire = Wire(httpx.Response(200, json=1), httpx.Response(200, json=1))
+    transport = wire.transport()
+    transport.send(Request("GET", "/tasks"))
+    monkeypatch.setenv("TRACEPARENT", given := "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    transport.send(Request("GET", "/tasks"))
+    assert [request.headers.get("traceparent") for request in wire.requests] == [None, given]
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_busy_answers_are_tried_again(status: int) -> None:
     """429 and the answers of an overloaded or restarting server are tried again."""

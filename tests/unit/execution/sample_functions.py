@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +20,10 @@ __all__ = ["getpid"]
 
 def identity(value: Any = None) -> Any:
     return value
+
+
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
 
 
 def touch(path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,15 @@ def test_a_command_gets_a_capability_where_it_can_use_one(monkeypatch: pytest.Mo
     caller = acting.caller()
     assert caller is not None
     assert caller() == acting.of(assignment)
+
+
+def test_a_command_finds_the_trace_of_its_task() -> None:
+    """Unless the task itself gives it another one."""
+    place = Place("/f", own_home=True, own_tmp=True)
+    assignment = replace(given(), traceparent="a")
+    assert command_environment({}, assignment, {}, place, {"TRACEPARENT": "b"})["TRACEPARENT"] == "a"
+    assert command_environment({"TRACEPARENT": "c"}, assignment, {}, place, {})["TRACEPARENT"] == "c"
+    assert "TRACEPARENT" not in command_environment({}, given(), {}, place, {"TRACEPARENT": "b"})
 
 
 def test_members_of_a_project_share_no_process() -> None:

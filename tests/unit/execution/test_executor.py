@@ -115,6 +115,13 @@ def test_payloads_keep_any_object(node: Any) -> None:
     assert node.run("c", {}, payload=b"garbage").error.reason == "failed"
 
 
+def test_a_function_finds_the_trace_of_its_task(node: Any) -> None:
+    """In TRACEPARENT, while it runs; another one does not."""
+    given = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert node.run("a", sample("variable", "TRACEPARENT"), traceparent=given).result == given
+    assert node.run("b", sample("variable", "TRACEPARENT")).result is None
+
+
 def test_prints_go_to_the_log(node: Any) -> None:
     """What a function prints is in its own log; one that prints nothing makes no file."""
     outcome = node.run("talks", sample("say", 3))
