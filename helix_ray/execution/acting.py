@@ -8,8 +8,10 @@ this stops code that wants to be somebody else: it runs as the cluster's own use
 from __future__ import annotations
 
 import json
+import mmap
 import os
 from collections.abc import Callable, Mapping
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 
 from helix_ray.core.access import SYSTEM, USER_PREFIX, Capability, Principal
@@ -23,23 +25,26 @@ FILE_VARIABLE = "HELIX_CAPABILITY_FILE"
 """The path of a file with the same, for those that a function starts: an executor writes it for each attempt,
 because a changed environment costs more to put back."""
 
-# More than the longest ids need, so that a text overwrites the one before it.
+# More than the longest ids need.
 FILE_BYTES = 4096
 
 NO_ATTEMPT = Rejected(
     ErrorCode.UNAUTHORIZED, "No task runs in this process at the moment", {"reason": "attempt_ended"}
 )
 
-_file: int | None = None
-_current: Principal | None = None
+_file: mmap.mmap | None = None
+_file_used = 0
+_current: Assignment | None = None
 
 
 def serve() -> None:
     """Say that this process is an executor: code in it acts for the attempt that runs, or not at all."""
     global _file
     # It has no name that would have to be removed, and programs of this user find it in /proc.
-    _file = os.memfd_create("helix-capability")
-    os.environ[FILE_VARIABLE] = f"/proc/{os.getpid()}/fd/{_file}"
+    descriptor = os.memfd_create("helix-capability")
+    os.pwrite(descriptor, b" " * FILE_BYTES, 0)
+    _file = mmap.mmap(descriptor, FILE_BYTES)
+    os.environ[FILE_VARIABLE] = f"/proc/{os.getpid()}/fd/{descriptor}"
 
 
 def of(assignment: Assignment) -> Principal | None:
@@ -57,12 +62,22 @@ def _principal(owner: str, project: str | None, capability: Capability) -> Princ
     return Principal(owner, owner, roles, projects=projects, capability=capability)
 
 
-def install(principal: Principal | None) -> None:
-    """Set for whom the code acts that runs in this process; None for no attempt."""
+def begin(assignment: Assignment) -> None:
+    """Set whose attempt runs in this process. Each does this, so nothing is made that only few ask for."""
+    global _current, _file_used
+    _current = assignment if assignment.mac else None
+    if _current is not None and _file is not None:
+        text = text_of(_current).encode()
+        # Spaces replace the end of a longer text before it.
+        size = max(len(text), _file_used)
+        _file[:size] = text.ljust(size)
+        _file_used = len(text)
+
+
+def end() -> None:
+    """Say that no attempt runs in this process."""
     global _current
-    _current = principal
-    if principal is not None and _file is not None:
-        os.pwrite(_file, text_of(principal).encode().ljust(FILE_BYTES), 0)
+    _current = None
 
 
 def caller() -> Callable[[], Principal] | None:
@@ -73,9 +88,10 @@ def caller() -> Callable[[], Principal] | None:
 
 
 def _now() -> Principal:
-    if _current is None:
+    principal = None if _current is None else of(_current)
+    if principal is None:
         raise Refused(NO_ATTEMPT)
-    return _current
+    return principal
 
 
 def _inherited(environment: Mapping[str, str]) -> Callable[[], Principal] | None:
@@ -97,9 +113,8 @@ def _read(path: Path) -> str:
         raise Refused(NO_ATTEMPT) from None
 
 
-def text_of(principal: Principal) -> str:
+def text_of(assignment: Assignment) -> str:
     """Return what programs find for whom they act."""
-    capability = principal.capability
-    assert capability is not None
-    project = principal.projects[0] if principal.projects else None
-    return json.dumps([principal.id, project, capability.task_id, capability.attempt, capability.mac])
+    project = "null" if assignment.project is None else quoted(assignment.project)
+    owner, task_id, mac = map(quoted, (assignment.owner, assignment.task_id, assignment.mac))
+    return f"[{owner}, {project}, {task_id}, {assignment.attempt}, {mac}]"

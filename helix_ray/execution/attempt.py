@@ -201,7 +201,7 @@ class AttemptRunner:
         self._make_ready()
         install(running.sink)
         blocking.install(running.waits)
-        acting.install(acting.of(task))
+        acting.begin(task)
         if task.traceparent is not None:
             handed_on.install(task.traceparent)
         self._output.begin(task)
@@ -210,7 +210,7 @@ class AttemptRunner:
         finally:
             install(None)
             blocking.install(None)
-            acting.install(None)
+            acting.end()
             if task.traceparent is not None:
                 handed_on.install(None)
 

@@ -79,9 +79,8 @@ def command_environment(
     if assignment.shard is not None:
         environment["HELIX_SHARD_INDEX"], environment["HELIX_SHARD_COUNT"] = map(str, assignment.shard)
     # At the other levels a command cannot reach the control plane.
-    principal = None if place.own_home else acting.of(assignment)
-    if principal is not None:
-        environment[acting.VARIABLE] = acting.text_of(principal)
+    if assignment.mac and not place.own_home:
+        environment[acting.VARIABLE] = acting.text_of(assignment)
     return environment | {
         "HELIX_TASK_ID": assignment.task_id,
         "HELIX_ATTEMPT": str(assignment.attempt),

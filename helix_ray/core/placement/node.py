@@ -22,7 +22,8 @@ FREE_SLOTS_MAX = 32
 # Work that a slot may have queued, in seconds: enough to cover the round trip to the node, and little enough
 # that an urgent task does not notice the wait behind it.
 PREFETCH_S = 0.05
-SLOT_TASKS_MAX = 256
+# What an executor does before and after each task, in seconds: it is no part of the task's own duration.
+AROUND_TASK_S = 80e-6
 COMMAND = "command"
 
 Prefetch = Callable[[TaskClass], int]
@@ -38,7 +39,7 @@ def prefetch_for(expected_s: float | None) -> int:
     """Return the prefetch for work of an expected duration in seconds; None: unknown."""
     if expected_s is None:
         return 1
-    return max(1, min(SLOT_TASKS_MAX, int(PREFETCH_S / max(expected_s, 1e-6))))
+    return max(1, int(PREFETCH_S / (expected_s + AROUND_TASK_S)))
 
 
 def prefetch_by(durations: Durations, task_class: TaskClass) -> int:

@@ -14,7 +14,7 @@ from helix_ray.core.placement import STRATEGIES, Fleet, Node, Rules, fleet, plac
 from helix_ray.core.placement import tracked as tracked_module
 from helix_ray.core.placement.estimate import completion, queued_ahead, remaining_s, when_free
 from helix_ray.core.placement.fit import unschedulable_why
-from helix_ray.core.placement.node import SLOT_TASKS_MAX, prefetch_by, prefetch_for
+from helix_ray.core.placement.node import prefetch_by, prefetch_for
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.ready_queue import ReadyQueue
@@ -89,7 +89,7 @@ def test_equal_nodes_are_told_apart_by_name() -> None:
 
 def test_depths_bridge_the_way_to_the_node() -> None:
     """Unknown work goes alone, the shortest in bounded batches."""
-    assert [prefetch_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 5, SLOT_TASKS_MAX]
+    assert [prefetch_for(s) for s in (None, 1.0, 0.01, 0.0)] == [1, 1, 4, 625]
 
 
 def test_commands_are_prefetched_while_the_newest_were_short() -> None:
@@ -208,7 +208,7 @@ def test_depths_do_not_follow_every_small_move() -> None:
         stage.state.durations.outlasted(task_class[:3], average_s)
         kept.refreshed(stage.state, Liveness(), stage.now)
         prefetches.append(kept.prefetch(task_class))
-    assert prefetches == [50, 50, 16]
+    assert prefetches == [46, 46, 16]
 
 
 def test_depths_of_forgotten_classes_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,10 +31,10 @@ acting.serve()
 who = acting.caller()  # kept by a warm process, as a connection is
 for owner in ("user-with-a-long-name", "user-b"):
     given = Assignment("task-1", 2, {}, None, "/logs", owner=owner, project="red", mac="k:1")
-    acting.install(acting.of(given))
+    acting.begin(given)
     assert child() == str(who()), child()
     print(who().id, who().projects, who().roles, who().credential)
-acting.install(None)
+acting.end()
 try:
     who()
 except Refused as refused:
