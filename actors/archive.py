@@ -106,8 +106,9 @@ class Archive:
         return await self.find(question, by)
 
     async def audit(self, question: ListAudit, reply: AuditPageView) -> AuditPageView | SourceUnavailable:
-        """Return a page of the audit that has every fact from before the question."""
-        if not await self._followed(reply["through"]):
+        """Return a page of the audit that has every fact from before the question; who follows the audit
+        gets what is there, also while the tables are far behind."""
+        if not await self._followed(reply["through"]) and question.after is None:
             return BEHIND
         page: AuditPageView = await self._on_thread(self._history.audit, question)
         return page

@@ -10,6 +10,7 @@ import typer
 from helix_ray.cli import (
     acceleration,
     audit,
+    audit_forward,
     audit_proofs,
     audit_witness,
     backup,
@@ -101,6 +102,7 @@ app.add_typer(webhooks.app, name="webhook", cls=CommandGroup)
 app.add_typer(erasures.app, name="erase", cls=CommandGroup)
 app.add_typer(journal.app, name="journal", cls=CommandGroup)
 audit_proofs.app.command("list")(audit.list_audit)
+audit_proofs.app.command("forward")(audit_forward.forward)
 audit_proofs.app.command("witness")(audit_witness.witness)
 app.add_typer(audit_proofs.app, name="audit", cls=CommandGroup)
 

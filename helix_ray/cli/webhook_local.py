@@ -145,13 +145,13 @@ def _receiver(url: str, secret_file: Path | None) -> _Receiver:
         raise typer.BadParameter("the URL must begin with http:// or https://")
     client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
     if secret_file is not None:
-        return _Receiver(client, url, _secret_in(secret_file))
+        return _Receiver(client, url, secret_in(secret_file))
     made = KEY_PREFIX + base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
     say(f"Signed with {made}")
     return _Receiver(client, url, made)
 
 
-def _secret_in(file: Path) -> str:
+def secret_in(file: Path) -> str:
     """Return the secret of a file: its text keys the body's signatures, its bytes webhook-signature."""
     try:
         secret = file.read_text().strip()

@@ -22,7 +22,8 @@ class MonitoringCalls:
         """Return a page of the audit, the newest first (administrators and auditors).
 
         Filters are `event_type`, `start_time`, `end_time`, `user`, `action`, `result`, `address`,
-        `resource`, `q` and `cursor`, which is `next_cursor` of the page before.
+        `resource`, `q` and `cursor`, which is `next_cursor` of the page before. `after` instead of `cursor`:
+        the oldest first, of facts after this seq; `next_cursor` is the next `after`.
         """
         found: AuditOut = self._session.call("GET", "/aurora/audit", limit=limit, **filters)
         return found

@@ -15,8 +15,9 @@ AUDIT_ROWS_MAX = 1_000
 class ListAudit(QuestionKind[AuditPageView]):
     """Records of the audit, the newest first: at most `limit`, from before the one at `before`.
 
-    Times are half-open, in epoch seconds: `start` <= the time of a record < `end`. `text` is looked for in
-    what a record says, in any case of letters.
+    With `after`, the oldest first, of facts after this seq: for those who follow the audit. Times are
+    half-open, in epoch seconds: `start` <= the time of a record < `end`. `text` is looked for in what a
+    record says, in any case of letters.
     """
 
     allowed = AUDITORS
@@ -34,6 +35,7 @@ class ListAudit(QuestionKind[AuditPageView]):
     resource: str | None = None
     text: str | None = None
     before: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from helix_ray.core.read_classes import ReadClass
 ASKED_CHARS_MAX: Final = 200
 # Fields of a search that say nothing about what was looked for; a text may be a person's name.
 _UNSAID: Final = frozenset({"text", "before", "limit"})
+# How the record of a read of one who follows the whole audit begins (core/audit/records.py).
+_READ: Final = "read_audit"
+_FOLLOWS: Final = "after="
 
 
 class Read(NamedTuple):
@@ -35,7 +38,7 @@ def read_of(question: QuestionKind[Any], view: Mapping[str, Any]) -> Read | None
     if read is None:
         return None
     if isinstance(question, ListAudit):
-        return Read(read, asked=_asked(question))
+        return None if _shows_only_followers(question, view) else Read(read, asked=_asked(question))
     if isinstance(question, WaitTasks):
         ids = tuple(done["id"] for done in view["done"]) if question.results else ()
         return Read(read, ids) if ids else None
@@ -51,6 +54,23 @@ def _named(question: Any) -> str | None:
         if spec.name.endswith("_id") and (value := getattr(question, spec.name)) is not None:
             return str(value)
     return None
+
+
+def _shows_only_followers(question: ListAudit, view: Mapping[str, Any]) -> bool:
+    """Say whether a page for one who follows the audit has nothing but the reads of such followers.
+
+    Their reads are not recorded, or each would be the news that causes the next one. A search with filters
+    tells something by finding nothing.
+    """
+    if question.after is None or question != ListAudit(limit=question.limit, after=question.after):
+        return False
+    return all(is_by_follower(row["action"], row["details"]) for row in view["rows"] or ())
+
+
+def is_by_follower(action: str, details: Mapping[str, Any]) -> bool:
+    """Say whether a record of the audit is of its being followed: nobody else has done anything."""
+    asked = str(details.get("asked", ""))
+    return action == _READ and asked.startswith(_FOLLOWS) and " " not in asked
 
 
 def _asked(question: ListAudit) -> str:

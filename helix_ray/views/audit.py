@@ -88,24 +88,40 @@ def _thing(record: AuditRecord) -> str:
 
 def prune(con: duckdb.DuckDBPyConnection, before: float) -> None:
     """Remove the records from before a time; the journal still has their facts."""
-    con.execute("DELETE FROM audit WHERE moment < ?", [before])
+    [(last,)] = con.execute("SELECT max(last_seq) FROM audit WHERE moment < ?", [before]).fetchall()
+    if last is not None:
+        con.execute("DELETE FROM audit WHERE moment < ?", [before])
+        con.execute("UPDATE position SET audit_removed = greatest(audit_removed, ?)", [last])
 
 
 def search(con: duckdb.DuckDBPyConnection, question: ListAudit, through: int) -> AuditPageView:
-    """Return a page of the records that match, the newest first."""
+    """Return a page of the records that match: the newest first, or after a seq the oldest first."""
     where, values = _conditions(question)
     counted = con.execute(f"SELECT count(*) FROM audit WHERE {where}", values).fetchall()
-    before = question.before if question.before is not None else 1 << 62
+    if question.after is None:
+        before = question.before if question.before is not None else 1 << 62
+        bound, order = ("seq < ?", before), "DESC"
+    else:
+        # A record of many facts may have been cut differently when the history was built anew.
+        bound, order = ("last_seq > ?", question.after), "ASC"
     # The seqs first: rows are wide, and only those of the page are read.
     found = con.execute(
-        f"SELECT seq FROM audit WHERE {where} AND seq < ? ORDER BY seq DESC LIMIT ?",
-        [*values, before, question.limit + 1],
+        f"SELECT seq FROM audit WHERE {where} AND {bound[0]} ORDER BY seq {order} LIMIT ?",
+        [*values, bound[1], question.limit + 1],
     ).fetchall()
     seqs = [seq for (seq,) in found[: question.limit]]
+    page = _rows(con, where, values, seqs, order)
     following = seqs[-1] if len(found) > question.limit else None
-    page = _rows(con, where, values, seqs)
+    if question.after is not None:
+        # Where a follower goes on: behind what it has been given, and behind what matches nothing.
+        last = [row["last_seq"] for row in page]
+        following = max(
+            [question.after, *last] if following is not None else [through, question.after, *last]
+        )
+    [(removed,)] = con.execute("SELECT audit_removed FROM position").fetchall()
     return {
-        "through": through, "rows": [_view(row) for row in page], "total": counted[0][0], "next": following
+        "through": through, "rows": page, "total": counted[0][0], "next": following,
+        "removed_through": removed,
     }  # fmt: skip
 
 
@@ -124,14 +140,15 @@ def sign_ins(con: duckdb.DuckDBPyConnection) -> SignInsView:
 
 
 def _rows(
-    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int]
-) -> list[tuple[Any, ...]]:
+    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int], order: str
+) -> list[AuditRowView]:
     if not seqs:
         return []
-    return con.execute(
-        f"SELECT {_NAMES} FROM audit WHERE seq BETWEEN ? AND ? AND {where} ORDER BY seq DESC",
-        [seqs[-1], seqs[0], *values],
+    found = con.execute(
+        f"SELECT {_NAMES} FROM audit WHERE seq BETWEEN ? AND ? AND {where} ORDER BY seq {order}",
+        [min(seqs), max(seqs), *values],
     ).fetchall()
+    return [_view(row) for row in found]
 
 
 def _conditions(question: ListAudit) -> tuple[str, list[Any]]:

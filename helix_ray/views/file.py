@@ -16,7 +16,8 @@ _POSITION = """CREATE TABLE IF NOT EXISTS position (
     layout   BIGINT  NOT NULL, -- another than this release's: the file is built anew
     ingested BIGINT  NOT NULL, -- facts up to this seq are in the tables
     resumed  BIGINT  NOT NULL, -- facts after this seq are read again at the start, for what `attempts` lacks
-    attempts VARCHAR NOT NULL  -- JSON: what is known of unfinished tasks as of `resumed` (views/attempts.py)
+    attempts VARCHAR NOT NULL, -- JSON: what is known of unfinished tasks as of `resumed` (views/attempts.py)
+    audit_removed BIGINT NOT NULL -- retention has removed records of the audit up to this seq
 );"""
 # A row for each FactsErased since the file was last written anew: until then, deleted rows
 # are still in its blocks.
@@ -75,7 +76,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
         # Object columns of a batch are strings; DuckDB must not guess types from a sample (views/batch.py).
         con.execute("SET GLOBAL pandas_analyze_sample = 0")
         con.execute(_TABLES)
-        con.execute("INSERT INTO position SELECT ?, 0, 0, '{}' WHERE NOT EXISTS (FROM position)", [LAYOUT])
+        con.execute("INSERT INTO position SELECT ?, 0, 0, '{}', 0 WHERE NOT EXISTS (FROM position)", [LAYOUT])
         found = con.execute("SELECT layout FROM position").fetchall()
         if found != [(LAYOUT,)]:
             raise duckdb.InvalidInputException(f"layout {found}; this release writes {LAYOUT}")

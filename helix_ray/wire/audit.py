@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.audit.kinds import AuditType
@@ -35,7 +35,8 @@ Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValid
 class AuditQuery(BaseModel):
     """Which records are wanted: `start_time` <= their time < `end_time`; `q` is a text that they say.
 
-    `resource` is an id or a kind, such as `task`; `cursor` is `next_cursor` of the page before.
+    `resource` is an id or a kind, such as `task`; `cursor` is `next_cursor` of the page before. With `after`,
+    the oldest first, of facts after this seq; `next_cursor` is then the next `after`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,13 +52,20 @@ class AuditQuery(BaseModel):
     resource: Word | None = None
     q: Word | None = None
     cursor: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+    after: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AuditQuery:
+        if self.cursor is not None and self.after is not None:
+            raise ValueError("give cursor or after, not both")
+        return self
 
     def question(self) -> ListAudit:
         """Return the question."""
         start, end = (None if text is None else epoch_of(text) for text in (self.start_time, self.end_time))
         return ListAudit(
             self.event_type, start, end, self.limit, self.user, self.action, self.result, self.address,
-            self.resource, self.q, self.cursor,
+            self.resource, self.q, self.cursor, self.after,
         )  # fmt: skip
 
 
@@ -98,19 +106,21 @@ class AuditLogOut(TypedDict):
 @with_config(CLOSED)
 class AuditOut(TypedDict):
     """A page of the audit, the newest first. `total` counts all pages; `through`: every fact up to this
-    seq is in it."""
+    seq is in it; `removed_through`: retention has removed records of facts up to this seq."""
 
     logs: list[AuditLogOut]
     total: int
     next_cursor: int | None
     through: int
+    removed_through: int
 
 
 def audit_out(view: AuditPageView) -> AuditOut:
     """Return a page of the audit in JSON."""
     logs = [_log(row) for row in view["rows"] or ()]
     return {
-        "logs": logs, "total": view["total"], "next_cursor": view["next"], "through": view["through"]
+        "logs": logs, "total": view["total"], "next_cursor": view["next"], "through": view["through"],
+        "removed_through": view["removed_through"],
     }  # fmt: skip
 
 

@@ -3,14 +3,17 @@ task may have had before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 
 from helix_ray.cluster.api import Cluster
+from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import (
@@ -18,15 +21,18 @@ from helix_ray.core.orders import (
     AttemptReport,
     CancelTask,
     Heartbeat,
+    RegisterWorker,
     ReportAttempts,
     RetryTask,
     StartAttempts,
     SubmitTasks,
     UpdateTask,
 )
-from helix_ray.testing import MemoryControlPlane
+from helix_ray.plane.control import Plane
+from helix_ray.testing import ManualClock, MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
-from tests.http.api_server import Api
+from tests.http.actors_here import Links, Ways
+from tests.http.api_server import PASSWORD, Api, serving_api
 
 NODE, EXTERNAL = "worker-node1", "worker_bot"
 
@@ -79,6 +85,27 @@ class World:
         item = AttemptReport(task_id, 1, outcome, **more)
         answer = self.plane.give(ReportAttempts(NODE, "boot", (item,)))
         assert self.plane.engine.state.tasks[task_id].attempt == 1, answer
+
+
+@contextmanager
+def serving_world(folder: Path) -> Iterator[World]:
+    """Serve the API; its history is in the folder."""
+    settings = Settings()
+    plane = memory_plane(settings, PASSWORD, ManualClock())
+    plane.give(
+        RegisterWorker("node1", (), {"cpu": 64.0}, worker_id=NODE, kind="node", node_id="n1", boot="boot")
+    )
+    history = History(folder / "history.duckdb")
+    links = Links(Ways(), plane, history)
+    with serving_api(settings, plane=plane, control=Plane(links)) as api:
+        clients = {"admin": api.client(), "bot": api.add("bot", "worker"), "ann": api.add("ann", "developer")}
+        bot_id = clients["bot"].get("/auth/me").json()["id"]
+        bot = Principal(bot_id, "bot", ("worker",))
+        plane.give(RegisterWorker("box", ("design",), {}, worker_id=EXTERNAL), bot)
+        cluster = Cluster(Plane(Links(Ways(), plane, history)))
+        yield World(api, plane, history, cluster, bot, clients)
+        cluster.close()
+    history.close()
 
 
 def completed(world: World) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,21 +16,14 @@ import pytest
 
 from helix_ray.client import Client, HelixError
 from helix_ray.cluster.api import Cluster
-from helix_ray.config import Settings
-from helix_ray.core.access import Principal
 from helix_ray.core.errors import Refused
 from helix_ray.core.orders import (
     AttemptReport,
     CancelTask,
-    RegisterWorker,
     ReportAttempts,
 )
-from helix_ray.plane.control import Plane
 from helix_ray.ports import Batch
-from helix_ray.testing import ManualClock, memory_plane
 from helix_ray.views.history import History
-from tests.http.actors_here import Links, Ways
-from tests.http.api_server import PASSWORD, serving_api
 from tests.http.past_world import (
     EXTERNAL,
     FAILED,
@@ -43,6 +35,7 @@ from tests.http.past_world import (
     completed,
     dependant,
     failed,
+    serving_world,
 )
 from tests.http.running_node import Helix
 
@@ -50,60 +43,8 @@ from tests.http.running_node import Helix
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Serve it for the whole file."""
-    settings = Settings()
-    plane = memory_plane(settings, PASSWORD, ManualClock())
-    plane.give(
-        RegisterWorker("node1", (), {"cpu": 64.0}, worker_id=NODE, kind="node", node_id="n1", boot="boot")
-    )
-    history = History(tmp_path_factory.mktemp("history") / "history.duckdb")
-    links = Links(Ways(), plane, history)
-    with serving_api(settings, plane=plane, control=Plane(links)) as api:
-        clients = {"admin": api.client(), "bot": api.add("bot", "worker"), "ann": api.add("ann", "developer")}
-        bot_id = clients["bot"].get("/auth/me").json()["id"]
-        bot = Principal(bot_id, "bot", ("worker",))
-        plane.give(RegisterWorker("box", ("design",), {}, worker_id=EXTERNAL), bot)
-        cluster = Cluster(Plane(Links(Ways(), plane, history)))
-        yield World(api, plane, history, cluster, bot, clients)
-        cluster.close()
-    history.close()
-
-
-def test_the_audit_is_read_through_the_api(world: World) -> None:
-    """Administrators see what was done, in the documented form; others do not; a wrong type is refused."""
-    world.archive()
-    admin = world.clients["admin"]
-    answer = admin.get("/aurora/audit", params={"event_type": "authentication", "action": "login"})
-    assert answer.status_code == 200, answer.text
-    log = answer.json()["logs"][0]
-    assert log["id"] == f"audit-{log['seq']}"
-    assert (log["event_type"], log["action"], log["result"]) == ("authentication", "login", "success")
-    assert log["user_id"].startswith("user-")
-    assert log["metadata"]["resource"] == "session"
-    assert PASSWORD not in answer.text
-    world.archive()
-    read, *_ = admin.get("/aurora/audit", params={"action": "read_audit"}).json()["logs"]
-    assert (read["event_type"], read["user_id"]) == ("data_access", admin.get("/auth/me").json()["id"])
-    assert read["metadata"]["details"]["asked"] == "event_type=authentication action=login"
-    assert world.clients["ann"].get("/aurora/audit").status_code == 403
-    refused = admin.get("/aurora/audit", params={"event_type": "gossip"})
-    assert refused.status_code == 400
-    assert "data_access" in refused.text
-
-
-def test_the_audit_is_exported(
-    world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The program writes the records of a time in the form that was asked for; another form is refused."""
-    world.archive()
-    monkeypatch.setenv("HELIX_URL", world.api.url)
-    monkeypatch.setenv("HELIX_TOKEN", world.clients["admin"].headers["Authorization"].split()[1])
-    words = ("audit", "export", "--out", str(tmp_path / "out"), "--since", "2020-01-01T00:00:00Z")
-    ran = helix(*words, "--format", "csv")
-    assert ran.code == 0, ran.err
-    lines = (tmp_path / "out").read_text().splitlines()
-    assert ran.out.endswith(f"has {len(lines) - 1} records\n")
-    assert any("login" in line for line in lines)
-    assert helix(*words, "--format", "xml").code == 2
+    with serving_world(tmp_path_factory.mktemp("history")) as served:
+        yield served
 
 
 # ------------------------------------------------------------------------------------------------------ doors

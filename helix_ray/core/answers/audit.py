@@ -10,7 +10,7 @@ from helix_ray.core.views.audit import AuditPageView, RecordedReadsView
 
 
 def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageView:
-    return {"through": picture.state.seq, "rows": None, "total": 0, "next": None}
+    return {"through": picture.state.seq, "rows": None, "total": 0, "next": None, "removed_through": 0}
 
 
 def _reads(picture: Picture, question: q.RecordedReads, by: Principal) -> RecordedReadsView:

@@ -33,12 +33,13 @@ class AuditRowView(TypedDict):
 
 class AuditPageView(TypedDict):
     """A page of the audit. `through`: every fact up to this seq is in it; `total` is of all pages, `rows` is
-    None until the history has answered."""
+    None until the history has answered. Retention has removed records of facts up to `removed_through`."""
 
     through: int
     rows: list[AuditRowView] | None
     total: int
     next: int | None
+    removed_through: int
 
 
 class RecordedReadsView(TypedDict):

@@ -41,7 +41,8 @@ def test_all_pages_are_written() -> None:
         asked.append(cursor)
         start = 0 if cursor is None else cursor
         following = start + 1 if start < 2 else None
-        return {"logs": LOGS[start : start + 1], "total": 3, "next_cursor": following, "through": 3}
+        return {"logs": LOGS[start : start + 1], "total": 3, "next_cursor": following, "through": 3,
+                "removed_through": 0}  # fmt: skip
 
     assert [found["seq"] for found in pages(ask)] == [3, 2, 1]
     assert asked == [None, 1, 2]

@@ -36,6 +36,11 @@ def test_each_class_has_a_question() -> None:
 LOG = {"text": "x", "attempt": 1}
 
 
+# Records of the audit: of one who follows it, and of one who looks for something behind a seq.
+FOLLOWER = {"action": "read_audit", "details": {"asked": "after=3"}}
+READER = {"action": "read_audit", "details": {"asked": "after=3 text"}}
+
+
 @pytest.mark.parametrize(
     ("question", "view", "read"),
     [
@@ -55,6 +60,10 @@ LOG = {"text": "x", "attempt": 1}
             Read("audit", (), "user=user-1 text"),
         ),
         (q.ListAudit(), {"rows": []}, Read("audit")),
+        (q.ListAudit(after=7), {"rows": []}, None),
+        (q.ListAudit(after=7, limit=5), {"rows": [FOLLOWER]}, None),
+        (q.ListAudit(after=7), {"rows": [FOLLOWER, READER]}, Read("audit", (), "after=7")),
+        (q.ListAudit(after=7, action="login"), {"rows": []}, Read("audit", (), "action=login after=7")),
         (q.ListTasks(), {"tasks": []}, None),
     ],
 )

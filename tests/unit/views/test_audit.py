@@ -57,6 +57,8 @@ def seqs(history: History, question: ListAudit) -> list[int]:
         (ListAudit(text="cpu"), [7]),
         (ListAudit(start=102.0, end=104.0), [3, 2]),
         (ListAudit(before=4), [3, 2, 1]),
+        (ListAudit(after=3, limit=2), [4, 7]),
+        (ListAudit(after=5), [4, 7, 8]),
     ],
 )
 def test_each_filter_finds_its_records(history: History, question: ListAudit, expected: list[int]) -> None:
@@ -71,6 +73,20 @@ def test_pages_are_stable(history: History) -> None:
     history.ingest([ev.Fact(9, 200.0, "user-ada", "req-6", ev.ProjectRemoved("p"), FROM)])
     assert seqs(history, ListAudit(limit=3, before=first["next"])) == [3, 2, 1]
     assert history.audit(ListAudit(limit=3, before=first["next"]))["next"] is None
+
+
+def test_who_follows_goes_on_behind_what_they_were_given(history: History) -> None:
+    """`next` is the last fact of the last record, and behind what matches nothing; records that retention
+    has removed are said."""
+    first = history.audit(ListAudit(after=0, limit=4))
+    assert (first["next"], first["total"], first["removed_through"]) == (6, 6, 0)
+    assert history.audit(ListAudit(after=6))["next"] == 8
+    assert history.audit(ListAudit(after=8))["next"] == 8
+    assert history.audit(ListAudit(after=0, user="user-none"))["next"] == 8
+    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
+    assert history.audit(ListAudit(after=2))["removed_through"] == 6
+    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
+    assert history.audit(ListAudit(after=2))["removed_through"] == 6
 
 
 def test_sign_ins_are_counted(history: History) -> None:

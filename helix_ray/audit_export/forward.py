@@ -1,0 +1,154 @@
+"""Forwards the audit to a receiver: every record in order, at least once.
+
+The journal is the queue. One batch is in memory; while the receiver is away nothing else is read, and the
+cursor, a file of its own, says where to go on. What retention has removed meanwhile is a gap: the receiver
+is told from which fact to which, before the records that follow it.
+
+A batch of syslog is known to be taken only when the connection is still there at the step after it. Until
+then the cursor stays before it, and it is sent again if the connection breaks.
+
+Files in the state's folder:
+
+    cursors/forward    everything up to this seq was taken, or told as a gap
+    lock               held by the one process that forwards from here
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from helix_ray.audit_export.messages import ForwardedMessage, of_gap, of_record
+from helix_ray.audit_export.sinks import AuditReceiver, SinkAway
+from helix_ray.client.transport import Retries
+from helix_ray.followers.cursor import CursorFile
+from helix_ray.journal.lock import FileLock
+from helix_ray.wire.times import iso
+
+if TYPE_CHECKING:
+    from helix_ray.wire.audit import AuditOut
+
+NAME: Final = "forward"
+LOCK_FILE: Final = "lock"
+BATCH_RECORDS: Final = 200
+# How long to wait between two tries: up to a minute, with jitter.
+PAUSES: Final = Retries(pause_s=0.5, pause_s_max=60.0)
+
+# Gives at most so many records of facts after a seq, the oldest first.
+Read = Callable[[int, int], "AuditOut"]
+
+
+class AuditBehind(Exception):
+    """The server's audit ends before the cursor: it is being built anew, or of another journal."""
+
+
+class Sent(NamedTuple):
+    """What a step has sent: how many records, up to which fact, and which range was missing."""
+
+    records: int
+    through: int
+    gap: tuple[int, int] | None = None
+
+
+class _Batch(NamedTuple):
+    """What is sent at once: everything after `start`."""
+
+    start: int
+    messages: list[ForwardedMessage]
+    sent: Sent
+
+
+class Forwarder:
+    """Forwards from a cursor in a folder, which no other process may use at the same time."""
+
+    def __init__(
+        self,
+        folder: Path,
+        read: Read,
+        sink: AuditReceiver,
+        begin_at: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Raises OSError, and JournalLocked where another process forwards from this folder."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = FileLock(folder / LOCK_FILE)
+        self._file = CursorFile(folder, NAME, begin_at)
+        self._read = read
+        self._sink = sink
+        self._clock = clock
+        self._next = self._file.cursor
+        self._kept: _Batch | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The fact up to which everything is known to be taken."""
+        return self._file.cursor
+
+    def close(self) -> None:
+        """Let another process forward from the folder."""
+        self._sink.close()
+        self._lock.release()
+
+    def step(self) -> Sent:
+        """Read a batch and send it, or send again what was not taken.
+
+        Raises SinkAway, AuditBehind, OSError (the cursor cannot be kept), and what reading raises.
+        """
+        batch = self._kept or self._fill()
+        try:
+            # Without a message, too: it says whether the batch before was taken.
+            self._sink.send(batch.messages)
+        except SinkAway:
+            self._next = self._file.cursor
+            self._kept = batch if batch.start == self._next else None
+            raise
+        if batch.start > self._file.cursor:
+            self._file.save(batch.start)
+        self._next, self._kept = batch.sent.through, None
+        return batch.sent
+
+    def _fill(self) -> _Batch:
+        start = self._next
+        page = self._read(start, BATCH_RECORDS)
+        if page["through"] < start and not page["logs"]:
+            raise AuditBehind(
+                f"the server's audit ends at fact {page['through']}, and everything up to {start} was sent: "
+                "it is being built anew, or is that of another journal"
+            )
+        messages, gap = [], None
+        # What was taken before it was removed is no gap, also where it is sent again.
+        known = max(start, self._file.cursor)
+        if page["removed_through"] > known:
+            gap = (known + 1, page["removed_through"])
+            messages.append(of_gap(*gap, iso(self._clock())))
+        messages.extend(of_record(log) for log in page["logs"])
+        through = max(start, page["next_cursor"] or 0)
+        return _Batch(start, messages, Sent(len(page["logs"]), through, gap))
+
+
+def follow(
+    forwarder: Forwarder,
+    every_s: float,
+    on_sent: Callable[[Sent], None],
+    is_passing: Callable[[Exception], bool],
+    pause: Callable[[float], None] = time.sleep,
+    chance: Callable[[], float] = random.random,
+) -> None:
+    """Forward for ever. `is_passing` says whether to wait after an error, else it is raised."""
+    tries = 0
+    while True:
+        try:
+            sent = forwarder.step()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            tries += 1
+            pause(PAUSES.pause(tries, chance()))
+            continue
+        tries = 0
+        on_sent(sent)
+        if sent.records < BATCH_RECORDS:
+            pause(every_s)

@@ -1,0 +1,92 @@
+"""The audit is read, exported and forwarded through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import archive
+from tests.http.api_server import PASSWORD
+from tests.http.past_world import World, serving_world
+from tests.http.running_node import Helix
+from tests.receivers import authority
+from tests.syslog_receiver import receiving_syslog
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Serve it for the whole file."""
+    with serving_world(tmp_path_factory.mktemp("history")) as served:
+        yield served
+
+
+def test_the_audit_is_read_through_the_api(world: World) -> None:
+    """Administrators see what was done, in the documented form; others do not; a wrong type is refused."""
+    world.archive()
+    admin = world.clients["admin"]
+    answer = admin.get("/aurora/audit", params={"event_type": "authentication", "action": "login"})
+    assert answer.status_code == 200, answer.text
+    log = answer.json()["logs"][0]
+    assert log["id"] == f"audit-{log['seq']}"
+    assert (log["event_type"], log["action"], log["result"]) == ("authentication", "login", "success")
+    assert log["user_id"].startswith("user-")
+    assert log["metadata"]["resource"] == "session"
+    assert PASSWORD not in answer.text
+    world.archive()
+    read, *_ = admin.get("/aurora/audit", params={"action": "read_audit"}).json()["logs"]
+    assert (read["event_type"], read["user_id"]) == ("data_access", admin.get("/auth/me").json()["id"])
+    assert read["metadata"]["details"]["asked"] == "event_type=authentication action=login"
+    assert world.clients["ann"].get("/aurora/audit").status_code == 403
+    refused = admin.get("/aurora/audit", params={"event_type": "gossip"})
+    assert refused.status_code == 400
+    assert "data_access" in refused.text
+
+
+def test_the_audit_is_exported(
+    world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program writes the records of a time in the form that was asked for; another form is refused."""
+    world.archive()
+    monkeypatch.setenv("HELIX_URL", world.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", world.clients["admin"].headers["Authorization"].split()[1])
+    words = ("audit", "export", "--out", str(tmp_path / "out"), "--since", "2020-01-01T00:00:00Z")
+    ran = helix(*words, "--format", "csv")
+    assert ran.code == 0, ran.err
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert ran.out.endswith(f"has {len(lines) - 1} records\n")
+    assert any("login" in line for line in lines)
+    assert helix(*words, "--format", "xml").code == 2
+
+
+def test_the_audit_is_forwarded(
+    world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The program sends what there is over TLS, and later what came since; its own reads are recorded while
+    there is something else to read, so it comes to an end. In clear it goes to this machine only."""
+    monkeypatch.setattr(archive, "FOLLOWED_S_MAX", 0.01)
+    world.archive()
+    auditor = world.api.add("forwarding", "auditor")
+    monkeypatch.setenv("HELIX_URL", world.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", auditor.headers["Authorization"].split()[1])
+    made = authority(tmp_path, "127.0.0.1")
+    (tmp_path / "ca.pem").write_text(made.ca)
+    with receiving_syslog(made.context()) as receiver:
+        to = f"syslog+tls://127.0.0.1:{receiver.port}"
+        words = ("audit", "forward", to, "--state", str(tmp_path / "state"), "--once", "--ca")
+        refused = helix(*words[:-1])
+        assert (refused.code, "not trusted" in refused.err) == (1, True)
+        sent: list[int] = []
+        for _ in range(4):
+            world.archive()
+            ran = helix(*words, str(tmp_path / "ca.pem"))
+            assert (ran.code, ran.err) == (0, "")
+            sent.append(len(receiver.lines))
+        assert sent[0] > 10
+        # The record of the program's own read, and then nothing.
+        assert sent[2:] == [sent[0] + 1] * 2
+    assert receiver.seqs() == sorted({*receiver.seqs()})
+    assert receiver.lines[0].host == "127.0.0.1"
+    assert "another machine" in helix("audit", "forward", "syslog+tcp://192.0.2.1:601", *words[3:-1]).err
+    assert "signed" in helix("audit", "forward", "https://192.0.2.1/", *words[3:-1]).err
