@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.model_evidence import on_class, put_reason, show_evidence
 from helix_ray.cli.output import Json, amount, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
-from helix_ray.core.model_choice import automatic
 
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
-    from helix_ray.core.model_records import AccuracyRecord, ChoiceRecord, VariantRecord
     from helix_ray.wire.models import (
-        EvidenceOut,
         ModelOut,
-        TuningLineOut,
-        TuningOut,
         VersionLineOut,
         VersionOut,
     )
@@ -34,12 +30,6 @@ COLUMNS = Columns(
 VERSION_COLUMNS = Columns(
     ("VERSION", "STATE", "USE", "TUNED", "BYTES", "PUSHED", "BY", "VARIANTS"), ("VARIANTS", "BY", "BYTES")
 )
-GATE_COLUMNS = Columns(
-    ("VERSION", "VARIANT", "ARITHMETIC", "STATE", "DATA", "ROWS", "ERROR", "COSINE", "TOP1", "ACCURACY %",
-     "BYTES"),
-    ("BYTES", "ARITHMETIC", "ROWS", "DATA"),
-)  # fmt: skip
-TUNING_COLUMNS = ("BATCH", "VARIANT", "PROVIDER", "THREADS", "RATIO", "95 %")
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Name of a model.")]
 Number = Annotated[int, typer.Argument(metavar="VERSION", min=1, help="Number of a version.")]
 OneVersion = Annotated[int | None, typer.Option("--version", min=1, help="Only this version.")]
@@ -138,10 +128,7 @@ def evidence(name: Name, version: OneVersion = None, as_json: Json = False) -> N
     if as_json:
         print_json(found)
         return
-    _show_gate(found)
-    for measured in found["versions"]:
-        for tuning in measured["tunings"]:
-            _show_tuning(f"{found['name']}@{measured['version']}", tuning)
+    show_evidence(found)
 
 
 @app.command()
@@ -242,9 +229,9 @@ def _show(model: ModelOut, as_json: bool) -> None:
     print_table(VERSION_COLUMNS, [_version_row(model, number) for number in range(len(model["versions"]))])
     for each in model["versions"]:
         named = f"{model['name']}@{each['version']}"
-        _put_reason(named, each["state"], each["reason"])
+        put_reason(named, each["state"], each["reason"])
         for tuning in each["tunings"]:
-            put(_on_class(named, tuning))
+            put(on_class(named, tuning))
 
 
 def _row(model: ModelOut) -> tuple[str, ...]:
@@ -290,7 +277,7 @@ def _show_version(version: VersionOut, as_json: bool) -> None:
             "metadata": version["metadata"],
             "warnings": "\n".join(version["warnings"]),
             "variants": " ".join(each["name"] for each in version["variants"] if each["state"] == "ready"),
-            "tuned": "\n".join(_on_class("", each).lstrip() for each in version["tunings"]),
+            "tuned": "\n".join(on_class("", each).lstrip() for each in version["tunings"]),
         }
     )
 
@@ -299,65 +286,3 @@ def _tuned(version: VersionLineOut) -> str:
     """Say on how many classes of nodes a version is tuned, of those that it has met."""
     done = sum(each["state"] == "tuned" for each in version["tunings"])
     return f"{done} of {len(version['tunings'])}" if version["tunings"] else ""
-
-
-def _on_class(named: str, tuning: TuningLineOut | TuningOut) -> str:
-    reason = f": {tuning['reason']}" if tuning["reason"] else ""
-    return f"{named} on {tuning['node_class']}: {tuning['state']}{reason}"
-
-
-def _put_reason(what: str, state: str, reason: str | None) -> None:
-    if reason:
-        put(f"{what} {state}: {reason}")
-
-
-def _show_gate(found: EvidenceOut) -> None:
-    rows: list[tuple[str, ...]] = []
-    for version in found["versions"]:
-        if not version["variants"]:
-            rows.append((str(version["version"]), "", "", version["state"], *[""] * 7))
-        rows += [_gate_row(version["version"], each) for each in version["variants"]]
-    print_table(GATE_COLUMNS, rows)
-    for version in found["versions"]:
-        named = f"{found['name']}@{version['version']}"
-        _put_reason(named, version["state"], version["reason"])
-        for each in version["variants"]:
-            _put_reason(f"{named} {each['name']}", each["state"], each["reason"])
-
-
-def _gate_row(version: int, variant: VariantRecord) -> tuple[str, ...]:
-    said = (str(version), variant["name"], variant["arithmetic"], variant["state"])
-    gate = variant["gate"]
-    if gate is None:
-        return (*said, *[""] * 6, str(variant["bytes"]))
-    accuracy = gate["accuracy"]
-    return (
-        *said, gate["data"], str(gate["rows"]), _short(gate["max_relative_error"]),
-        _short(gate["min_cosine"], 5), _short(gate["top1_agreement"]),
-        "" if accuracy is None else _accuracy(accuracy), str(variant["bytes"]),
-    )  # fmt: skip
-
-
-def _accuracy(accuracy: AccuracyRecord) -> str:
-    """Return the accuracy, and the interval of its difference to FP32, in points."""
-    low, high = 100 * accuracy["low"], 100 * accuracy["high"]
-    return f"{100 * accuracy['variant']:.2f} ({low:+.2f} to {high:+.2f})"
-
-
-def _show_tuning(named: str, tuning: TuningOut) -> None:
-    """Show what was chosen on a class of nodes: for each batch the ratio to FP32 with its interval."""
-    put("")
-    put(_on_class(named, tuning))
-    if tuning["choices"]:
-        print_table(TUNING_COLUMNS, [_choice_row(choice) for choice in automatic(tuning["choices"])])
-
-
-def _choice_row(choice: ChoiceRecord) -> tuple[str, ...]:
-    return (
-        str(choice["batch"]), choice["variant"], choice["provider"], str(choice["threads"]),
-        f"{choice['ratio']:.2f}", f"{choice['low']:.2f} to {choice['high']:.2f}",
-    )  # fmt: skip
-
-
-def _short(value: Any, digits: int = 3) -> str:
-    return "" if value is None else f"{value:.{digits}g}"

@@ -100,6 +100,7 @@ class TuningRun(TypedDict, total=False):
     node_class: str
     variants: list[VariantRecord]
     inputs: list[TensorRecord]
+    batch: str
     heldout: str | None
     files: list[FileRef]
     bounds: BoundsRecord

@@ -62,6 +62,7 @@ def _tuned(task: Assignment, cpus: float | None) -> Outcome:
     job = TuningJob(
         variants=cast(Any, run["variants"]),
         inputs=cast(Any, run["inputs"]),
+        batch=run.get("batch"),
         heldout=run["heldout"],
         time_limit_s=run["time_limit_s"],
         node_class=run["node_class"],

@@ -27,7 +27,15 @@ from helix_ray.inference.providers import CPU, CUDA, find_providers
 from helix_ray.inference.sessions import SessionPlan, open_session
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.timing import ROUNDS_MIN, Ratio, Rounds, ratio_of, seconds_per_call
-from helix_ray.inference.tuner import GAIN_MIN, LARGE_BATCHES, MADE_ROWS_ONLY, SLOWER, TrialRow, TuningJob
+from helix_ray.inference.tuner import (
+    GAIN_MIN,
+    IN_EXAMINATION,
+    LARGE_BATCHES,
+    MADE_ROWS_ONLY,
+    SLOWER,
+    TrialRow,
+    TuningJob,
+)
 from helix_ray.inference.variants import FP32, TF32, Message, Variant
 
 if TYPE_CHECKING:
@@ -129,7 +137,7 @@ class Trials:
         if (reason := self.skip.get(_key(name, plan.provider))) is not None:
             raise NotUsable(reason)
         if variant["state"] != "ready" or (variant["gate"] is not None and not variant["gate"]["passed"]):
-            raise NotUsable(f"{variant['state']} in the examination: {variant['reason']}")
+            raise NotUsable(f"{variant['state']} {IN_EXAMINATION}: {variant['reason']}")
         path = self._file(name)
         if _has_slow_convolutions(path):
             raise NotUsable(
@@ -213,7 +221,10 @@ def providers_here() -> list[str]:
 
 
 def batch_of(job: TuningJob) -> str:
-    """Return what the first axes of the inputs say: `dynamic`, `fixed N`, or `none` where they differ."""
+    """Return what the examination found, else what the first axes of the inputs say: `dynamic`, `fixed N`, or
+    `none` where they differ."""
+    if job.batch is not None:
+        return job.batch
     firsts = {each["shape"][0] if each["shape"] else 0 for each in job.inputs}
     if all(not isinstance(first, int) for first in firsts) and firsts:
         return "dynamic"

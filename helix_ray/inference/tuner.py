@@ -43,14 +43,17 @@ TUNING_MEMORY_MB = 4096
 SLOWER = "slower than FP32"
 SLOWER_BY_THE_CLOCK = "less CPU time than FP32, but slower by the clock"
 NOT_FASTER = f"not faster than FP32 beyond doubt: its interval begins below {GAIN_MIN:g}"
-MADE_ROWS_ONLY = "INT8 that was judged on made rows alone: give held-out rows, or ask for it by name"
+MADE_ROWS_ONLY = "INT8 that was judged on made rows alone: give held-out rows, or ask for precision int8"
+OTHER_IS_FASTER = "is faster"
+IN_EXAMINATION = "in the examination"
 
 
 @dataclass(frozen=True, slots=True)
 class TuningJob:
-    """What to tune: the variants of a version and its inputs, as the examination reported them.
+    """What to tune: the variants of a version, its inputs and its batch, as the examination reported them.
 
-    `heldout` is the digest of an .npz file with rows; without it they are made. `node_class` is the class
+    `batch` is None where only the shapes of the inputs are known, which may promise what the model does not
+    do. `heldout` is the digest of an .npz file with rows; without it they are made. `node_class` is the class
     that the report is for, that of this machine by default; `cpus` is what this process was assigned.
     Providers are those of this process, the simulated ones left out. `time_limit_s` bounds everything,
     `memory_mb` the child.
@@ -65,6 +68,7 @@ class TuningJob:
     cpus: float | None = None
     bounds: GateBounds = field(default_factory=GateBounds)
     memory_mb: int = TUNING_MEMORY_MB
+    batch: str | None = None
 
 
 class TrialRow(TypedDict):
@@ -163,7 +167,7 @@ def _best(group: Sequence[TrialRow]) -> Choice | None:
                 best = row
     for row in group:
         if row is not best and row["why_not"] is None:
-            row["why_not"] = f"{best['variant']} is faster"
+            row["why_not"] = f"{best['variant']} {OTHER_IS_FASTER}"
     return _choice(best)
 
 

@@ -29,6 +29,7 @@ _OTHER_FILES = (
     (0, b"\x80\x04", "a Python pickle"),
     (0, b"\x80\x05", "a Python pickle"),
     (0, b"GGUF", "a GGUF file, as llama.cpp reads them"),
+    (8, b'{"', "a safetensors file, which has weights and no graph: export the model to ONNX"),
     (4, b"TFL3", "a TensorFlow Lite file"),
     (4, b"ORTM", "a file in ONNX Runtime's own format, which fits one machine"),
     (0, b"version https://git-lfs", "a pointer of Git LFS and not the file itself: run git lfs pull"),
@@ -105,7 +106,8 @@ def _external(model: ModelProto) -> None:
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             place = next((each.value for each in tensor.external_data if each.key == "location"), "unnamed")
             raise NotUsable(
-                f"the weights {tensor.name!r} are in another file ({place!r}); save the model as one file"
+                f"the weights {tensor.name!r} are in another file ({place!r}); save the model as one file: "
+                f"onnx.save(onnx.load(FILE), ONE_FILE), or torch.onnx.export(..., external_data=False)"
             )
 
 

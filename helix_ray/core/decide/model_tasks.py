@@ -86,6 +86,8 @@ def _tuning(model: ModelRecord, version: ModelVersion, node_class: str, ctx: Con
         "bounds": version.metadata.get("bounds", {}),
         "time_limit_s": ctx.policy.tuning_s_max,
     }
+    if version.report is not None:
+        run["batch"] = version.report["batch"]
     title = f"tune {reference(model.id, version.number)} on {node_class}"
     spec = _spec(title, run, ctx.policy.tuning_s_max, model.project)
     spec["labels"] = {NODE_CLASS_LABEL: node_class}

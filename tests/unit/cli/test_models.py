@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from helix_ray.cli import models
+from helix_ray.inference.tuner import MADE_ROWS_ONLY
 
 COLUMNS = 80
 NODE_CLASS = "x86-64-amx-2c-ort1.32.0-e4a03b30"
 REASON = "heldout: no array for input 'image'; it has images, labels"
 AT = "2026-11-27T01:30:00Z"
+NO_MEMORY = "the runtime cannot run it: no memory"
 SATURATED = "relative error 1.01 is above 0.2; cosine -0.18 is below 0.99"
 
 
@@ -25,13 +27,33 @@ def variant(name: str, arithmetic: str, **more: Any) -> dict[str, Any]:
     return {**said, "gate": gate, **more}
 
 
+def row(name: str, batch: int, ratio: float | None, why_not: str | None) -> dict[str, Any]:
+    low = None if ratio is None else ratio - 0.02
+    where = {"provider": "CPUExecutionProvider", "threads": 1, "batch": batch}
+    return {"variant": name, **where, "ratio": ratio, "low": low, "why_not": why_not}
+
+
+def rows() -> list[dict[str, Any]]:
+    return [
+        row("fp32", 1, 1.0, "int8-dynamic is faster"),
+        row("fp16", 1, 1.02, "not faster than FP32 beyond doubt: its interval begins below 1.03"),
+        row("int8-static", 1, 1.204, MADE_ROWS_ONLY),
+        row("int8-static", 128, 1.809, MADE_ROWS_ONLY),
+        row("fp16-storage", 1, 1.2, "int8-dynamic is faster"),
+        row("fp32", 128, None, NO_MEMORY),
+        row("int8-dynamic", 1, None, "refused in the examination: cosine 0.4 is below 0.99"),
+        row("int8-dynamic", 128, 1.683, None),
+    ]
+
+
 def evidence() -> Any:
     choice = {
         "batch": 128, "variant": "int8-dynamic", "provider": "CPUExecutionProvider", "threads": 1,
         "ratio": 1.683, "low": 1.631, "high": 1.76,
     }  # fmt: skip
-    tuned = {"node_class": NODE_CLASS, "state": "tuned", "reason": None, "choices": [choice]}
+    tuned = {"node_class": NODE_CLASS, "state": "tuned", "reason": None, "choices": [choice], "rows": rows()}
     failed = {"node_class": "other", "state": "failed", "reason": "its tuning was cancelled", "choices": []}
+    failed["rows"] = []
     variants = [
         variant("fp32", "FP32", gate=None),
         variant("fp16-storage", "FP32"),
@@ -91,12 +113,27 @@ def test_evidence_fits_eighty_columns_and_cuts_no_reason(
         f"digits@11 rejected: {REASON}",
     ]
     assert [line for line in lines if line in reasons] == reasons
-    assert [line for line in lines if len(line) > COLUMNS and line not in reasons] == []
+    notes = [line for line in lines if " thread: " in line]
+    assert [line for line in lines if len(line) > COLUMNS and line not in [*reasons, *notes]] == []
     assert "12       fp16-storage  ready     0.139  0.99834  0.998  99.75 (-0.44 to +0.94)" in lines
     assert f"digits@12 on {NODE_CLASS}: tuned" in lines
     chosen = "128 int8-dynamic CPUExecutionProvider 1 1.68 1.63 to 1.76"
     assert [line for line in lines if line.split() == chosen.split()]
     assert lines[-1] == "digits@12 on other: failed: its tuning was cancelled"
+
+
+def test_evidence_says_what_was_faster_and_why_it_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variant that would win is no silence in a table of choices, nor is what could not be measured."""
+    monkeypatch.setattr(models, "connect", Connected)
+    models.evidence("digits")
+    on = "CPUExecutionProvider, 1 thread"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if on in line] == [
+        f"digits@12 int8-static, {on}: 1.20 at batch 1, 1.81 at batch 128, not chosen: {MADE_ROWS_ONLY}",
+        f"digits@12 fp32, {on}: not measured at batch 128: {NO_MEMORY}",
+    ]
 
 
 def test_lists_say_where_a_version_is_tuned(

@@ -64,6 +64,9 @@ def test_an_examination_is_concluded_when_it_ends(stage: ModelStage) -> None:
     carry_out(stage)
     assert stage.active() == 1
     (tuning,) = stage.state.model_tasks
+    made = stage.state.tasks[tuning].run
+    assert made is not None
+    assert (made["kind"], made["batch"]) == ("tuning", "dynamic")
     finish(stage, tuning, tuned())
     carry_out(stage)
     assert stage.state.models["digits"].versions[1].tunings[CLASS]["state"] == "tuned"

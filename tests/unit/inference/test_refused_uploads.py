@@ -122,6 +122,7 @@ def chance() -> ModelProto:
 REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
     "empty": (lambda: b"", "the file is empty"),
     "a zip archive": (lambda: b"PK\x03\x04rest", "not an ONNX model but a zip archive"),
+    "weights alone": (lambda: b'\x40\0\0\0\0\0\0\0{"w":{}}', "not an ONNX model but a safetensors file"),
     "a pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
     "cut off": (cut_off, "it cannot be parsed"),
     "no nodes": (lambda: without("node"), "the graph has no nodes"),

@@ -28,7 +28,7 @@ from helix_ray.inference.tune import tune
 from helix_ray.inference.tuner import GAIN_MIN, MADE_ROWS_ONLY, TrialRow, TuningJob, TuningReport
 from helix_ray.inference.tuning_child import NICE
 from helix_ray.inference.variants import ARITHMETIC, ExaminationJob, TensorShape, Variant
-from tests.unit.inference.onnx_models import deep_tree, forest, mobile, recurrent
+from tests.unit.inference.onnx_models import deep_tree, fixed_inside, forest, mobile, recurrent, rows_together
 from tests.unit.inference.small_models import doubling, save
 
 IMAGES, LABELS = held_out()
@@ -259,6 +259,16 @@ def test_a_fixed_batch_is_the_only_one(blobs: Blobs, tmp_path: Path) -> None:
     blobs.add("fp32", fixed)
     report = blobs.tune(small_inputs(4, 8), cpus=1, time_limit_s=5.0)
     assert {row["batch"] for row in report["rows"]} == {4}
+
+
+@pytest.mark.parametrize(("make", "batch"), [(fixed_inside, "fixed 1"), (rows_together, "none")])
+def test_the_batch_is_what_the_examination_found(blobs: Blobs, tmp_path: Path, make: Any, batch: str) -> None:
+    """A model whose batch axis lies is measured with the one row that it takes, or in one call."""
+    file = tmp_path / "liar.onnx"
+    save(make(), file)
+    blobs.add("fp32", file)
+    report = blobs.tune(small_inputs("n", 8), cpus=1, time_limit_s=5.0, batch=batch)
+    assert [(each["batch"], each["variant"]) for each in automatic(report["choices"])] == [(1, "fp32")]
 
 
 @pytest.mark.parametrize("make", [mobile, recurrent, forest])
