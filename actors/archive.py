@@ -11,7 +11,7 @@ them the tables do not reflect yet.
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -48,9 +48,8 @@ BEHIND = SourceUnavailable("history", "the history is being rebuilt")
 
 _View = TypeVar("_View", bound=TaskView | ResultView)
 
-# How long a question waits for the tables to reach its facts, and how often it looks.
+# How long a question waits for the tables to reach its facts.
 FOLLOWED_S_MAX = 3.0
-FOLLOWED_LOOK_S = 0.005
 
 # Runs a method of the history on a thread: (function, arguments) -> its result.
 OnThread = Callable[..., Awaitable[Any]]
@@ -90,6 +89,11 @@ class Archive:
         self._plane = plane
         self._on_thread = on_thread
         self._look = look
+        self._grown = asyncio.Event()
+
+    def grown(self) -> None:
+        """Take note that the tables have more facts, for those who wait for them."""
+        self._grown.set()
 
     async def complete(
         self, question: Completed, by: Principal, reply: Any
@@ -122,13 +126,14 @@ class Archive:
 
     async def _followed(self, through: int) -> bool:
         """Wait until the tables have every fact up to `through`; say whether they have."""
-        end = time.monotonic() + FOLLOWED_S_MAX
-        while self._history.through < through:
-            if time.monotonic() >= end:
-                return False
-            self._hurry()
-            await asyncio.sleep(FOLLOWED_LOOK_S)
-        return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FOLLOWED_S_MAX):
+                while self._history.through < through:
+                    self._grown.clear()
+                    self._hurry()
+                    await self._grown.wait()
+                return True
+        return False
 
     async def find(
         self, question: GetTask | GetResult, by: Principal

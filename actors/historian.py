@@ -211,6 +211,7 @@ class Historian(LivingActor):
     async def take(self, batch: Batch) -> None:
         """Take facts into the tables; the cursor is in the same transaction."""
         await self._on_file(self._history.ingest, batch.facts)
+        self._archive.grown()
 
     async def beyond(self, head: int) -> None:
         """Make the history again from the journal that is there."""

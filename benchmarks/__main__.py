@@ -7,12 +7,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import (
+    audit,
     bulk,
     cluster,
     commands,
@@ -66,6 +68,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         sync,
         events,
         sampling,
+        audit,
         gpu,
     )
 }
@@ -83,6 +86,9 @@ def main() -> int:
         "--quick", action="store_true", help="small counts: shows that it works, not how fast it is"
     )
     parser.add_argument(
+        "--audit-records", type=int, metavar="N", help="how many records `audit` searches (1,000,000)"
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="where the figures go (benchmarks/results/DATE.json)"
     )
     given = parser.parse_args()
@@ -96,7 +102,10 @@ def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else report.COLUMNS)
     about = report.machine()
     names = given.names or [*BENCHMARKS]
-    found = [_run(name, QUICK if given.quick else FULL, console) for name in names]
+    scale = QUICK if given.quick else FULL
+    if given.audit_records is not None:
+        scale = replace(scale, audit_records=given.audit_records)
+    found = [_run(name, scale, console) for name in names]
     reports = [each for each in found if each is not None]
     report.show_summary(reports, console)
     path = given.json or RESULTS / f"{datetime.now(UTC):%Y-%m-%d}.json"

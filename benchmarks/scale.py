@@ -37,6 +37,7 @@ class Scale:
     sync_devices: int
     sync_s: float
     webhook_chaos_events: int
+    audit_records: int
 
 
 FULL = Scale(
@@ -68,6 +69,7 @@ FULL = Scale(
     sync_devices=10_000,
     sync_s=20.0,
     webhook_chaos_events=5_000,
+    audit_records=1_000_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -98,4 +100,5 @@ QUICK = Scale(
     sync_devices=500,
     sync_s=2.0,
     webhook_chaos_events=100,
+    audit_records=20_000,
 )

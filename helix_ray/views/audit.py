@@ -1,4 +1,4 @@
-"""The audit in the history's file: records in the order of the journal, and their search."""
+"""The audit in the history's file: records in the order of the journal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import duckdb
 
 from helix_ray.core.audit.records import AuditRecord
 from helix_ray.core.audit.settings import Settings
-from helix_ray.core.audit_questions import ListAudit
-from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
 from helix_ray.views.batch import as_table
@@ -37,7 +35,7 @@ AUDIT = (
 )  # fmt: skip
 # What the records so far have set of each thing, by resource and id.
 CONFIGURED = (_text("thing"), _text("settings"))
-_NAMES = ", ".join(column.name for column in AUDIT if column.name != "says")
+SHOWN = ", ".join(column.name for column in AUDIT if column.name != "says")
 _FORGET = """
 DELETE FROM configured WHERE thing IN (
     SELECT resource || ' ' || resource_id FROM audit
@@ -86,43 +84,15 @@ def _thing(record: AuditRecord) -> str:
     return f"{record.resource} {record.resource_id}"
 
 
-def prune(con: duckdb.DuckDBPyConnection, before: float) -> None:
-    """Remove the records from before a time; the journal still has their facts."""
+def prune(con: duckdb.DuckDBPyConnection, before: float) -> bool:
+    """Remove the records from before a time, and say whether there were any; the journal still has their
+    facts."""
     [(last,)] = con.execute("SELECT max(last_seq) FROM audit WHERE moment < ?", [before]).fetchall()
-    if last is not None:
-        con.execute("DELETE FROM audit WHERE moment < ?", [before])
-        con.execute("UPDATE position SET audit_removed = greatest(audit_removed, ?)", [last])
-
-
-def search(con: duckdb.DuckDBPyConnection, question: ListAudit, through: int) -> AuditPageView:
-    """Return a page of the records that match: the newest first, or after a seq the oldest first."""
-    where, values = _conditions(question)
-    counted = con.execute(f"SELECT count(*) FROM audit WHERE {where}", values).fetchall()
-    if question.after is None:
-        before = question.before if question.before is not None else 1 << 62
-        bound, order = ("seq < ?", before), "DESC"
-    else:
-        # A record of many facts may have been cut differently when the history was built anew.
-        bound, order = ("last_seq > ?", question.after), "ASC"
-    # The seqs first: rows are wide, and only those of the page are read.
-    found = con.execute(
-        f"SELECT seq FROM audit WHERE {where} AND {bound[0]} ORDER BY seq {order} LIMIT ?",
-        [*values, bound[1], question.limit + 1],
-    ).fetchall()
-    seqs = [seq for (seq,) in found[: question.limit]]
-    page = _rows(con, where, values, seqs, order)
-    following = seqs[-1] if len(found) > question.limit else None
-    if question.after is not None:
-        # Where a follower goes on: behind what it has been given, and behind what matches nothing.
-        last = [row["last_seq"] for row in page]
-        following = max(
-            [question.after, *last] if following is not None else [through, question.after, *last]
-        )
-    [(removed,)] = con.execute("SELECT audit_removed FROM position").fetchall()
-    return {
-        "through": through, "rows": page, "total": counted[0][0], "next": following,
-        "removed_through": removed,
-    }  # fmt: skip
+    if last is None:
+        return False
+    con.execute("DELETE FROM audit WHERE moment < ?", [before])
+    con.execute("UPDATE position SET audit_removed = greatest(audit_removed, ?)", [last])
+    return True
 
 
 _SIGN_INS = """
@@ -137,40 +107,6 @@ def sign_ins(con: duckdb.DuckDBPyConnection) -> SignInsView:
     [(successful, failed)] = con.execute(_SIGN_INS).fetchall()
     [(newest,)] = con.execute("SELECT max(moment) FROM audit").fetchall()
     return {"successful": successful, "failed": failed, "last_record_at": newest}
-
-
-def _rows(
-    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int], order: str
-) -> list[AuditRowView]:
-    if not seqs:
-        return []
-    found = con.execute(
-        f"SELECT {_NAMES} FROM audit WHERE seq BETWEEN ? AND ? AND {where} ORDER BY seq {order}",
-        [min(seqs), max(seqs), *values],
-    ).fetchall()
-    return [_view(row) for row in found]
-
-
-def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
-    conditions, values = ["true"], []
-    for condition, value in (
-        ("event_type = ?", question.event_type),
-        ("moment >= ?", question.start),
-        ("moment < ?", question.end),
-        ("user_id = ?", question.user),
-        ("action = ?", question.action),
-        ("result = ?", question.result),
-        ("address = ?", question.address),
-        ("contains(says, ?)", None if question.text is None else question.text.lower()),
-    ):  # fmt: skip
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
-    if question.resource is not None:
-        # An id among `ids`, which are JSON, stands in quotes.
-        conditions.append("(resource_id = ? OR resource = ? OR contains(ids, ?))")
-        values += [question.resource, question.resource, text_of(question.resource)]
-    return " AND ".join(conditions), values
 
 
 def _row(record: AuditRecord) -> tuple[Any, ...]:
@@ -190,16 +126,3 @@ def _row(record: AuditRecord) -> tuple[Any, ...]:
 
 def _text_or_none(value: Settings | None) -> str | None:
     return None if value is None else text_of(value)
-
-
-def _view(row: tuple[Any, ...]) -> AuditRowView:
-    (seq, last_seq, at, event_type, action, result, user_id, address, user_agent, credential, request_id,
-     resource, resource_id, count, ids, details, erased, before, after) = row  # fmt: skip
-    return {
-        "seq": seq, "last_seq": last_seq, "at": at, "event_type": event_type, "action": action,
-        "result": result, "user_id": user_id, "address": address, "user_agent": user_agent,
-        "credential": credential, "request_id": request_id, "resource": resource,
-        "resource_id": resource_id, "count": count, "ids": stored(ids), "details": stored(details),
-        "erased": erased, "before": stored(before) if before else None,
-        "after": stored(after) if after else None,
-    }  # fmt: skip

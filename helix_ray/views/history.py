@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import duckdb
@@ -23,6 +23,7 @@ from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
 from helix_ray.views import audit, read
 from helix_ray.views.attempts import Attempts
+from helix_ray.views.audit_search import AuditSearch
 from helix_ray.views.file import open_history
 from helix_ray.views.pruning import PRUNE_TASKS_MAX, HistoryLimits, bytes_used, prune
 from helix_ray.views.rewriting import write_anew
@@ -46,6 +47,7 @@ class History:
         self._gate = threading.Condition()
         self._asking_now = 0
         self._shut = False
+        self._search = AuditSearch()
         self._closed = False
         # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`,
         # and those up to `folded` in the one in memory.
@@ -144,7 +146,8 @@ class History:
             con.execute("UPDATE position SET ingested = ?", [last])
             if keep:
                 con.execute("UPDATE position SET resumed = ?, attempts = ?", [last, self._dump()])
-            con.execute("COMMIT")
+            with self._search.removing() if changes.erased else nullcontext():
+                con.execute("COMMIT")
         except BaseException:
             con.execute("ROLLBACK")
             raise
@@ -164,9 +167,10 @@ class History:
             return False
         con.execute("BEGIN")
         try:
-            audit.prune(con, now - limits.audit_keep_s)
+            had_old_records = audit.prune(con, now - limits.audit_keep_s)
             removed = prune(con, limits, now, archived_through, self._prune_tasks)
-            con.execute("COMMIT")
+            with self._search.removing() if had_old_records else nullcontext():
+                con.execute("COMMIT")
         except BaseException:
             con.execute("ROLLBACK")
             raise
@@ -208,7 +212,7 @@ class History:
     def audit(self, question: ListAudit) -> AuditPageView:
         """Return a page of the audit."""
         with self._asking() as con:
-            return audit.search(con, question, self._ingested)
+            return self._search.page(con, question)
 
     def sign_ins(self) -> SignInsView:
         """Count the sign-ins of the audit."""

@@ -137,3 +137,26 @@ def test_a_record_says_what_was_there_before_and_after(history: History) -> None
         (row["before"], row["after"]) for row in history.audit(ListAudit())["rows"] or () if row["erased"]
     } == {(None, None)}
     assert history.audit(ListAudit(text="viewer"))["rows"] == []
+
+
+@pytest.mark.parametrize("question", [ListAudit(), ListAudit(user="user-ada"), ListAudit(text="task-")])
+def test_what_was_counted_is_kept_only_while_it_is_true(history: History, question: ListAudit) -> None:
+    """A search that is repeated counts what was written since, and all after records were removed or blanked;
+    it says the same as a history that is asked for the first time."""
+
+    def total() -> int:
+        kept, seqs_of_it = history.audit(question), seqs(history, question)
+        assert kept["through"] == history.through
+        assert kept["total"] == len(seqs_of_it)
+        return kept["total"]
+
+    assert total() == total()
+    event = ev.TaskSubmitted("task-9", "user-ada", spec())
+    before = total()
+    history.ingest([ev.Fact(9, 200.0, "user-ada", "req-9", event, FROM)])
+    assert total() == before + 1
+    history.ingest([ev.Fact(10, 201.0, "system", "req-10", ev.FactsErased([9], "asked"))])
+    shown = total()
+    assert shown == (before if question.text else before + (2 if question.user is None else 1))
+    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 250.5, 0)
+    assert total() == (1 if question == ListAudit() else 0)
