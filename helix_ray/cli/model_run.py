@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 FORMS: dict[str, OutputFormat] = {
     ".json": "json", ".npy": "npy", ".npz": "npy", ".parquet": "parquet", ".jsonl": "jsonl",
 }  # fmt: skip
-# Larger files of this kind are uploaded as data sets: the body of a request is limited.
+# A larger .npy file is uploaded as a data set: the body of a request is limited.
 INLINE_BYTES_MAX = 256 * 1024
-UPLOADED = (".npy", ".npz")
+# Only a data set has these forms.
+ALWAYS_UPLOADED = (".npz", ".parquet", ".jsonl")
 # Of a result, what is shown without --json.
 SHOWN = (
     "model", "version", "variant", "precisions", "provider", "arithmetic", "batch", "rows", "duration_ms",
@@ -43,7 +44,8 @@ def run(
         typer.Option(
             "--input",
             metavar="[NAME=]FILE|JSON",
-            help="Model input: a .npy file (a large one is uploaded as a data set), a .json file or JSON.",
+            help="Model input: a .npy or .json file or JSON; a .npz, .parquet, .jsonl or large .npy file "
+            "is uploaded as a data set.",
         ),
     ] = None,
     dataset: Annotated[
@@ -74,11 +76,11 @@ def run(
 
     form = _form_of(output)
     _one_of({"--input": inputs, "--dataset": dataset, "--input-uri": input_uri})
-    if inputs is not None and _is_large_file(inputs):
+    if inputs is not None and _is_data_set(inputs):
         dataset, inputs = inputs[0], None
     work = runs.inference(
         model,
-        spec.model_inputs(inputs) if inputs else None,
+        spec.model_inputs(inputs, "--input") if inputs else None,
         outputs or (),
         input_uri=input_uri,
         batch_size=batch_size,
@@ -121,12 +123,12 @@ def _one_of(sources: Mapping[str, object]) -> None:
         raise typer.BadParameter(f"exactly one of {', '.join(sources)} must be given")
 
 
-def _is_large_file(inputs: list[str]) -> bool:
-    """Say whether the input is one file that would make the request of the task too large."""
+def _is_data_set(inputs: list[str]) -> bool:
+    """Say whether the input is one file that no request carries: by its form, or since it is too large."""
     path = Path(inputs[0])
-    if len(inputs) > 1 or path.suffix not in UPLOADED:
+    if len(inputs) > 1 or path.suffix not in {".npy", *ALWAYS_UPLOADED} or not path.is_file():
         return False
-    return path.is_file() and path.stat().st_size > INLINE_BYTES_MAX
+    return path.suffix in ALWAYS_UPLOADED or path.stat().st_size > INLINE_BYTES_MAX
 
 
 def _uploaded(client: Client, dataset: str) -> str:

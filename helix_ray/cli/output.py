@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 _RAW_IN_JSON = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
+_NUMBER = r"\s+(?:-?\d[\d.eE+-]*|null|true|false)"
+# No text of JSON has a raw line break, so this finds whole lists.
+_NUMBERS = re.compile(rf"\[{_NUMBER}(?:,{_NUMBER})*\s+\]")
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 COLOURS = {
     "completed": "green",
@@ -42,8 +46,12 @@ COLOURS = {
 
 
 def print_json(value: Any, *, line: bool = False) -> None:
-    """Print JSON, indented or as one line of a stream."""
+    """Print JSON, indented (a list of numbers stays on one line) or as one line of a stream."""
     text = orjson.dumps(value, option=0 if line else orjson.OPT_INDENT_2).decode()
+    if not line:
+        text = _NUMBERS.sub(
+            lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+        )
     # orjson leaves control characters above U+007F as they are, and a terminal may obey them.
     sys.stdout.write(_RAW_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ SIZES = {
     "gpu_memory": "gpu_memory_mb",
     "gpu_memory_mb": "gpu_memory_mb",
 }
+
+# Exporters name inputs `input.1`, `input_1:0` or `onnx::Gemm_0`; JSON and paths begin with none of these.
+_NAMED = re.compile(r"[A-Za-z_][^\s=\"\[{/]*=")
 
 
 def refuse(option: str, message: str) -> typer.BadParameter:
@@ -90,32 +94,32 @@ def shards(count: int | None, gang: bool) -> Shards | None:
     return {"count": count, "gang": True} if gang else {"count": count}
 
 
-def model_inputs(texts: Sequence[str]) -> Any:
+def model_inputs(texts: Sequence[str], option: str = "--inputs") -> Any:
     """Read inputs: one value, or `name=value` for each input of the model. A value is a .npy
     or .json file, or JSON."""
     if not texts:
-        raise refuse("--inputs", "a model requires inputs")
-    named = [text for text in texts if text.split("=", 1)[0].isidentifier() and "=" in text]
+        raise refuse(option, "a model requires inputs")
+    named = [text for text in texts if _NAMED.match(text)]
     if not named and len(texts) == 1:
-        return _input(texts[0])
+        return _input(option, texts[0])
     if len(named) != len(texts):
-        raise refuse("--inputs", "several inputs must be given by name: --inputs name=value")
-    return {name: _input(value) for name, value in pairs("--inputs", texts).items()}
+        raise refuse(option, f"several inputs must be given by name: {option} name=value")
+    return {name: _input(option, value) for name, value in pairs(option, texts).items()}
 
 
-def _input(text: str) -> Any:
+def _input(option: str, text: str) -> Any:
     if text.endswith((".npy", ".json")):
-        data = read_bytes("--inputs", text)
-        return _npy(data) if text.endswith(".npy") else json_value("--inputs", data)
-    return json_value("--inputs", text)
+        data = read_bytes(option, text)
+        return _npy(option, data) if text.endswith(".npy") else json_value(option, data)
+    return json_value(option, text)
 
 
-def _npy(data: bytes) -> dict[str, str]:
+def _npy(option: str, data: bytes) -> dict[str, str]:
     """Return a .npy file in the API's form; the server checks its content."""
     from base64 import b64encode
 
     if not data.startswith(b"\x93NUMPY"):
-        raise refuse("--inputs", "not a .npy file")
+        raise refuse(option, "not a .npy file")
     return {"npy_base64": b64encode(data).decode()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from helix_ray.inference.candidate import NamedRows, NotUsable
+from helix_ray.inference.tensors import NPY_MAGIC
 from helix_ray.inference.variants import TensorShape
 
 __all__ = ["ReadingLimits", "read_rows"]
@@ -62,7 +64,7 @@ def read_rows(
             arrays = {name: _read(archive, name, count, word) for name in headers}
             labels = None if labels_header is None else _read(archive, _LABELS, count, word)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, RuntimeError) as error:
-        raise NotUsable(f"{word}: not an .npz file: {error}") from error
+        raise NotUsable(f"{word}: {_no_archive(path, inputs, error)}") from error
     arrays = {
         name: array.astype(object) if array.dtype.kind == "U" else array for name, array in arrays.items()
     }
@@ -71,6 +73,15 @@ def read_rows(
         arrays = {name: array[None] if name in whole else array for name, array in arrays.items()}
         labels = None
     return NamedRows(arrays, labels, "given", unread=unread)
+
+
+def _no_archive(path: Path, inputs: Sequence[TensorShape], error: Exception) -> str:
+    """Say what is wrong with a file that is no archive, and how one is made of an array."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
+            name = inputs[0]["name"]
+            return f"a .npy file, where an .npz is needed: numpy.savez(FILE, **{{{name!r}: array}})"
+    return f"not an .npz file: {error}"
 
 
 def _is_input(name: str, inputs: Sequence[TensorShape]) -> bool:
@@ -103,7 +114,8 @@ def _header(file: IO[bytes], where: str) -> _Header:
         raise NotUsable(f"{where}: not a .npy array: {error}") from error
     if dtype.hasobject:
         raise NotUsable(
-            f"{where}: Python objects are not read, since that runs code; use numbers or text of fixed width"
+            f"{where}: Python objects are not read, since that runs code; "
+            "save numbers, or text as array.astype(str)"
         )
     if not shape:
         raise NotUsable(f"{where}: one number, where rows are needed")

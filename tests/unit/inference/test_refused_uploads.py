@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -178,10 +179,20 @@ def test_time(tmp_path: Path) -> None:
     assert str(report["reason"]).startswith("time above 1")
 
 
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
 LINEAR = models.linear()
 ROWS = np.zeros((4, 8), np.float32)
 DATA: dict[str, tuple[bytes, str]] = {
     "no archive": (b"1,2,3", "heldout: not an .npz file"),
+    "one array": (
+        npy(ROWS),
+        "heldout: a .npy file, where an .npz is needed: numpy.savez(FILE, **{'x': array})",
+    ),
     "another name": (npz(z=ROWS), "heldout: no array for input 'x'; it has z"),
     "one too many": (npz(x=ROWS, z=ROWS), "heldout: 'z' is not an input"),
     "another type": (npz(x=ROWS.astype(np.float64)), "heldout: input 'x' must be float32, not float64"),
