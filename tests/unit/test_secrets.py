@@ -33,7 +33,8 @@ SUSPICIOUS = re.compile(
 HARMLESS = {
     "Finished.spent", "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
     "Request.idempotency_key", "KnownNotice.payload",
-    "Settings.tls_key", "Settings.admin_password_file", "Settings.token_ttl_s", "Settings.refresh_ttl_s",
+    "Settings.tls_key", "Settings.admin_password_file", "Settings.password_chars_min",
+    "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.runtime_env_keep_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",
     "Principal.token",
