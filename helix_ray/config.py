@@ -52,6 +52,7 @@ class Settings:
     admin_password: str | None = field(default=None, repr=False)
     admin_password_file: Path | None = None
     password_chars_min: int = bounded(8, ge=8, le=64)
+    sign_in_failures_max: int = bounded(10, ge=1, le=100_000_000)
     token_ttl_s: int = bounded(3600, ge=60, le=86_400)
     refresh_ttl_s: int = bounded(14 * 86_400, ge=300)
     sessions_per_user_max: int = bounded(50, ge=1, le=10_000)
@@ -255,6 +256,7 @@ class Settings:
             batch_dependencies_max=self.batch_dependencies_max,
             workers_per_user_max=self.workers_per_user_max,
             sessions_per_user_max=self.sessions_per_user_max,
+            sign_in_failures_max=self.sign_in_failures_max,
             api_tokens_per_user_max=self.api_tokens_per_user_max,
             webhooks_per_user_max=self.webhooks_per_user_max,
             api_token_ttl_s_max=float(self.api_token_ttl_s_max),

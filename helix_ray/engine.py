@@ -32,7 +32,7 @@ from helix_ray.core.authority import admit, as_of
 from helix_ray.core.decide import decide
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.events import Fact, FactsErased
+from helix_ray.core.events import Fact, FactsErased, SessionOpened
 from helix_ray.core.evolve import evolve
 from helix_ray.core.feeds import shown_to
 from helix_ray.core.liveness import Heard, Liveness, Sign
@@ -41,6 +41,7 @@ from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
+from helix_ray.core.sign_ins import SignIns
 from helix_ray.core.state import State
 from helix_ray.core.views.tasks import TaskView, task_view
 from helix_ray.guard import Guard, with_origin
@@ -129,6 +130,7 @@ class Engine:
         self.clock = clock
         self.liveness = Liveness()
         self.refusals = Tally()
+        self.sign_ins = SignIns(self._guard.key_of("names of sign-ins"))
         self.state = State()
         self._started_at = clock.wall()
         # A fleet for questions, which undo what they try on it. The scheduler has its own.
@@ -268,9 +270,12 @@ class Engine:
             fact = Fact(self.state.seq + 1, now, author, order.request_id, event, order.origin)
             evolve(self.state, fact)
             facts.append(fact)
+            if isinstance(event, SessionOpened):
+                self.sign_ins.succeeded(event.user_id, order.origin.address)
         self._note_signs(decided.signs, now)
         for noted in decided.noted:
             self.refusals.note(noted, now)
+            self.sign_ins.note(noted, now, self.state.sign_in_addresses)
         return Receipt(self.state.seq, decided.data)
 
     def _note(self, refusal: Refusal | None, now: float) -> None:
@@ -330,6 +335,7 @@ class Engine:
             started_at=self._started_at,
             tracked=self._tracked,
             mac=self._guard.mac,
+            sign_ins=self.sign_ins,
         )
 
     def events(self, after: int, limit: int, by: Principal, abouts: bool = False) -> Batch | Rejected:

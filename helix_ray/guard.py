@@ -9,6 +9,7 @@ nothing is sealed, and no capability is believed.
 from __future__ import annotations
 
 from dataclasses import replace
+from secrets import token_bytes
 
 from helix_ray.core.access import Principal, claim
 from helix_ray.core.answers.picture import no_mac
@@ -28,6 +29,10 @@ class Guard:
     def __init__(self, vault: Vault | None) -> None:
         self._vault = vault
         self.mac = no_mac if vault is None else vault.mac
+
+    def key_of(self, purpose: str) -> bytes:
+        """Return a key for a purpose: the same after a restart with the same vault, else any."""
+        return token_bytes(32) if self._vault is None else self._vault.mac(purpose).encode()
 
     def forged(self, by: Principal) -> Rejected | None:
         """Return the refusal of a caller with a capability that the control plane has not made."""

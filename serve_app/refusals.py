@@ -38,10 +38,12 @@ class RefusalDesk:
     def note(self, refusal: Refusal) -> asyncio.Future[Rejected | None]:
         """Take a refusal; the future's result is None when it is durable, or the
         reason it was not recorded."""
-        key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
+        key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address, refusal.account)
         if key not in self._waiting and len(self._waiting) >= SOURCES_WAITING_MAX:
             key = (refusal.kind, OTHERS)
-            refusal = replace(refusal, author=ANONYMOUS_ID, subject=OTHERS, request_id="", origin=NOWHERE)
+            refusal = replace(
+                refusal, author=ANONYMOUS_ID, subject=OTHERS, request_id="", origin=NOWHERE, account=""
+            )
         known = self._waiting.get(key)
         count = refusal.count if known is None else known.count + refusal.count
         self._waiting[key] = replace(known or refusal, count=count)

@@ -28,6 +28,8 @@ class Policy:
     function_allow: tuple[str, ...] = ("helix_ray.samples:*",)
     # Classes of sensitive data whose reads are recorded (core/read_classes.py).
     audit_reads: tuple[ReadClass, ...] = ("audit",)
+    # Failed sign-ins of an account at an address that are free (core/sign_ins.py).
+    sign_in_failures_max: int = 10
     # Folders of the nodes below which inferences may read files.
     input_dirs: tuple[str, ...] = ()
     # Unfinished tasks; above it submits are refused until some finish.

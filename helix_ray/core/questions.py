@@ -49,7 +49,7 @@ from helix_ray.core.views.history import OutdatedView
 from helix_ray.core.views.placement import ExplainView, PlanView
 from helix_ray.core.views.projects import ProjectsView, ProjectView
 from helix_ray.core.views.quotas import QuotasView
-from helix_ray.core.views.sessions import IdentityView, SessionsView, SessionView
+from helix_ray.core.views.sessions import IdentityView, SessionsView, SessionView, SignInView
 from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView, TaskPageView, TaskView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
@@ -237,6 +237,17 @@ class Identify(QuestionKind[IdentityView]):
 
 
 @dataclass(frozen=True, slots=True)
+class SignIn(QuestionKind[SignInView]):
+    """Whose name was typed at a sign-in, and how long the sign-in must wait; for API replicas only."""
+
+    allowed = SYSTEM_ONLY
+    short = True
+
+    username: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListSessions(QuestionKind[SessionsView]):
     """The open sessions of the caller, or of a user (for administrators)."""
 
@@ -375,7 +386,7 @@ Question = (
     GetTask | ListTasks | GetResult | ReadLog | ReadItems | WaitTasks | WorkFor | ListWorkers | GetWorker
     | GetUser | ListUsers | GetSession | Counts | Outdated | Metrics | ClusterStatus | ListNodes | GetNode
     | ExplainTask | PlanTask | ListQuotas | Readiness | ListProjects | GetProject | Identify | ListTokens
-    | ListSessions
+    | ListSessions | SignIn
     | ListModels | GetModel | GetModelVersion | GetModelEvidence | NamedFiles | ListDeliveries | GetDelivery
     | ListDatasets | GetDataset | GetStored
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts

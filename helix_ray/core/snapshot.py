@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 21
+FOLD_VERSION = 22
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -276,6 +276,10 @@ def _load_erased(state: State, rows: Iterable[list[Any]]) -> None:
     state.erased_tasks = OrderedDict((task_id, seq) for task_id, seq in rows)
 
 
+def _load_addresses(state: State, rows: Iterable[list[Any]]) -> None:
+    state.sign_in_addresses = OrderedDict((address, at) for address, at in rows)
+
+
 def _load_durations(state: State, body: Any) -> None:
     state.durations = Durations.load(body)
 
@@ -352,6 +356,7 @@ PARTS: tuple[Piece, ...] = (
     Piece("finished", lambda s: list(s.finished), _load_finished),
     _objects("users", User, index_user, roles=tuple),
     _objects("sessions", Session, index_session, plain={"spent": dict}, spent=dict),
+    Piece("sign_in_addresses", lambda s: [[*row] for row in s.sign_in_addresses.items()], _load_addresses),
     _objects(
         "tokens", ApiToken, index_token, roles=tuple,
         projects=lambda names: None if names is None else tuple(names),

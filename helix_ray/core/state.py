@@ -229,6 +229,8 @@ class State:
     users: dict[str, User] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     tokens: dict[str, ApiToken] = field(default_factory=dict)
+    # Addresses from which somebody has signed in, the newest last, and when.
+    sign_in_addresses: OrderedDict[str, float] = field(default_factory=OrderedDict)
     # By session or token id, the oldest first.
     ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
     client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)

@@ -11,6 +11,7 @@ second logout changes nothing.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -32,7 +33,8 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.origin import Origin
-from helix_ray.core.questions import GetUser
+from helix_ray.core.questions import GetUser, SignIn
+from helix_ray.core.views.sessions import SignInView
 from helix_ray.core.views.users import UserView
 from helix_ray.security.password_rules import check_rules
 from helix_ray.security.tokens import hash_refresh, make_refresh, next_refresh
@@ -42,7 +44,7 @@ from helix_ray.wire.ids import fingerprint, new_seed
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
 from serve_app.bodies import read
-from serve_app.deps import Services, SignedIn, key_of, origin_of, services_of
+from serve_app.deps import Services, SignedIn, address_of, key_of, origin_of, services_of
 from serve_app.openapi import public, verb
 from serve_app.problems import request_id_of
 
@@ -57,9 +59,8 @@ async def login(request: Request) -> Response:
     services = services_of(request)
     key_of(request)
     sent = (await read(request)).validated(shapes.LOGIN, "login")
-    user = await _authenticated(services, sent["username"], sent["password"])
+    user = await _authenticated(request, sent["username"], sent["password"])
     if user is None:
-        await _note_refusal(request, sent["username"])
         raise Refused(REFUSED)
     refresh, now = make_refresh(), time.time()
     refresh_ends = now + services.settings.refresh_ttl_s
@@ -75,14 +76,33 @@ async def login(request: Request) -> Response:
     return json_answer(answer, 200, receipt)
 
 
-async def _authenticated(services: Services, username: str, password: str) -> UserView | None:
-    """Return the user, or None for a wrong name or password, in the same time."""
-    user = await services.control.query(GetUser(username=username), SYSTEM)
-    if isinstance(user, Rejected) and user.code is not ErrorCode.NOT_FOUND:
-        raise Refused(user)
-    known = None if isinstance(user, Rejected) else user
-    right = await services.passwords.verify(known["password_hash"] if known else None, password)
-    return known if right else None
+async def _authenticated(
+    request: Request, username: str, password: str, by: Principal | None = None
+) -> UserView | None:
+    """Return the user, or None for a wrong name or password, in the same time; what is refused is recorded.
+
+    Raises Refused (RATE_LIMIT_EXCEEDED) without looking at the password after too many failures.
+    """
+    services = services_of(request)
+    found = await services.control.query(SignIn(username, address_of(request)), SYSTEM)
+    if isinstance(found, Rejected):
+        raise Refused(found)
+    wait_s = math.ceil(found["wait_s"])
+    if wait_s:
+        await _note_refusal(request, found, "backoff", by)
+        raise Refused(_slowed(wait_s))
+    user = found["user"]
+    if await services.passwords.verify(user["password_hash"] if user else None, password):
+        return user
+    await _note_refusal(request, found, "credentials", by)
+    return None
+
+
+def _slowed(wait_s: int) -> Rejected:
+    details = {"reason": "backoff", "retry_after_s": wait_s}
+    return Rejected(
+        ErrorCode.RATE_LIMIT_EXCEEDED, f"Too many failed sign-ins. Try again in {wait_s} s", details
+    )
 
 
 def _order(request: Request, body: OrderKind[Data], origin: Origin) -> Order[Data]:
@@ -90,12 +110,16 @@ def _order(request: Request, body: OrderKind[Data], origin: Origin) -> Order[Dat
     return Order(body, SYSTEM, request_id_of(request.scope), new_seed(), origin=origin)
 
 
-async def _note_refusal(request: Request, username: str, by: Principal | None = None) -> None:
-    """Record a wrong password in the audit."""
-    author = ANONYMOUS_ID if by is None else by.id
-    request_id = request_id_of(request.scope)
+async def _note_refusal(request: Request, found: SignInView, reason: str, by: Principal | None) -> None:
+    """Record a refused sign-in in the audit; a wrong password makes the next one wait."""
     refusal = Refusal(
-        "login", "credentials", username, author=author, request_id=request_id, origin=origin_of(request, by)
+        "login",
+        reason,
+        found["name"],
+        author=ANONYMOUS_ID if by is None else by.id,
+        request_id=request_id_of(request.scope),
+        origin=origin_of(request, by),
+        account=found["account"] if reason == "credentials" else "",
     )
     await services_of(request).refusals.noted(refusal)
 
@@ -186,8 +210,7 @@ async def change_password(caller: SignedIn) -> Response:
     """Change one's own password; all other sessions of the user end."""
     sent = (await read(caller.request)).validated(users.PASSWORD, "password")
     services = caller.services
-    if await _authenticated(services, caller.by.name, sent["current_password"]) is None:
-        await _note_refusal(caller.request, caller.by.name, caller.by)
+    if await _authenticated(caller.request, caller.by.name, sent["current_password"], caller.by) is None:
         raise Refused(forbidden("The current password is wrong", field="current_password"))
     broken = check_rules(
         sent["new_password"], username=caller.by.name, chars_min=services.settings.password_chars_min

@@ -40,6 +40,7 @@ UNLIMITED = {
     "rate_limit_workers": PLENTY,
     "rate_limit_streams": PLENTY,
     "login_limit_per_minute": PLENTY,
+    "sign_in_failures_max": PLENTY,
 }
 MASTER, REPLICA = "ray::Master", "ray::ServeReplica"
 HISTORIAN = "ray::Historian"

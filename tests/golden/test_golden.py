@@ -177,6 +177,8 @@ def test_a_journal_with_erased_facts_folds_from_its_beginning(tmp_path: Path) ->
     for session in plain.sessions.values():
         # The facts on this disk have an origin in their headers, and those of journal-1 have none.
         session.address, session.user_agent = "192.0.2.7", "golden/1"
+    assert [*state.sign_in_addresses] == ["192.0.2.7"]
+    plain.sign_in_addresses = state.sign_in_addresses
     found, expected = snapshot.dump(state), snapshot.dump(plain)
     differing = {name for name in found if found[name] != expected[name]}
     assert differing <= {"seq", "at", "retired", "durations", "workers", "endings"}

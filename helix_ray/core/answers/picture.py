@@ -14,6 +14,7 @@ from helix_ray.core.placement.node import prefetch_by
 from helix_ray.core.placement.preempt import preemptible
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
+from helix_ray.core.sign_ins import SignIns
 from helix_ray.core.state import State, TaskClass, Worker
 
 # The answer to a question of whatever kind: which view it is, the question says (core/questions.py).
@@ -44,6 +45,7 @@ class Picture:
     tracked: TrackedFleet = field(default_factory=TrackedFleet)
     # Authenticates a text with the key of the control plane; "" without one.
     mac: Callable[[str], str] = no_mac
+    sign_ins: SignIns = field(default_factory=SignIns)
 
     def nodes(self) -> list[Worker]:
         """Return the node workers, lost ones included."""

@@ -9,13 +9,16 @@ from helix_ray.core.authority import roles_of
 from helix_ray.core.ended import why_gone
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.state import State
+from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.sessions import (
     IdentityView,
     SessionsView,
     SessionView,
+    SignInView,
     session_line,
     session_view,
 )
+from helix_ray.core.views.users import user_view
 from helix_ray.core.visibility import user_named
 
 
@@ -38,6 +41,21 @@ def _identify(picture: Picture, question: q.Identify, by: Principal) -> Identity
         "token": None,
         "projects": None,
         "last_used_at": None,
+    }
+
+
+def _sign_in(picture: Picture, question: q.SignIn, by: Principal) -> SignInView:
+    """Return the user, if there is one, and the wait; the same steps for any name."""
+    state, sign_ins = picture.state, picture.sign_ins
+    stranger = sign_ins.stranger(question.username)
+    user = state.users.get(find_user_id(state, question.username) or "")
+    account = stranger if user is None else user.id
+    free, known = picture.policy.sign_in_failures_max, question.address in state.sign_in_addresses
+    return {
+        "account": account,
+        "name": sign_ins.shown(stranger) if user is None else user.username,
+        "user": None if user is None else user_view(user, secret=True),
+        "wait_s": sign_ins.wait_s(account, question.address, free, picture.now, known=known),
     }
 
 
@@ -77,4 +95,5 @@ SESSION_ANSWERS: Answerers = {
     q.ListSessions: _list_sessions,
     q.GetSession: _get_session,
     q.Identify: _identify,
+    q.SignIn: _sign_in,
 }

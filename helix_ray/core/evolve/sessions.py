@@ -10,6 +10,7 @@ from helix_ray.core.state import Ended, Session, State
 # How many exchanged refresh tokens a session remembers, to detect theft; older ones are
 # unknown and refused as such.
 SPENT_MAX = 1000
+SIGN_IN_ADDRESSES_MAX = 10_000
 
 
 def end_sessions(state: State, user_id: str, kept: str | None, reason: str, at: float) -> None:
@@ -53,6 +54,15 @@ def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> Non
     )
     state.sessions[event.id] = session
     index_session(state, session)
+    if session.address:
+        _remember_address(state, session.address, fact.at)
+
+
+def _remember_address(state: State, address: str, at: float) -> None:
+    state.sign_in_addresses[address] = at
+    state.sign_in_addresses.move_to_end(address)
+    if len(state.sign_in_addresses) > SIGN_IN_ADDRESSES_MAX:
+        state.sign_in_addresses.popitem(last=False)
 
 
 def _session_refreshed(state: State, event: ev.SessionRefreshed, fact: ev.Fact) -> None:

@@ -17,7 +17,8 @@ class Refusal:
     """`count` requests of one author and origin that were refused for the same reason (core/refusals.py).
 
     `subject` is the subject of the first: a username, a task's id, else the verb. It comes from a client, so
-    it is shortened and cleaned here; otherwise it could make this order inadmissible.
+    it is shortened and cleaned here; otherwise it could make this order inadmissible. `account` is what a
+    failed login is counted for (core/sign_ins.py), "" for one that is not.
     """
 
     kind: RefusalKind
@@ -28,6 +29,7 @@ class Refusal:
     request_id: str
     origin: Origin = NOWHERE
     count: int = 1
+    account: str = ""
 
     def __post_init__(self) -> None:
         if len(self.subject) > REFUSED_SUBJECT_CHARS_MAX or not self.subject.isprintable():

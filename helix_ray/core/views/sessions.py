@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from helix_ray.core.state import Session, User
+from helix_ray.core.views.users import UserView
 
 
 class SessionView(TypedDict):
@@ -44,6 +45,16 @@ class IdentityView(TypedDict):
     token: str | None
     projects: tuple[str, ...] | None
     last_used_at: float | None
+
+
+class SignInView(TypedDict):
+    """Who signs in. `account` is what failures are counted for, `name` what is recorded of the typed name;
+    `user` is None for a name that is no account, and has the password's hash."""
+
+    account: str
+    name: str
+    user: UserView | None
+    wait_s: float
 
 
 def session_view(session: Session) -> SessionView:

@@ -75,6 +75,7 @@ TABLE = {
     "NoteTokenUse": "",
     "ListTokens": "adopuvw",
     "Identify": "",
+    "SignIn": "",
     "GetSession": "",
     "Counts": "adopuv",
     "Outdated": "",
