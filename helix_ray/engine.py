@@ -39,7 +39,7 @@ from helix_ray.core.liveness import Heard, Liveness, Sign
 from helix_ray.core.orders import AnyOrder, AnyReceipt, Receipt, Refusal
 from helix_ray.core.placement.tracked import TrackedFleet
 from helix_ray.core.policy import Policy
-from helix_ray.core.questions import QuestionKind, View
+from helix_ray.core.questions import Identify, QuestionKind, View
 from helix_ray.core.refusals import Tally, refusal_of_order, refusal_of_question
 from helix_ray.core.sign_ins import SignIns
 from helix_ray.core.state import State
@@ -300,6 +300,8 @@ class Engine:
         reply = self._answered(question, by)
         if isinstance(reply, Rejected):
             self._note(refusal_of_question(type(question).__name__, by, reply), self.clock.wall())
+        elif isinstance(question, Identify) and question.session_id is not None:
+            self.liveness.use(question.session_id, self.state.sessions, self.clock.wall())
         return reply
 
     def _answered(self, question: QuestionKind[View], by: Principal) -> View | Rejected:

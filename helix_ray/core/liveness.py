@@ -8,6 +8,7 @@ workers get that time added.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field
 
 from helix_ray.core.changes import DirtyLog
@@ -22,6 +23,8 @@ from helix_ray.core.waits import Reservation, WaitLog
 STALL_S = 1.0
 # What the history has not taken is bounded: about a second of the largest clusters.
 HOST_SAMPLES_MAX = 10_000
+# Uses of sessions that have ended are swept out when there are so many more than open sessions.
+SESSIONS_USED_MIN = 1_000
 
 
 @dataclass(slots=True)
@@ -87,7 +90,16 @@ class Liveness:
         self.reservations: tuple[Reservation, ...] = ()
         # Nodes that classes did not get in the last plan because they are reserved for other tasks.
         self.kept_out: dict[TaskClass, tuple[str, ...]] = {}
+        # When API replicas last asked about a session, epoch seconds: within a second of each use.
+        self.sessions_used: dict[str, float] = {}
         self._judged: float | None = None
+
+    def use(self, session_id: str, sessions: Collection[str], wall: float) -> None:
+        """Note that one of the open sessions is in use; those that have ended are forgotten."""
+        if len(self.sessions_used) > 2 * len(sessions) + SESSIONS_USED_MIN:
+            self.sessions_used = {each: at for each, at in self.sessions_used.items() if each in sessions}
+        if session_id in sessions:
+            self.sessions_used[session_id] = wall
 
     def note(self, sign: Sign, mono: float, wall: float) -> None:
         """Record a sign of life from an order."""

@@ -62,8 +62,8 @@ class SessionsQuery(BaseModel):
 
 @with_config(CLOSED)
 class SessionOut(TypedDict):
-    """An open session. `last_used_at` is when it last got new tokens: a session in use does before its access
-    token expires. `current`: this request was made with it."""
+    """An open session. `last_used_at` is to within a second; of the time before the last start of the server,
+    when it last got new tokens. `current`: this request was made with it."""
 
     id: Annotated[str, Field(examples=["session-123"])]
     user: Annotated[str, Field(examples=["admin"])]

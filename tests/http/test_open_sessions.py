@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 
+from helix_ray.testing import ManualClock
 from helix_ray.wire.sessions import SessionsOut
-from tests.http.api_server import Api, error_of
+from tests.http.api_server import Api, error_of, serving_api
 from tests.http.running_node import Helix
 from tests.http.shapes import shaped
 
@@ -24,6 +26,22 @@ def test_a_user_lists_their_sessions_and_ends_one_and_all(api: Api) -> None:
     api.client("many-homes")
     assert first.delete("/auth/sessions").json() == {"ended": 2}
     error_of(first.get("/auth/me"), 401, "UNAUTHORIZED")
+
+
+def test_the_last_use_of_a_session_is_known() -> None:
+    """Any request with it counts, not only one for tokens."""
+    clock = ManualClock()
+    with serving_api(clock=clock) as timed:
+        idle, used = timed.client(), timed.client()
+        clock.advance(100)
+        assert used.get("/auth/me").status_code == 200
+        clock.advance(100)
+        first, second = timed.client().get("/auth/sessions").json()["sessions"][:2]
+        assert first["last_used_at"] == first["opened_at"]
+        assert datetime.fromisoformat(second["last_used_at"]) == datetime.fromisoformat(
+            second["opened_at"]
+        ) + timedelta(seconds=100)
+        assert idle.get("/auth/sessions").json()["sessions"][0]["last_used_at"] > second["last_used_at"]
 
 
 def test_sessions_of_others_exist_for_administrators_only(api: Api) -> None:

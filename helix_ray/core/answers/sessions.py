@@ -88,7 +88,9 @@ def _list_sessions(picture: Picture, question: q.ListSessions, by: Principal) ->
     if isinstance(user, Rejected):
         return user
     mine = (state.sessions[i] for i in state.sessions_of.get(user.id, ()))
-    return {"sessions": [session_line(each, user) for each in mine if each.expires_at > picture.now]}
+    used = picture.liveness.sessions_used
+    lines = [session_line(s, user, used.get(s.id, 0.0)) for s in mine if s.expires_at > picture.now]
+    return {"sessions": lines}
 
 
 SESSION_ANSWERS: Answerers = {

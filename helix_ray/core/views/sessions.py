@@ -17,7 +17,7 @@ class SessionView(TypedDict):
 
 
 class SessionLineView(TypedDict):
-    """One session in a listing: where from it was opened, and when it last got new tokens (epoch seconds)."""
+    """One session in a listing: where from it was opened, and when it was last used (epoch seconds)."""
 
     id: str
     user: str
@@ -62,15 +62,17 @@ def session_view(session: Session) -> SessionView:
     return {"id": session.id, "user_id": session.user_id, "expires_at": session.expires_at}
 
 
-def session_line(session: Session, user: User) -> SessionLineView:
-    """Return one session for a listing. A session in use gets new tokens before each access token expires, so
-    its last use is known to within the life of one, and no request writes anything."""
+def session_line(session: Session, user: User, used_at: float) -> SessionLineView:
+    """Return one session for a listing.
+
+    `used_at` is its last use since the master started, 0 for none; before, it got new tokens at known times.
+    """
     return {
         "id": session.id,
         "user": user.username,
         "address": session.address,
         "user_agent": session.user_agent,
         "opened_at": session.opened_at,
-        "last_used_at": max(session.spent.values(), default=session.opened_at),
+        "last_used_at": max(session.opened_at, used_at, *session.spent.values()),
         "expires_at": session.expires_at,
     }

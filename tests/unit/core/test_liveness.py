@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helix_ray.core.liveness import STALL_S, Liveness, Pulse
 
 LEASE = {"w": 10.0}
@@ -80,3 +82,15 @@ def test_a_heartbeat_that_was_overtaken_is_no_sign_of_life() -> None:
     alive.begin("w", Pulse(7.0, 7.0))
     alive.heard("w", Pulse(8.0, 8.0, number=1))
     assert alive.pulses["w"].mono == 8.0
+
+
+def test_uses_of_sessions_that_have_ended_are_swept_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number is bounded by that of the open sessions; one that is not open is not noted."""
+    monkeypatch.setattr("helix_ray.core.liveness.SESSIONS_USED_MIN", 2)
+    known = Liveness()
+    for number in range(10):
+        known.use(f"session-{number}", {f"session-{number}", "session-0"}, float(number))
+        assert len(known.sessions_used) <= 7
+    known.use("none", {"session-0"}, 10.0)
+    assert known.sessions_used.keys() <= {"session-0", "session-6", "session-7", "session-8", "session-9"}
+    assert known.sessions_used["session-0"] == 0.0
