@@ -1,5 +1,5 @@
 """Can a failed login's time tell whether the user exists? N of each, in random order: medians, and the
-AUC of telling them apart.
+AUC of telling them apart; of wrong passwords (401), and of tries during the wait after failures (429).
 
 `python -m benchmarks.login_timing [--logins N]` starts a server of its own and asks it one login at a time.
 An AUC of 0.5 is a coin; 1.0 (or 0.0) tells every single one. Beside it: what the same number of equal logins
@@ -23,7 +23,7 @@ LOGINS = 400
 WARM_UP = 20
 # Two names of the same length, asked as often: only that the one is a user's differs.
 KNOWN, UNKNOWN = "admin", "nimda"
-REFUSED = range(401, 402)
+WRONG, WAITING = 401, 429
 
 
 def auc(some: Sequence[float], others: Sequence[float]) -> float:
@@ -40,19 +40,31 @@ def auc(some: Sequence[float], others: Sequence[float]) -> float:
     return (ranks - count * (count + 1) / 2) / (len(some) * count)
 
 
-def measure(port: int, logins: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of failed logins as a known and as an unknown user, asked in random order."""
+def measure(port: int, logins: int, status: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of logins as a known and as an unknown user, asked in random order, that were
+    answered with a status."""
     who = [KNOWN, UNKNOWN] * logins
     random.shuffle(who)
     asked = [*([KNOWN, UNKNOWN] * (WARM_UP // 2)), *who]
     bodies = [orjson.dumps({"username": name, "password": "not the password"}) for name in asked]
     requests = [request("POST", "/api/v1/auth/login", port=port, body=body) for body in bodies]
-    answers = one_by_one(port, requests, REFUSED)
+    answers = one_by_one(port, requests, range(WRONG, WAITING + 1))
     known: list[float] = []
     unknown: list[float] = []
     for name, answer in list(zip(asked, answers, strict=True))[WARM_UP:]:
-        (known if name == KNOWN else unknown).append(answer.seconds)
+        if answer.status == status:
+            (known if name == KNOWN else unknown).append(answer.seconds)
     return known, unknown
+
+
+def show(title: str, known: Sequence[float], unknown: Sequence[float]) -> None:
+    """Print what can be told from the seconds of two kinds of logins."""
+    halves = random.sample(known, len(known))
+    middle = len(halves) // 2
+    for name, seconds in ((f"{title}, known user", known), (f"{title}, unknown user", unknown)):
+        print(f"{name:30} {len(seconds)} logins, median {statistics.median(seconds) * 1e3:.2f} ms")
+    equal = auc(halves[:middle], halves[middle:])
+    print(f"{title}: AUC known/unknown {auc(known, unknown):.3f}; equal logins {equal:.3f}")
 
 
 def main() -> int:
@@ -60,16 +72,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.login_timing", description=__doc__)
     parser.add_argument("--logins", type=int, default=LOGINS, help=f"of each kind ({LOGINS})")
     given = parser.parse_args()
-    with helix(login_limit_per_minute="1000000", sign_in_failures_max="1000000") as server:
-        known, unknown = measure(server.port, given.logins)
-    halves = random.sample(known, len(known))
-    middle = len(halves) // 2
-    for name, seconds in (("known user", known), ("unknown user", unknown)):
-        print(f"{name:14} {len(seconds)} logins, median {statistics.median(seconds) * 1e3:.2f} ms")
-    print(
-        f"AUC known/unknown {auc(known, unknown):.3f}; equal logins "
-        f"{auc(halves[:middle], halves[middle:]):.3f}"
-    )
+    # The wait begins when the first kind has been measured.
+    free = given.logins + WARM_UP // 2
+    with helix(login_limit_per_minute="1000000", sign_in_failures_max=str(free)) as server:
+        show("wrong", *measure(server.port, given.logins, WRONG))
+        show("waiting", *measure(server.port, given.logins, WAITING))
     return 0
 
 
