@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from benchmarks.cluster import ASK_EVERY_S, EXECUTOR_IDLE_S, FREE_S_MAX, nobody_else
+from benchmarks.cluster import ASK_EVERY_S, FREE_S_MAX, nobody_else
 from benchmarks.load import one_by_one, until
 from benchmarks.plain_onnx import plain_loop
 from benchmarks.processes import Helix, helix, scratch, tree_cpu_s
@@ -30,6 +30,10 @@ RATIO_MIN = 0.85
 UNIT = "rows/s"
 CPU_UNIT = "us/row"
 WAIT_S = 25
+# Longer than an executor waits for the others at the end of a run, whose CPU time would go with it; short, so
+# that Ray Data finds the CPUs.
+EXECUTOR_IDLE_S = 6.0
+REST_S = 4.0
 
 
 @dataclass(slots=True)
@@ -40,6 +44,7 @@ class Found:
     plain: list[float] = field(default_factory=list)
     our_cpu: list[float] = field(default_factory=list)
     plain_cpu: list[float] = field(default_factory=list)
+    at_rest_cpu: list[float] = field(default_factory=list)
     ray_data: list[float] = field(default_factory=list)
 
 
@@ -60,6 +65,8 @@ def run(scale: Scale) -> Report:
         "before the clock starts; it starts its actors with each run, while ours are warm",
         "CPU time: of all processes of the server, Ray's among them, and of the loop: it shows what a row "
         "costs also on a machine that runs other programs",
+        f"the cluster at rest: what these processes use in {REST_S:g} s without a task, for as long as a "
+        "run takes",
     )
     return Report(NAME, "a data set through a model", tuple(lines), notes)
 
@@ -82,6 +89,7 @@ def _lines(nodes: int, cores: int, found: Found) -> list[Line]:
     plain_cpu = Series("plain loop", CPU_UNIT, tuple(found.plain_cpu))
     cpu_goal = ratio_at_most(1 / RATIO_MIN, "the loop", our_cpu, plain_cpu)
     lines.append(Line(f"{at}: CPU time", our_cpu, plain_cpu, cpu_goal))
+    lines.append(Line(f"{at}: of it, the cluster at rest", Series("", CPU_UNIT, tuple(found.at_rest_cpu))))
     if found.ray_data:
         data = Series("Ray Data", UNIT, tuple(found.ray_data))
         lines.append(Line(at, ours, data, ratio_at_least(1.0, "Ray Data", ours, data)))
@@ -96,9 +104,12 @@ def _measured(nodes: int, processes: int, data: Path, scale: Scale) -> Found:
         "input_dirs": str(data.parent),
     }  # fmt: skip
     with scratch() as folder, helix(folder / "data", **settings) as server:
+        _inferred(server, data, SHARDS_PER_NODE * nodes)
+        at_rest = _at_rest(server)
         has_ray_data = find_spec("pyarrow") is not None
         for _ in range(scale.inference_rounds):
             _ours(server, data, nodes, scale.inference_rows, found)
+            found.at_rest_cpu.append(1e6 * at_rest / found.ours[-1])
             per_s, used = plain_loop(data, MODEL, BATCH_ROWS, processes)
             found.plain.append(per_s)
             found.plain_cpu.append(1e6 * used / scale.inference_rows)
@@ -108,10 +119,18 @@ def _measured(nodes: int, processes: int, data: Path, scale: Scale) -> Found:
     return found
 
 
+def _at_rest(server: Helix) -> float:
+    """Return what part of a core the server uses without a task."""
+    used = tree_cpu_s(server.pid)
+    time.sleep(REST_S)
+    return (tree_cpu_s(server.pid) - used) / REST_S
+
+
 def _ours(server: Helix, data: Path, nodes: int, rows: int, found: Found) -> None:
     # What Ray's actors held is seen as free by every node again.
     until(server.port, server.request("GET", "/harmony/nodes"), nobody_else, ASK_EVERY_S, FREE_S_MAX)
-    _inferred(server, data, nodes)
+    # As many shards as in the run, so that every raylet has an executor.
+    _inferred(server, data, SHARDS_PER_NODE * nodes)
     started, used = time.perf_counter(), tree_cpu_s(server.pid)
     result = _inferred(server, data, SHARDS_PER_NODE * nodes)
     taken = time.perf_counter() - started

@@ -28,7 +28,7 @@ def plain_loop(data: Path, model: str, batch: int, processes: int) -> tuple[floa
             words = [model, str(data), str(batch), str(index), str(processes)]
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.plain_onnx", *words],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             )  # fmt: skip
             started.append(stack.enter_context(process))
         for process in started:
