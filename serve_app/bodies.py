@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -21,6 +21,9 @@ T = TypeVar("T")
 
 JSON_TYPE = "application/json"
 VALUE_ERROR_PREFIX = "Value error, "
+# Of an error: whether it is about one form of several.
+_IN_UNION = "in_union"
+_NOTHING = object()
 # Objects and arrays cost the most to parse (an eighth of a microsecond each), and parsing blocks the loop.
 CONTAINERS_MAX = 500_000
 
@@ -55,7 +58,7 @@ class Body:
         try:
             return adapter.validate_python(self.value)
         except ValidationError as error:
-            raise Refused(refusal(error, subject)) from None
+            raise Refused(refusal(error, subject, self.value)) from None
 
 
 async def read(request: Request, *, optional: bool = False) -> Body:
@@ -96,16 +99,17 @@ def _check_content_type(request: Request) -> None:
         raise Refused(invalid("Invalid content type", field="Content-Type", allowed_values=[JSON_TYPE]))
 
 
-def refusal(error: ValidationError, subject: str) -> Rejected:
-    """Return the refusal of a value, which does not contain the value."""
-    found = error.errors(include_url=False, include_context=True, include_input=False)
-    return describe([_reworded(dict(one)) for one in found], subject)
+def refusal(error: ValidationError, subject: str, value: Any) -> Rejected:
+    """Return the refusal of a value, which does not contain its texts."""
+    found = error.errors(include_url=False, include_context=True)
+    return describe(_of_the_form_meant([_reworded(dict(one), value) for one in found]), subject)
 
 
-def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
+def _reworded(error: dict[str, Any], value: Any) -> dict[str, Any]:
     """Convert an error for problems.describe: the location relative to the body, and no part of the input."""
     location: Sequence[Any] = error["loc"]
-    error["loc"] = ("body", *_without_tag(location))
+    error["loc"] = ("body", *_places(_without_kind(location), value, error["type"]))
+    error[_IN_UNION] = len(error["loc"]) <= len(location)
     kind = error["type"]
     if kind == "union_tag_not_found":
         return {**error, "type": "missing", "loc": (*error["loc"], "kind"), "msg": "Field required"}
@@ -122,9 +126,39 @@ def _reworded(error: dict[str, Any]) -> Mapping[str, Any]:
     return error
 
 
-def _without_tag(location: Sequence[Any]) -> Sequence[Any]:
+def _without_kind(location: Sequence[Any]) -> Sequence[Any]:
     for i in range(1, len(location)):
         # Pydantic puts the tag of a union between the field and its own fields.
         if location[i - 1] == "run" and location[i] in RUN_KINDS:
             return (*location[:i], *location[i + 1 :])
     return location
+
+
+def _places(location: Sequence[Any], value: Any, kind: str) -> Iterator[Any]:
+    """Give the parts of a location that are in the value, and a field that it lacks: pydantic's names of the
+    forms of a union (`constrained-str`) are in neither."""
+    for depth, part in enumerate(location):
+        inner = _inside(value, part)
+        is_lacking = depth == len(location) - 1 and (kind == "missing" or part == "[key]")
+        if inner is not _NOTHING:
+            value = inner
+        elif not is_lacking:
+            continue
+        yield part
+
+
+def _inside(value: Any, part: Any) -> Any:
+    try:
+        return value[part] if isinstance(value, (dict, list)) else _NOTHING
+    except (LookupError, TypeError):
+        return _NOTHING
+
+
+def _of_the_form_meant(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out that a value is not of the other forms of a union, where it is wrong in one of them."""
+    kept = [one for one in errors if not (one.get(_IN_UNION) and one["type"].endswith("_type"))]
+    places = [one["loc"] for one in kept]
+    return [
+        one for one in errors
+        if one in kept or not any(place[: len(one["loc"])] == one["loc"] for place in places)
+    ]  # fmt: skip

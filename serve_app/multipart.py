@@ -155,7 +155,8 @@ def _boundary(request: Request) -> bytes:
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     boundary = options.get(b"boundary", b"")
     if kind != KIND.encode() or not 0 < len(boundary) <= BOUNDARY_BYTES_MAX:
-        raise Refused(invalid("Invalid content type", field="Content-Type", allowed_values=[KIND]))
+        details = {"allowed_values": [KIND], "boundary_bytes_max": BOUNDARY_BYTES_MAX}
+        raise Refused(invalid("Invalid content type", field="Content-Type", **details))
     return boundary
 
 

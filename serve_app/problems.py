@@ -2,7 +2,7 @@
 
     {"error": {"code": ..., "message": ..., "details": {...}}, "request_id": ...}
 
-Details name fields and rules, never the values that were sent: a password in the wrong
+Details name fields and rules, never the texts that were sent: a password in the wrong
 field must not be echoed.
 """
 
@@ -22,6 +22,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, invalid
+from serve_app.limit_errors import breach_of
 
 STATUS: Final[Mapping[ErrorCode, int]] = {
     ErrorCode.VALIDATION_ERROR: 400,
@@ -63,6 +64,7 @@ _ROUTING_KEYS: Final = (
     "headers",
 )
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'")
+_WORDS: Final = re.compile(r"^(Input|String) should ")
 # Pydantic gives the choices of an enum or literal only in this sentence.
 _CHOICES: Final = frozenset({"enum", "literal_error"})
 
@@ -195,7 +197,9 @@ def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
     name = first["field"]
     about = f"{subject} {name}" if subject and name != "body" else name if name != "body" else "request body"
     verb = {"missing": "Missing", "extra_forbidden": "Unknown"}.get(kind, "Invalid")
-    return Rejected(ErrorCode.VALIDATION_ERROR, f"{verb} {about}", details)
+    # Choices are in the details, and a missing or unknown field needs no further words.
+    why = "" if verb != "Invalid" or kind in _CHOICES else f": {first['message']}"
+    return Rejected(ErrorCode.VALIDATION_ERROR, f"{verb} {about}{why}", details)
 
 
 def subject_of(path: str) -> str:
@@ -215,11 +219,12 @@ def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
     names = [_shortened(str(part)) for part in location[1:]]
     described: dict[str, Any] = {
         "field": ".".join(names) or str(location[0]),
-        "message": _shortened(error["msg"]),
+        "message": _shortened(_WORDS.sub("must ", error["msg"]).replace("a valid dictionary", "an object")),
     }
     if kind in _CHOICES:
         described["allowed_values"] = _QUOTED.findall(str(error.get("ctx", {}).get("expected", "")))
-    return described
+    breach = breach_of(error)
+    return described if breach is None else {**described, "message": breach.why, **breach.details}
 
 
 def _shortened(text: str) -> str:

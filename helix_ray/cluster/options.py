@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
 from helix_ray.cluster.keywords import check_options
+from helix_ray.core.bounds import number_breach
+from helix_ray.core.iso_times import EPOCH_MAX
 from helix_ray.core.placement import STRATEGIES
-from helix_ray.core.spec_shape import TITLE_CHARS_MAX
+from helix_ray.core.spec_shape import (
+    AMOUNT_MAX,
+    AMOUNTS_MAX,
+    BACKOFF_S_MAX,
+    RETRIES_MAX,
+    TIMEOUT_S_MAX,
+    TITLE_CHARS_MAX,
+)
 from helix_ray.core.specs import PRIORITIES, FunctionRun, Priority, Resources, Run, TaskSpec
 from helix_ray.core.state import MANUAL
 
@@ -20,7 +29,6 @@ TASK_TYPE = "building"
 RESOURCES: tuple[Literal["cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb"], ...] = (
     "cpu", "gpu", "npu", "memory_mb", "gpu_memory_mb",
 )  # fmt: skip
-AMOUNT_MAX = 2.0**40
 
 
 class Options(TypedDict, total=False):
@@ -75,7 +83,7 @@ def spec_of(run: Run, title: str, options: Options) -> TaskSpec:
     if given.get("fresh"):
         run = {**cast("FunctionRun", run), "fresh": True}
     spec: TaskSpec = {
-        "title": str(given.get("title") or title)[:TITLE_CHARS_MAX],
+        "title": str(given.get("title") or title[:TITLE_CHARS_MAX]),
         "type": TASK_TYPE,
         "run": run,
     }
@@ -103,29 +111,32 @@ def _resources(given: Mapping[str, Any]) -> Resources:
     found: Resources = {}
     for name in RESOURCES:
         if name in given:
-            found[name] = _amount(name, given[name])
+            found[name] = _amount(name, given[name], maximum=AMOUNTS_MAX.get(name, AMOUNT_MAX))
     custom = given.get("custom")
     if custom:
-        found["custom"] = {str(name): _amount(name, value) for name, value in custom.items()}
+        found["custom"] = {
+            str(name): _amount(name, value, maximum=AMOUNT_MAX) for name, value in custom.items()
+        }
     return found
 
 
-def _amount(name: str, value: Any, least: float = 0.0) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+def _amount(name: str, value: Any, *, above: float | None = None, maximum: float | None = None) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
         raise ValueError(f"{name} must be a number, not {value!r}")
-    if not least <= value <= AMOUNT_MAX:
-        raise ValueError(f"{name} is {value}, it must be between {least:g} and {AMOUNT_MAX:g}")
+    breach = number_breach(value, minimum=0, above=above, maximum=maximum)
+    if breach is not None:
+        raise ValueError(f"{name} {breach.why}")
     return float(value)
 
 
 def _limits(given: Mapping[str, Any]) -> TaskSpec:
     found: TaskSpec = {}
     if "max_retries" in given:
-        found["max_retries"] = int(_amount("max_retries", given["max_retries"]))
+        found["max_retries"] = int(_amount("max_retries", given["max_retries"], maximum=RETRIES_MAX))
     if "retry_backoff_s" in given:
-        found["retry_backoff_s"] = _amount("retry_backoff_s", given["retry_backoff_s"])
+        found["retry_backoff_s"] = _amount("retry_backoff_s", given["retry_backoff_s"], maximum=BACKOFF_S_MAX)
     if "timeout_s" in given:
-        found["timeout_s"] = _amount("timeout_s", given["timeout_s"], 0.001)
+        found["timeout_s"] = _amount("timeout_s", given["timeout_s"], above=0, maximum=TIMEOUT_S_MAX)
     if "deadline" in given:
         found["deadline"] = _epoch(given["deadline"])
     return found
@@ -136,7 +147,7 @@ def _epoch(value: datetime | float) -> float:
         if value.tzinfo is None:
             raise ValueError("deadline must have a time zone: datetime.now(UTC) + ...")
         return value.timestamp()
-    return _amount("deadline", value)
+    return _amount("deadline", value, maximum=EPOCH_MAX)
 
 
 def _placement(given: Mapping[str, Any]) -> TaskSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
+from helix_ray.core.bounds import WRONG_FORM, Breach, chars_breach, number_breach
 from helix_ray.core.digests import is_digest
 from helix_ray.core.specs import InferenceRun, OutputFormat, Precision
 
@@ -19,26 +20,44 @@ DATASET = "dataset:"
 FILE = "file:///"
 
 
-def invalid_field(run: Mapping[str, Any]) -> str | None:
-    """Return the first field of an inference that is missing or of the wrong shape; None where all are valid.
+def breach_of(run: Mapping[str, Any]) -> Breach | None:
+    """Return what is wrong with the first field that is missing or of the wrong shape; None where all are
+    valid.
 
     A model that does not exist and rows that are not given are no matter of shape: the attempt says so.
     """
     if not isinstance(run.get("model"), str):
-        return "model"
+        return WRONG_FORM.within("model")
     if sum(run.get(name) is not None for name in SOURCES) > 1:
-        return "inputs"
+        return Breach(f"only one of {', '.join(SOURCES)} can be given", path="inputs")
     if run.get("dataset") is not None and not is_digest(run["dataset"]):
-        return "dataset"
-    uri = run.get("input_uri")
-    if uri is not None and (not _is_text(uri, URI_CHARS_MAX) or refusal_of(uri) is not None):
-        return "input_uri"
+        return WRONG_FORM.within("dataset")
+    found = _uri_breach(run.get("input_uri"))
+    if found is not None:
+        return found.within("input_uri")
     batch_size = run.get("batch_size", 1)
-    if type(batch_size) is not int or not 1 <= batch_size <= BATCH_SIZE_MAX:
-        return "batch_size"
-    if run.get("precision", "auto") not in PRECISIONS:
-        return "precision"
-    return None if run.get("output", "json") in OUTPUT_FORMATS else "output"
+    if type(batch_size) is not int:
+        return WRONG_FORM.within("batch_size")
+    found = number_breach(batch_size, minimum=1, maximum=BATCH_SIZE_MAX)
+    if found is not None:
+        return found.within("batch_size")
+    return _choice_breach(run)
+
+
+def _uri_breach(uri: Any) -> Breach | None:
+    if uri is None:
+        return None
+    if not isinstance(uri, str) or "\0" in uri:
+        return WRONG_FORM
+    why = refusal_of(uri)
+    return chars_breach(len(uri), chars_max=URI_CHARS_MAX) or (None if why is None else Breach(why))
+
+
+def _choice_breach(run: Mapping[str, Any]) -> Breach | None:
+    for name, usual, choices in (("precision", "auto", PRECISIONS), ("output", "json", OUTPUT_FORMATS)):
+        if run.get(name, usual) not in choices:
+            return Breach(details={"allowed_values": [*choices]}, path=name)
+    return None
 
 
 def refusal_of(uri: str) -> str | None:
@@ -90,7 +109,3 @@ def dataset_of(run: Mapping[str, Any]) -> str | None:
         return uri.removeprefix(DATASET)
     digest = run.get("dataset")
     return None if digest is None else str(digest)
-
-
-def _is_text(value: object, chars_max: int) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= chars_max and "\0" not in value

@@ -12,12 +12,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from helix_ray.core.bounds import WRONG_FORM, Breach
 from helix_ray.core.sealed import decoded_bytes, is_sealed, sealed_bytes
 from helix_ray.core.specs import CommandRun
 
 # Fits in either form into the largest body of a request.
 STDIN_BYTES_MAX = 512 * 1024
 TOO_LARGE = f"the limit is {STDIN_BYTES_MAX}: let the command open a file that the nodes can read"
+
+
+def too_large(size: int) -> str:
+    """Return the words for an input of so many bytes."""
+    return f"it has {size} bytes; {TOO_LARGE}"
 
 
 def stdin_fields(data: str | bytes) -> CommandRun:
@@ -50,14 +56,19 @@ def decoded(text: str) -> bytes:
         raise ValueError("not valid base64") from None
 
 
-def invalid_field(run: Mapping[str, Any]) -> str | None:
-    """Return the field of the wrong type, too long or given beside the other one; values may be sealed."""
+def breach_of(run: Mapping[str, Any]) -> Breach | None:
+    """Return what is wrong with the field: its type, its length, the other one beside it; values may be
+    sealed."""
     for name, bytes_of in (("stdin", _bytes_of_text), ("stdin_base64", _bytes_of_base64)):
         value = run.get(name)
-        if value is not None and (not isinstance(value, str) or bytes_of(value) > STDIN_BYTES_MAX):
-            return name
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            return WRONG_FORM.within(name)
+        if (size := bytes_of(value)) > STDIN_BYTES_MAX:
+            return Breach(too_large(size), {"bytes_max": STDIN_BYTES_MAX}, name)
     both = run.get("stdin") is not None and run.get("stdin_base64") is not None
-    return "stdin_base64" if both else None
+    return Breach("only one of stdin and stdin_base64 can be given", path="stdin_base64") if both else None
 
 
 def _bytes_of_text(text: str) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from helix_ray.core.cpu_arithmetic import cpu_arithmetic
 from helix_ray.core.inference_result import InferenceResult
-from helix_ray.core.inference_run import PRECISIONS, invalid_field
+from helix_ray.core.inference_run import PRECISIONS, breach_of
 from helix_ray.core.model_choice import CPU, FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
 from helix_ray.inference.data_sets import open_rows
@@ -91,8 +91,9 @@ def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
         raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
     if part.version is None:
         found = models.model(_packaged_name(run.get("model", "")))
-    if (wrong := invalid_field(run)) is not None:
-        raise InferenceRefused(f"{wrong} is not valid: {run.get(wrong)!r}")
+    if (wrong := breach_of(run)) is not None:
+        why = f": {wrong.why}" if wrong.why else f" is not valid: {run.get(wrong.path)!r}"
+        raise InferenceRefused(f"{wrong.path}{why}")
     precision = run.get("precision") or PRECISIONS[0]
     if part.version is not None:
         return _of_version(models, part.version, run, precision, part.sources)

@@ -34,7 +34,7 @@ def hash_password(password: str) -> str:
     """Hash a password with a fresh salt; raise Refused for one that is too long or not valid text."""
     secret = normalised(password)
     if secret is None or len(password) > PASSWORD_CHARS_MAX:
-        raise Refused(invalid("Invalid password", field="password"))
+        raise Refused(invalid("Invalid password", field="password", chars_max=PASSWORD_CHARS_MAX))
     return _HASHER.hash(secret)
 
 

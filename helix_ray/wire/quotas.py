@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.decide.quotas import LIMITS_MAX, WEIGHT_MAX
-from helix_ray.wire.tasks import MEMORY_MB_MAX
+from helix_ray.core.spec_shape import AMOUNT_MAX
 from helix_ray.wire.values import CLOSED, Word, adapter, strict
 
 
@@ -17,9 +17,7 @@ class QuotaIn(TypedDict, total=False):
     """What a project may use at a time, by resource name; `tasks` limits running tasks,
     `queued` unfinished ones, `stored_mb` what its models and data sets take."""
 
-    limits: Annotated[
-        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=LIMITS_MAX)
-    ]
+    limits: Annotated[dict[Word, Annotated[float, Field(ge=0, le=AMOUNT_MAX)]], Field(max_length=LIMITS_MAX)]
     weight: Annotated[float, Field(gt=0, le=WEIGHT_MAX)]
 
 

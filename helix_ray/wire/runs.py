@@ -16,8 +16,9 @@ from helix_ray.core.inference_run import (
     URI_CHARS_MAX,
     refusal_of,
 )
+from helix_ray.core.spec_shape import TIMEOUT_S_MAX
 from helix_ray.core.specs import JsonObject, OutputFormat, Precision
-from helix_ray.core.stdin import STDIN_BYTES_MAX, TOO_LARGE, decoded
+from helix_ray.core.stdin import STDIN_BYTES_MAX, decoded, too_large
 from helix_ray.wire.values import STRICT, JsonValue, storable
 
 Form = TypeVar("Form", bound=Mapping[str, object])
@@ -32,7 +33,6 @@ STDIN_BASE64_CHARS_MAX = (STDIN_BYTES_MAX + 2) // 3 * 4
 ARGS_MAX = 1_000
 OUTPUTS_MAX = 64
 NAME_CHARS_MAX = 256
-TIMEOUT_S_MAX = 30 * 86_400.0
 
 TimeoutSeconds = Annotated[float, Field(gt=0, le=TIMEOUT_S_MAX)]
 
@@ -63,7 +63,7 @@ def _stdin_base64(text: str) -> str:
 
 def _bounded(text: str, size: int) -> str:
     if size > STDIN_BYTES_MAX:
-        raise ValueError(f"it has {size} bytes; {TOO_LARGE}")
+        raise ValueError(too_large(size))
     return text
 
 

@@ -21,10 +21,16 @@ from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.pickled import PICKLED
 from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.core.spec_shape import (
+    AMOUNT_MAX,
+    BACKOFF_S_MAX,
     CAPABILITIES_MAX,
+    CPU_MAX,
+    CUSTOM_RESOURCES_MAX,
     DESCRIPTION_CHARS_MAX,
+    DEVICES_MAX,
     LABEL_CHARS_MAX,
     LABELS_MAX,
+    RETRIES_MAX,
     TASK_ID_CHARS_MAX,
     TITLE_CHARS_MAX,
 )
@@ -32,13 +38,7 @@ from helix_ray.core.specs import Priority, TaskSpec
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, ProjectId, Time, Word, adapter, storable, strict
 
-CUSTOM_RESOURCES_MAX = 32
 DEPENDENCIES_MAX = 1_000
-CPU_MAX = 4_096
-MEMORY_MB_MAX = 2**40
-DEVICES_MAX = 1_024
-RETRIES_MAX = 100
-BACKOFF_S_MAX = 86_400.0
 ERROR_FIELDS_MAX = 32
 MESSAGE_CHARS_MAX = 65_536
 SHARDS_MAX = 100_000
@@ -70,13 +70,13 @@ class ResourcesIn(TypedDict, total=False):
     """The resources of a running task: cores, MiB, whole or shared devices, and custom resources of nodes."""
 
     cpu: Annotated[float, Field(ge=0, le=CPU_MAX)]
-    memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
+    memory_mb: Annotated[float, Field(ge=0, le=AMOUNT_MAX)]
     gpu: Devices
     # The sum over all GPUs of a node; only nodes whose driver reports it have any.
-    gpu_memory_mb: Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]
+    gpu_memory_mb: Annotated[float, Field(ge=0, le=AMOUNT_MAX)]
     npu: Devices
     custom: Annotated[
-        dict[Word, Annotated[float, Field(ge=0, le=MEMORY_MB_MAX)]], Field(max_length=CUSTOM_RESOURCES_MAX)
+        dict[Word, Annotated[float, Field(ge=0, le=AMOUNT_MAX)]], Field(max_length=CUSTOM_RESOURCES_MAX)
     ]
 
 

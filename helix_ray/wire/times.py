@@ -16,7 +16,7 @@ def epoch_of(text: str) -> float:
     """Return the epoch seconds of an ISO 8601 time; one without a zone is UTC.
     Raises ValueError with a sentence."""
     if len(text) > TEXT_CHARS_MAX:
-        raise ValueError("not a valid ISO 8601 time")
+        raise ValueError(f"not a valid ISO 8601 time: it has more than {TEXT_CHARS_MAX} characters")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -100,7 +100,7 @@ async def _validated(tasks: Sequence[Any]) -> tuple[Specs, dict[int, Rejected]]:
         try:
             specs.append(validate(task))
         except ValidationError as error:
-            refused[i] = refusal(error, "task")
+            refused[i] = refusal(error, "task", task)
             specs.append(REFUSED_SPEC)
     return specs, refused
 

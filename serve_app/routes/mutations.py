@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from helix_ray.core.decide.tasks import EDITABLE
-from helix_ray.core.errors import Rejected, invalid
+from helix_ray.core.errors import Refused, Rejected, invalid
 from helix_ray.core.orders import PushMutations, ResolveConflict
 from helix_ray.core.orders.devices import MutatedData, Mutation
 from helix_ray.core.questions import GetDocuments, ListConflicts
@@ -25,7 +24,7 @@ from helix_ray.wire import devices as shapes
 from helix_ray.wire.tasks import TASK, TASK_UPDATE
 from helix_ray.wire.times import iso
 from serve_app.answers import json_answer, no_content
-from serve_app.bodies import Body, read, refusal
+from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
@@ -62,8 +61,8 @@ def _mutation(sent: shapes.MutationIn) -> Mutation:
     else:
         try:
             plain |= _of_task(plain)
-        except ValidationError as error:
-            refused = refusal(error, "task")
+        except Refused as error:
+            refused = error.rejected
     if refused is not None:
         kept = {name: plain[name] for name in ("id", "op", "stamp")}
         return cast("Mutation", {**kept, "invalid": [refused.code, refused.message, refused.details]})
@@ -71,12 +70,12 @@ def _mutation(sent: shapes.MutationIn) -> Mutation:
 
 
 def _of_task(plain: Mapping[str, Any]) -> dict[str, object]:
-    """Return a task and edits in the form that the routes of tasks give them."""
+    """Return a task and edits in the form that the routes of tasks give them; raise Refused."""
     found: dict[str, object] = {}
     if plain["op"] == "submit":
-        found["task"] = TASK.validate_python(plain.get("task"))
+        found["task"] = Body(plain.get("task")).validated(TASK, "task")
     elif plain["op"] == "edit":
-        change = TASK_UPDATE.validate_python(plain.get("edits"))
+        change = Body(plain.get("edits")).validated(TASK_UPDATE, "task")
         found["edits"] = {name: value for name, value in change.items() if name in EDITABLE}
     return found
 

@@ -190,7 +190,8 @@ class TestMessages:
             content_type=JSON,
         )
         assert_envelope(answer, 400, "VALIDATION_ERROR")
-        assert answer.error["message"] == "Invalid login password"
+        message = "Invalid login password: must have at least 8 characters, not 7"
+        assert answer.error["message"] == message
         assert secret not in answer.body
 
     def test_every_code_has_a_status_and_no_two_share_one(self) -> None:

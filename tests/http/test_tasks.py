@@ -128,8 +128,8 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "NaN": (b'{"title": NaN}', "Malformed JSON"),
     "a lone surrogate": (b'{"title": "\\ud800"}', "Malformed JSON"),
     "not UTF-8": (b'{"title": "\xff"}', "Malformed JSON"),
-    "a list": (b"[]", "Invalid request body"),
-    "null": (b"null", "Invalid request body"),
+    "a list": (b"[]", "Invalid request body: must be an object"),
+    "null": (b"null", "Invalid request body: must be an object"),
     "nested without end": (b"[" * 5_000, "Malformed JSON"),
 }
 

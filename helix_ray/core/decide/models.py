@@ -197,7 +197,8 @@ def set_canary(body: SetCanary, ctx: Context) -> Decision[VersionData] | Rejecte
         return conflict(message, active=found.active, version=body.version)
     others = sum(percent for number, percent in found.canaries.items() if number != body.version)
     if others + body.percent > PERCENT_MAX:
-        return conflict("The canaries of a model cannot have more than 100 percent", others=others)
+        message = "The canaries of a model cannot have more than 100 percent"
+        return conflict(message, field="percent", others=others, maximum=PERCENT_MAX - others)
     same = found.canaries.get(body.version, 0.0) == body.percent
     events: list[Event] = [] if same else [ModelCanarySet(found.id, body.version, body.percent)]
     return Decision(events, _of(found, body.version))

@@ -19,11 +19,10 @@ from helix_ray.core.events import TaskSubmitted
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.orders import SubmitTasks
 from helix_ray.core.orders.tasks import SubmittedData
-from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.policy import Policy, function_allowed
 from helix_ray.core.spec_shape import MADE_KINDS, malformed
 from helix_ray.core.specs import Run, TaskSpec
-from helix_ray.core.state import MANUAL, Demand, Task, TaskClass, class_of, demand_of
+from helix_ray.core.state import Demand, Task, TaskClass, class_of, demand_of
 from helix_ray.core.visibility import record_of, task_scope
 from helix_ray.core.weight import BYTES_PER_TASK, links_of, tasks_and_bytes_of, tasks_of
 
@@ -174,11 +173,8 @@ class _Checks:
         )
 
     def _shape(self, spec: TaskSpec) -> Rejected | None:
-        wrong = malformed(spec)
-        if wrong == "strategy":
-            return invalid("Invalid task strategy", field=wrong, allowed_values=[*STRATEGIES, MANUAL])
-        if wrong is not None:
-            return invalid(f"Invalid task {wrong}", field=wrong)
+        if (refusal := malformed(spec)) is not None:
+            return refusal
         if spec["type"] not in self._policy.task_types:
             return invalid("Invalid task type", field="type", allowed_values=list(self._policy.task_types))
         if len(spec.get("depends_on") or ()) > self._policy.dependencies_max:

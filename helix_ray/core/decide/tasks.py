@@ -96,9 +96,9 @@ def _edits(task: Task, body: UpdateTask, ctx: Context, holder: bool) -> list[Eve
         return invalid("These fields cannot be changed", fields=unknown, allowed_values=sorted(EDITABLE))
     if "project_id" in body.edits and not in_scope(ctx.order.by, body.edits["project_id"]):
         return forbidden("This token is not valid for this project", field="project_id")
-    wrong = malformed({**task.spec, **body.edits})
-    if wrong is not None:
-        return invalid(f"Invalid task {wrong}", field=wrong)
+    refusal = malformed({**task.spec, **body.edits})
+    if refusal is not None:
+        return refusal
     refusal = refuse_use(ctx.state, ctx.order.by, body.edits.get("project_id"))
     if refusal is not None:
         return refusal

@@ -307,7 +307,7 @@ def test_only_its_words_can_be_edited() -> None:
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"shards": {"count": 0}, "run": COMMAND}, "shards"),
+        ({"shards": {"count": 0}, "run": COMMAND}, "shards.count"),
         ({"shards": {"count": True}, "run": COMMAND}, "shards"),
         ({"shards": {"count": 2, "more": 1}, "run": COMMAND}, "shards"),
         ({"shards": {"count": 2}}, "shards"),

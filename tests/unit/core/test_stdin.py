@@ -21,7 +21,8 @@ def encoded(size: int) -> str:
 
 
 def wrong(**run: Any) -> str | None:
-    return malformed({"title": "t", "type": "x", "run": {"kind": "command", "argv": ["true"], **run}})
+    refusal = malformed({"title": "t", "type": "x", "run": {"kind": "command", "argv": ["true"], **run}})
+    return None if refusal is None else str(refusal.details["field"])
 
 
 @pytest.mark.parametrize(

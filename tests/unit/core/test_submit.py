@@ -43,15 +43,15 @@ WRONG: list[tuple[str, Any]] = [
     ("priority", "odd"),
     ("priority", []),
     ("resources", []),
-    ("resources", {"cpu": -1}),
-    ("resources", {"cpu": "two"}),
-    ("resources", {"custom": {"x": float("inf")}}),
-    ("resources", {"custom": 3}),
+    ("resources.cpu", {"cpu": -1}),
+    ("resources.cpu", {"cpu": "two"}),
+    ("resources.custom.x", {"custom": {"x": float("inf")}}),
+    ("resources.custom", {"custom": 3}),
     ("required_capabilities", "gpu"),
-    ("required_capabilities", [3]),
+    ("required_capabilities.0", [3]),
     ("labels", []),
-    ("labels", {"zone": []}),
-    ("depends_on", [1]),
+    ("labels.zone", {"zone": []}),
+    ("depends_on.0", [1]),
     ("max_retries", None),
     ("max_retries", -1),
     ("retry_backoff_s", -0.5),
@@ -60,7 +60,7 @@ WRONG: list[tuple[str, Any]] = [
     ("run", "ls"),
     ("run", {"kind": "magic"}),
     ("run", {}),
-    ("run", {"kind": "inference"}),
+    ("run.model", {"kind": "inference"}),
     ("run", {"kind": "function", "function": 3}),
 ]
 
@@ -68,10 +68,55 @@ WRONG: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("field", "value"), WRONG)
 def test_a_spec_that_evolve_cannot_fold_never_becomes_a_fact(stage: Stage, field: str, value: Any) -> None:
     """The field is named, nothing is folded, and the good neighbour is taken in."""
-    data = stage.give(o.SubmitTasks((spec(**{field: value}), spec())))
+    data = stage.give(o.SubmitTasks((spec(**{field.partition(".")[0]: value}), spec())))
     code, _, details = data["rejected"]["0"]
     assert (code, details["field"]) == ("VALIDATION_ERROR", field)
     assert len(stage.state.tasks) == 1
+
+
+BEYOND: list[tuple[str, Any, str, dict[str, Any]]] = [
+    ("title", "x" * 501, "must have at most 500 characters, not 501", {"chars_max": 500}),
+    ("max_retries", 101, "must be at most 100, not 101", {"maximum": 100}),
+    ("max_retries", -1, "must be at least 0, not -1", {"minimum": 0}),
+    ("retry_backoff_s", 86_400.5, "must be at most 86,400, not 86400.5", {"maximum": 86_400.0}),
+    ("timeout_s", 1e300, "must be at most 2,592,000, not 1e+300", {"maximum": 2_592_000.0}),
+    ("resources.cpu", {"cpu": 4097}, "must be at most 4,096, not 4,097", {"maximum": 4096}),
+    ("resources.gpu", {"gpu": 1025}, "must be at most 1,024, not 1,025", {"maximum": 1024}),
+    (
+        "resources.memory_mb", {"memory_mb": 2**63}, f"must be at most {2**40:,}, not {2**63:,}",
+        {"maximum": 2**40},
+    ),
+    (
+        "resources.custom", {"custom": {f"a{i}": 1 for i in range(33)}},
+        "must have at most 32 items, not 33", {"items_max": 32},
+    ),
+    ("labels", {f"a{i}": "" for i in range(65)}, "must have at most 64 items, not 65", {"items_max": 64}),
+    ("labels", {"a" * 65: ""}, "must have at most 64 characters, not 65", {"chars_max": 64}),
+    ("labels.a", {"a": "b" * 257}, "must have at most 256 characters, not 257", {"chars_max": 256}),
+    ("required_capabilities", ["a"] * 65, "must have at most 64 items, not 65", {"items_max": 64}),
+    ("shards.count", {"count": 0}, "must be at least 1, not 0", {"minimum": 1}),
+    (
+        "run.timeout_s", {"kind": "function", "timeout_s": 2_592_001},
+        "must be at most 2,592,000, not 2,592,001", {"maximum": 2_592_000.0},
+    ),
+    (
+        "run.batch_size", {"kind": "inference", "model": "m", "batch_size": 65_537},
+        "must be at most 65,536, not 65,537", {"maximum": 65_536},
+    ),
+    (
+        "run.input_uri", {"kind": "inference", "model": "m", "input_uri": "file:///" + "a" * 5000},
+        "must have at most 4,096 characters, not 5,008", {"chars_max": 4096},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value", "why", "details"), BEYOND)
+def test_a_spec_beyond_a_limit_is_told_the_limit(
+    stage: Stage, field: str, value: Any, why: str, details: dict[str, Any]
+) -> None:
+    """The Python API has no other check than this one."""
+    data = stage.give(o.SubmitTasks((spec(**{field.partition(".")[0]: value}),)))
+    assert data["rejected"]["0"][1:] == [f"Invalid task {field}: {why}", {"field": field, **details}]
 
 
 def test_optional_fields_may_be_null(stage: Stage) -> None:

@@ -53,7 +53,9 @@ def test_valid_values(text: str, read: str) -> None:
 def test_values_that_are_ignored(text: str) -> None:
     """Anything else is as if it had not been sent; a spec that has it is refused."""
     assert parse(text) is None
-    assert malformed({"title": "t", "type": "building", "traceparent": text}) == "traceparent"
+    refusal = malformed({"title": "t", "type": "building", "traceparent": text})
+    assert refusal is not None
+    assert refusal.details == {"field": "traceparent"}
 
 
 def test_spans_have_the_same_id_each_time() -> None:

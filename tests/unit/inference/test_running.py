@@ -251,8 +251,8 @@ def test_files_of_a_result_are_what_others_read(twice: ModelStore) -> None:
         ({"dataset": "ab" * 32}, "is not on this node"),
         ({"dataset": "ab"}, "dataset is not valid"),
         ({"input_uri": "file:///etc/passwd"}, "not below a folder that HELIX_INPUT_DIRS allows"),
-        ({"input_uri": "http://there/x"}, "input_uri is not valid"),
-        ({"inputs": [[1, 2]], "batch_size": 0}, "batch_size is not valid"),
+        ({"input_uri": "http://there/x"}, "input_uri: the server reads no addresses"),
+        ({"inputs": [[1, 2]], "batch_size": 0}, "batch_size: must be at least 1, not 0"),
         ({"inputs": [[1, 2]], "output": "csv"}, "output is not valid"),
     ],
 )
