@@ -61,6 +61,8 @@ class Supervisor(BlobCalls):
         self._others = [name for name in roster.CLASSES if name != names.SUPERVISOR]
         self._said: dict[str, dict[str, Any]] = {}
         self._heard_at: dict[str, float] = {}
+        # Handles of actors that have responded; a restarted actor keeps its handle.
+        self._handles: dict[str, Any] = {}
         # Processes of actors that have never responded to this one: they may have been stopped before.
         self._silent: dict[str, int] = {}
         self._quota_service = QuotaService(settings)
@@ -177,12 +179,14 @@ class Supervisor(BlobCalls):
     async def _look_at(self, name: str) -> None:
         now = time.monotonic()
         self._heard_at.setdefault(name, now)
-        handle: Any = None
+        handle: Any = self._handles.get(name)
         try:
-            # On a thread: looking up a name blocks on the GCS, and rate limits are counted on this loop.
-            handle = await asyncio.to_thread(names.find, name)
+            if handle is None:
+                # On a thread: looking up a name blocks on the GCS, and rate limits are counted on this loop.
+                handle = await asyncio.to_thread(names.find, name)
             said: dict[str, Any] = await asyncio.wait_for(handle.health.remote(), HEALTH_S_MAX)
         except (ValueError, ray.exceptions.ActorDiedError):
+            self._handles.pop(name, None)
             await self._make(name)
         except (ray.exceptions.RayError, TimeoutError):
             # The pid is not known yet: the process is starting.
@@ -195,6 +199,7 @@ class Supervisor(BlobCalls):
                 self._heard_at[name] = now
         else:
             self._heard_at[name] = time.monotonic()
+            self._handles[name] = handle
             self._silent.pop(name, None)
             self._note(name, said)
 

@@ -22,6 +22,7 @@ from benchmarks import (
     explain,
     gpu,
     growth,
+    idle,
     inference,
     latency,
     models,
@@ -69,6 +70,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         events,
         sampling,
         audit,
+        idle,
         gpu,
     )
 }

@@ -74,6 +74,9 @@ class Folders:
             remove_folder(kept)
             with contextlib.suppress(OSError):
                 os.rename(folder, kept)
+        if self._isolation.uid >= 0:  # whose next commands are another task's
+            with contextlib.suppress(OSError):
+                os.chown(kept, os.geteuid(), os.getegid(), follow_symlinks=False)
 
     def _inner(self, cell: CellFolders, task_id: str, attempt: int) -> Path:
         folder = cell.attempts if self._isolation.contained else cell.shown
