@@ -17,7 +17,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from helix_ray.cli.habits import OTHER_NAMES, spelled_out
+from helix_ray.cli.habits import OTHER_NAMES, hint, spelled_out
 from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
 from helix_ray.core.errors import shown_details
@@ -97,8 +97,8 @@ class HelixGroup(CommandGroup):
         **extra: Any,
     ) -> Any:
         """Run a command; exits the process unless `standalone_mode` is off."""
+        words = spelled_out(sys.argv[1:] if args is None else args)
         try:
-            words = spelled_out(sys.argv[1:] if args is None else args)
             code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
         except HelixError as error:
             if not standalone_mode:
@@ -107,7 +107,8 @@ class HelixGroup(CommandGroup):
         except typer.TyperException as error:
             if not standalone_mode:
                 raise
-            code = _complain(f"helix: USAGE: {' '.join(error.format_message().split())}", Exit.USAGE)
+            complaint = " ".join(error.format_message().split()).replace("Value error, ", "")
+            code = _complain(f"helix: USAGE: {complaint}{hint(words, complaint)}", Exit.USAGE)
         except typer.Abort:
             if not standalone_mode:
                 raise

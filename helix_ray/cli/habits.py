@@ -53,6 +53,16 @@ def spelled_out(arguments: Sequence[str]) -> list[str]:
     return words_read + words[end:]
 
 
+def hint(words: Sequence[str], complaint: str) -> str:
+    """Return what to do instead of what was typed; empty where nothing is known."""
+    if complaint.startswith("No such option: --url"):
+        return "; the server is that of: helix login --url URL (or of HELIX_URL, with HELIX_TOKEN)"
+    begins_with_program = tuple(words[:2]) == SHORT["submit"] and not "".join(words[2:3]).startswith("-")
+    if begins_with_program and complaint.startswith("No such option"):
+        return "; a program and its arguments come behind --: helix submit -- ls -l"
+    return ""
+
+
 def seconds(text: str) -> float:
     """Return the seconds of `90`, `90s`, `5m`, `1.5h`, `2d`; raises BadParameter."""
     found = _DURATION.fullmatch(text.strip())

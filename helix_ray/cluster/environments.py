@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,12 @@ REFUSED = {
 # How Ray passes a hook that is a function; it exists as long as its job.
 HOOK_FUNCTION = "ray_runtime_env_func::"
 
+OF_THIS_SHELL = (
+    "uv run --active: the nodes do not know the virtual environment of this shell, so functions fail there "
+    "(reason `environment`) unless uv finds Helix Ray in the project: use `uv run --with helix-ray`, or set "
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV=0"
+)
+
 Check = Callable[[JsonObject], JsonObject]
 Keep = Callable[[Sequence[str]], object]
 
@@ -55,6 +62,8 @@ class Environments:
         """`job` is this program's environment; `check` returns one in Ray's form, or raises ValueError or
         TypeError."""
         self._job = dict(job)
+        if _is_of_this_shell(self._job):
+            warnings.warn(OF_THIS_SHELL, stacklevel=3)
         self._check = check
         self._clock = clock
         self._job_text: str | None = None
@@ -134,6 +143,16 @@ def _refuse(fields: Mapping[str, Any]) -> None:
             "worker_process_setup_hook is a function, which Ray removes with its job: name it, "
             'as "module.function"'
         )
+
+
+def _is_of_this_shell(job: Mapping[str, Any]) -> bool:
+    """Say whether executors are started by uv in the virtual environment of a shell, without its name."""
+    words = str(job.get("py_executable") or "").split()
+    return (
+        words[:2] == ["uv", "run"]
+        and "--active" in words
+        and "VIRTUAL_ENV" not in (job.get("env_vars") or {})
+    )
 
 
 def _placed(value: Any) -> bool:

@@ -63,6 +63,9 @@ def test_an_error_is_one_line() -> None:
     [
         (["task", "list"], 3, "helix: UNAUTHORIZED: Not logged in; run: helix login"),
         (["task", "submit", "--nope"], 2, "helix: USAGE: No such option: --nope"),
+        (["submit", "ls", "-l"], 2, "a program and its arguments come behind --: helix submit -- ls -l"),
+        (["status", "--url", "localhost:8080"], 2, "helix login --url URL"),
+        (["ps", "--status", "nope"], 2, "'--status': 'nope' is not one of 'waiting'"),
         (["task", "nope"], 2, "helix: USAGE: No such command 'nope'."),
         (["task"], 2, "helix: USAGE: Missing command."),
         (["task", "submit"], 2, "must have a --title"),

@@ -135,3 +135,11 @@ def test_an_environment_is_for_functions(cluster: Cluster) -> None:
     """A command has its own `env` and `working_dir`."""
     with pytest.raises(ValueError, match="runtime_env is an option of functions only"):
         cluster.command("true", runtime_env={"env_vars": {"A": "1"}})
+
+
+def test_an_environment_of_the_shell_is_named_at_once() -> None:
+    """Functions of `uv run --active` would fail a minute later, on a node that does not have it."""
+    with pytest.warns(UserWarning, match="uv run --with helix-ray"):
+        Environments({"py_executable": "uv run --active"})
+    Environments({"py_executable": "uv run --active", "env_vars": {"VIRTUAL_ENV": "/there"}})
+    Environments({"py_executable": "uv run --with helix-ray"})
