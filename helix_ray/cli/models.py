@@ -54,7 +54,11 @@ def push(
     label: Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; can be repeated.")] = None,
     bound: Annotated[
         list[str] | None,
-        typer.Option("--bound", help="Of the gate: min_cosine=0.99; can be repeated."),
+        typer.Option(
+            "--bound",
+            help="Of the gate: min_cosine=0.99, min_top1_agreement, max_relative_error or max_accuracy_drop; "
+            "can be repeated.",
+        ),
     ] = None,
     activate: Annotated[bool, typer.Option("--activate", help="Activate it as soon as it is ready.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has been examined.")] = False,

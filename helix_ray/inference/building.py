@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
@@ -36,6 +37,9 @@ Feed = dict[str, NDArray[Any]]
 
 DYNAMIC_OPERATORS = ["MatMul", "Gemm", "Gather", "Attention", "EmbedLayerNormalization", "LSTM"]
 """What dynamic quantisation is fast for. Conv is not among them."""
+
+_NO_RANGE = "scale issue"
+"""All that the quantizer says of a tensor whose range is not finite."""
 
 _PER_CHANNEL_OPSET_MIN = 13
 _QUANTIZED = frozenset(("MatMulInteger", "DynamicQuantizeLSTM", "QAttention", "QEmbedLayerNormalization"))
@@ -67,21 +71,35 @@ def build(name: str, model: Path, target: Path, batches: Iterator[Feed]) -> None
 
 
 class _CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
-    """Hands batches to the calibrator one at a time; it keeps two numbers of each tensor and batch."""
+    """Hands batches to the calibrator one at a time; it keeps two numbers of each tensor and batch. `odd` has
+    the inputs that held NaN or infinity, of which no range can be made."""
 
     def __init__(self, batches: Iterator[Feed]) -> None:
         self._batches = batches
+        self.odd: set[str] = set()
 
     def get_next(self) -> Feed | None:
-        return next(self._batches, None)
+        feed = next(self._batches, None)
+        for name, array in (feed or {}).items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                self.odd.add(name)
+        return feed
 
 
 def _static(model: Path, target: Path, batches: Iterator[Feed]) -> None:
-    with _prepared(model, target.parent) as prepared:
-        quantize_static(
-            prepared, target, _CalibrationBatches(batches), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
+    reader = _CalibrationBatches(batches)
+    try:
+        with _prepared(model, target.parent) as prepared:
+            quantize_static(
+                prepared, target, reader, quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            )  # fmt: skip
+    except AssertionError as error:
+        if _NO_RANGE not in str(error):
+            raise
+        named = ", ".join(map(repr, sorted(reader.odd)))
+        where = f"input {named}" if named else "a tensor inside the model"
+        raise NotBuilt(f"rows that calibrate give NaN or infinity in {where}: that has no range") from error
     if not _operators(target)["QuantizeLinear"]:
         raise NotBuilt("no operator of this model has an INT8 form")
 

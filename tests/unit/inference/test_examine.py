@@ -18,6 +18,7 @@ from tests.unit.inference.examining import by_name, examined, npz
 
 IMAGES, LABELS = held_out()
 CALIBRATING = 97
+NO_RANGE = "rows that calibrate give NaN or infinity in {}: that has no range"
 
 
 def digits(blobs: Path, name: str, prepare: Any, **more: Any) -> ExaminationReport:
@@ -194,9 +195,18 @@ def test_a_calibrator_that_fails(tmp_path: Path) -> None:
     """A variant that cannot be built fails with the reason, and ends nothing."""
     variants = by_name(examined(tmp_path, models.undefined_inside()))
     assert variants["int8-static"]["state"] == "failed"
-    assert variants["int8-static"]["reason"] == "the converter failed: AssertionError: scale issue"
+    assert variants["int8-static"]["reason"] == NO_RANGE.format("a tensor inside the model")
     assert variants["int8-dynamic"]["gate"] is not None
     assert variants["fp16"]["state"] == "ready"
+
+
+def test_rows_that_calibrate_and_are_not_finite(tmp_path: Path) -> None:
+    """The reason names the input; what needs no ranges is built."""
+    rows = np.ones((8, 8), np.float32)
+    odd, even = npz(x=np.full_like(rows, np.nan)), npz(x=rows)
+    variants = by_name(examined(tmp_path, models.linear(), calibration=odd, heldout=even))
+    assert variants["int8-static"]["reason"] == NO_RANGE.format("input 'x'")
+    assert variants["int8-dynamic"]["state"] == "ready"
 
 
 def test_a_variant_that_kills_the_runtime(tmp_path: Path) -> None:
