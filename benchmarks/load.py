@@ -63,6 +63,13 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
         return connection
 
+    @property
+    def port(self) -> int:
+        """The port of this side."""
+        assert self._transport is not None
+        port: int = self._transport.get_extra_info("sockname")[1]
+        return port
+
     def close(self) -> None:
         """Hang up."""
         if self._transport is not None:
