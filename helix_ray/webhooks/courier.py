@@ -73,6 +73,7 @@ class Courier:
         self._ended: list[Settled] = []
         self._standings: dict[str, Standing] = {}
         self._woken = asyncio.Event()
+        self._at_leisure = asyncio.Event()
         # Turns that come without a step: after ends of requests, and when a window opens by itself.
         self._soon: asyncio.Handle | None = None
         self._opening: asyncio.Handle | None = None
@@ -105,12 +106,27 @@ class Courier:
         lane = self._lane(hook)
         lane.look_at = 0.0
         self._lanes.wake(lane)
-        self._woken.set()
+        if lane.ready:
+            self._woken.set()
 
     def look_anew(self, hook: str) -> None:
         """Forget what was loaded for a webhook, because the outbox dropped some of it."""
         self._lane(hook).queue.clear()
         self.look(hook)
+
+    def is_proven(self, hook: str) -> bool:
+        """Say whether the last request of a webhook succeeded."""
+        lane = self._lanes.all.get(hook)
+        return lane is not None and lane.proven
+
+    async def leisure(self, wait_s: float) -> None:
+        """Wait until receivers that work have got what is due, but not longer than so."""
+        self._at_leisure.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._at_leisure.wait()
+        except TimeoutError:
+            pass
 
     def look_at_clock(self) -> None:
         """Look what is due, because the clock was changed."""
@@ -191,6 +207,8 @@ class Courier:
                     begun.append(_Begun(lane, window, window.begin(lane), *found))
                     lane.sending.add(found[0].seq)
                     self._lanes.wake(lane)
+            if not self._lanes.is_busy:
+                self._at_leisure.set()
             if not (ended or begun or standings):
                 return
             sending = self._outbox.turn(ended, [one.message for one in begun], standings)

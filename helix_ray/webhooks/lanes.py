@@ -2,7 +2,8 @@
 
 A lane sends one request at a time until one succeeds, then up to LANE_SENDS_MAX; after a failure, one again.
 How many requests begin at a time is bounded separately for lanes whose last request succeeded and for others:
-a request takes a place in the window of its kind only while it is young, so one that hangs gives it back.
+a request takes a place in the window of its kind only while it is young, so one that hangs gives it back. The
+others get what those that work leave: hundreds of requests that begin or time out cost processor time.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ LANE_SENDS_MAX = 4
 # repeats them. A request to a receiver that is near, which answers within NEAR_S while it is not busy, is
 # young until it is answered: a longer queue at a busy receiver is of no use. A far one is for a moment only.
 YOUNG_MAX = 3
-# Hundreds that have not answered yet may hang, and others wait for their turn among them.
-YOUNG_OTHERS_MAX = 24
+# Hundreds that have not answered yet may hang, and others wait for their turn among them. While requests to
+# receivers that work are young, or wait, so few of the others begin that they take little of the processor.
+YOUNG_OTHERS_MAX, YOUNG_OTHERS_BESIDE_MAX = 24, 1
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.01
 NEAR_S = 0.004
 # So many answers in a row that take longer make a receiver a far one; one that is not known is far.
@@ -60,9 +62,14 @@ class SendLane:
         """How long a request counts as young."""
         return YOUNG_NEAR_S if self.far_answers < FAR_ANSWERS else YOUNG_S
 
+    @property
+    def is_full(self) -> bool:
+        """Whether one of its requests must end before another begins."""
+        return len(self.sending) >= self.sends_max
+
     def can_begin(self, now: float) -> bool:
         """Say whether another request may begin, as far as the lane itself knows."""
-        return len(self.sending) < self.sends_max and not self.reading and now >= self.quiet_until
+        return not self.is_full and not self.reading and now >= self.quiet_until
 
 
 class YoungSends:
@@ -77,17 +84,25 @@ class YoungSends:
         self._last = 0
 
     @property
-    def is_open(self) -> bool:
-        """Whether a request may begin."""
-        if len(self._young) >= self._young_max:
+    def is_busy(self) -> bool:
+        """Whether requests are young, or wait to begin."""
+        return bool(self.lanes or self._count())
+
+    def is_open(self, most: int | None = None) -> bool:
+        """Say whether a request may begin; `most`: where fewer than usual may be young."""
+        most = self._young_max if most is None else most
+        return len(self._young) < most or self._count() < most
+
+    def opens_at(self, most: int | None = None) -> float:
+        """Return when the window opens by itself for lanes that wait; infinite where none does, or it is
+        open."""
+        return min(self._young.values()) if self.lanes and not self.is_open(most) else math.inf
+
+    def _count(self) -> int:
+        if self._young:
             now = self._clock()
             self._young = {number: until for number, until in self._young.items() if until > now}
-        return len(self._young) < self._young_max
-
-    @property
-    def opens_at(self) -> float:
-        """When the window opens by itself for lanes that wait; infinite where none does, or it is open."""
-        return min(self._young.values()) if self.lanes and not self.is_open else math.inf
+        return len(self._young)
 
     def begin(self, lane: SendLane) -> int:
         """Count a request that begins, and return its number."""
@@ -133,7 +148,8 @@ class Lanes:
         if at is not None:
             if at < math.inf:
                 heapq.heappush(self._timers, (at, lane.hook))
-        elif not lane.ready:
+        elif not (lane.ready or lane.is_full):
+            # One that is full is woken when a request ends, and waits in the window that is then its own.
             lane.ready = True
             self.window(lane).lanes.append(lane)
 
@@ -143,7 +159,16 @@ class Lanes:
 
     def opens_at(self) -> float:
         """Return when a window that is full opens by itself for who waits, by the clock; infinite: never."""
-        return min(self._proven.opens_at, self._others.opens_at)
+        return min(self._proven.opens_at(), self._others.opens_at(self._others_max))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether receivers that work have requests that are young, or wait to begin."""
+        return self._proven.is_busy
+
+    @property
+    def _others_max(self) -> int:
+        return YOUNG_OTHERS_BESIDE_MAX if self.is_busy else YOUNG_OTHERS_MAX
 
     def due(self, now: float) -> Iterator[tuple[YoungSends, SendLane]]:
         """Yield lanes that may begin a request, in turn, while the windows are open.
@@ -155,8 +180,12 @@ class Lanes:
             if lane is not None:
                 lane.look_at = 0.0
                 self.wake(lane)
-        for window in (self._proven, self._others):
-            while window.lanes and window.is_open:
-                lane = window.lanes.popleft()
-                lane.ready = False
-                yield window, lane
+        while self._proven.lanes and self._proven.is_open():
+            yield self._proven, self._popped(self._proven)
+        while self._others.lanes and self._others.is_open(self._others_max):
+            yield self._others, self._popped(self._others)
+
+    def _popped(self, window: YoungSends) -> SendLane:
+        lane = window.lanes.popleft()
+        lane.ready = False
+        return lane

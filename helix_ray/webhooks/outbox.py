@@ -44,6 +44,8 @@ class HookOutbox:
     def __init__(self, path: Path, *, waiting_max: int) -> None:
         self._path = path
         self._waiting_max = waiting_max
+        # Some webhooks have messages beyond the cursor.
+        self.is_between = False
         self._con = opened(path)
         try:
             self._turns = SendTurns(self._con, path)
@@ -149,6 +151,23 @@ class HookOutbox:
 
     # ------------------------------------------------------------------------------------------ facts
 
+    def take_first(self, matches: Matches) -> list[str]:
+        """Take what level webhooks want of facts to which take() moves afterwards; return those that have got
+        it.
+
+        After a kill in between, the same facts are taken again, and what is there already stays as it is.
+        """
+        places = self.places
+        level = {
+            hook: found
+            for hook, found in matches.items()
+            if hook in places and places[hook].cursor is None and self._has_room(hook, found)
+        }
+        with self._turns.stored():
+            added = self._insert(level)
+        self.is_between = True
+        return self._counted(added)
+
     def take(self, cursor: int, matches: Matches, held: Matches) -> list[str]:
         """Move to a cursor: what level webhooks want becomes messages, what held ones would get is counted.
 
@@ -175,6 +194,7 @@ class HookOutbox:
             )
             self._con.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (cursor,))
         self._cursor = cursor
+        self.is_between = False
         for hook, to in moved.items():
             self.places[hook].cursor = to
         for hook, count in counts.items():
@@ -224,10 +244,14 @@ class HookOutbox:
 
     def _insert(self, matches: Matches) -> dict[str, int]:
         """Insert messages; return how many of each webhook are new."""
-        # A message that is there was asked for while its webhook was behind.
+        rows = [(hook, match.seq, match.event) for hook, found in matches.items() for match in found]
+        # A message that is there was asked for while its webhook was behind, or taken before the rest.
         insert = "INSERT OR IGNORE INTO messages VALUES (?, ?, ?, NULL, 0, 0, 0, 0, NULL, NULL)"
+        if self._con.executemany(insert, rows).rowcount == len(rows):
+            return {hook: len(found) for hook, found in matches.items() if found}
+        counted = "SELECT count(*) FROM messages INDEXED BY due WHERE hook = ? AND state = 0"
         return {
-            hook: self._con.executemany(insert, [(hook, match.seq, match.event) for match in found]).rowcount
+            hook: self._con.execute(counted, (hook,)).fetchone()[0] - self.places[hook].waiting
             for hook, found in matches.items()
             if found
         }

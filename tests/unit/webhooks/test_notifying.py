@@ -70,6 +70,13 @@ def test_hanging_receivers_delay_nobody(tmp_path: Path) -> None:
         took = asyncio.get_running_loop().time() - begun
         assert notifying.outbox.waiting > 0
         assert max(world.most[name] for name in world.hooks if name not in good) == 1
+        # Those that work are known by now, and get theirs before the cursor moves for all.
+        world.submit(5)
+        await world.until(lambda: all(len(world.got[name]) == 15 for name in good))
+        for name in good:
+            assert [int(got.headers["helix-number"]) for got in world.got[name]] == [*range(1, 16)]
+        await world.until(lambda: notifying.outbox.cursor == world.plane.engine.state.seq)
+        assert not notifying.outbox.is_between
         print(f"100 receivers beside 900 that hang: {took:.2f} s")
 
     told(tmp_path, story)

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from helix_ray.webhooks.deliveries import Again
-from helix_ray.webhooks.lanes import FAR_ANSWERS, NEAR_S, YOUNG_MAX, YOUNG_NEAR_S, YOUNG_S, Lanes
+from helix_ray.webhooks.lanes import (
+    FAR_ANSWERS,
+    NEAR_S,
+    YOUNG_MAX,
+    YOUNG_NEAR_S,
+    YOUNG_OTHERS_BESIDE_MAX,
+    YOUNG_OTHERS_MAX,
+    YOUNG_S,
+    Lanes,
+)
 from helix_ray.webhooks.messages import DELIVERED, START, HookMessage, Match, Settled, Try
 from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.send_turns import SUFFIX, UNSTORED_MAX
@@ -142,14 +151,66 @@ def test_near_receivers_share_few_requests_and_far_ones_hold_up_nobody() -> None
         window = lanes.window(lane)
         numbers = [window.begin(lane) for _ in range(YOUNG_MAX)]
         window.lanes.append(lane)
-        assert not window.is_open
-        assert window.opens_at == now + seconds
+        assert not window.is_open()
+        assert window.opens_at() == now + seconds
         now += 0.9 * seconds
-        assert not window.is_open
+        assert not window.is_open()
         now += 0.2 * seconds
-        assert window.is_open
+        assert window.is_open()
         for number in numbers:
             window.end(number)
     window.begin(near)
     near.note(False, 15.0)
     assert near.young_s == YOUNG_S
+
+
+def test_receivers_that_may_hang_get_what_others_leave() -> None:
+    """While a receiver that works is being told, one request to the others begins at a time; then as many as
+    usual. A lane whose request ends meanwhile waits in the window that is then its own."""
+    now = 0.0
+    lanes = Lanes(clock=lambda: now)
+
+    def begun() -> list[str]:
+        found = []
+        for window, lane in lanes.due(now):
+            window.begin(lane)
+            lane.sending.add(len(lane.sending))
+            lanes.wake(lane)
+            found.append(lane.hook)
+        return found
+
+    works = lanes.lane("works")
+    assert begun() == ["works"]
+    works.sending.clear()
+    works.note(True, NEAR_S)
+    for number in range(2 * YOUNG_OTHERS_MAX):
+        lanes.lane(f"hangs{number}")
+    lanes.wake(works)
+    now += YOUNG_S
+    assert begun() == ["works", "works", *(f"hangs{number}" for number in range(YOUNG_OTHERS_BESIDE_MAX))]
+    assert lanes.opens_at() == now + YOUNG_S
+    now += YOUNG_NEAR_S
+    assert not lanes.is_busy
+    assert len(begun()) == YOUNG_OTHERS_MAX
+
+
+def test_some_may_have_theirs_before_the_cursor_moves(tmp_path: Path) -> None:
+    """What was taken first is not taken again with the rest, nor after a kill in between, and nothing is
+    marked meanwhile."""
+    outbox = opened(tmp_path)
+    outbox.begin_at(0)
+    outbox.add(HOOK, START)
+    outbox.add("other", START)
+    outbox.take(0, {}, {})
+    wanted = [Match(seq, "a") for seq in (1, 2)]
+    assert outbox.take_first({HOOK: wanted}) == [HOOK]
+    assert outbox.is_between
+    outbox.turn([], outbox.due(HOOK, 0.0, 1), {})
+    outbox.close()
+    again = HookOutbox(tmp_path / "outbox.sqlite", waiting_max=1000)
+    assert (again.cursor, again.places[HOOK].waiting) == (0, 2)
+    again.take(2, {HOOK: wanted, "other": wanted}, {})
+    assert {name: place.waiting for name, place in again.places.items()} == {HOOK: 2, "other": 2}
+    assert not again.is_between
+    assert [message.number for message in again.due(HOOK, 0.0, 9)] == [1, None]
+    again.close()
