@@ -8,7 +8,8 @@
     an upload of a data set      its owner; those who may use its project; those who see all tasks
     a worker                     its owner; those who may list workers
     a user, session, API token   the user; administrators
-    a webhook                    its owner; administrators
+    a webhook                    its owner, with a token that has the roles and projects with which it
+                                 hears; administrators
     a device                     the user; administrators; itself, and no other device of the user
     a document, a conflict       the user and their devices
 
@@ -25,7 +26,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from helix_ray.core.access import CONTENT_READERS, DEVICE, OPERATORS, USER_PREFIX, Principal, in_scope, may
+from helix_ray.core.access import (
+    CONTENT_READERS,
+    DEVICE,
+    OPERATORS,
+    USER_PREFIX,
+    Principal,
+    in_scope,
+    may,
+    may_give,
+)
 from helix_ray.core.devices import EnrolledDevice
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.questions import ListWorkers
@@ -33,7 +43,7 @@ from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, 
 from helix_ray.core.task_scope import TaskScope as TaskScope
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.tasks import ResultView, TaskView
-from helix_ray.core.webhooks import Webhook
+from helix_ray.core.webhooks import Webhook, roles_now
 
 
 class TaskRecord(NamedTuple):
@@ -85,6 +95,16 @@ def _hears_only(webhook: Webhook, projects: tuple[str, ...] | None) -> bool:
     if projects is None:
         return True
     return webhook.projects is not None and set(webhook.projects) <= set(projects)
+
+
+def sees_webhook(state: State, by: Principal, webhook: Webhook) -> bool:
+    """Say whether a webhook exists for a principal. One that hears with roles which an API token of its owner
+    does not have exists for no such token: who changes its address, or reads its deliveries, hears as it
+    does."""
+    if administers(by) or not sees(by, webhook):
+        return sees(by, webhook)
+    owner = state.users.get(webhook.owner)
+    return owner is not None and all(may_give(by.roles, role) for role in roles_now(webhook, owner.roles))
 
 
 def user_named(state: State, name: str | None, by: Principal) -> User | Rejected:

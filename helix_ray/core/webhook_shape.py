@@ -56,6 +56,12 @@ def refuse_url(url: str) -> Rejected | None:
     return invalid(message, field="url", chars_max=URL_CHARS_MAX, pattern=URL_PATTERN)
 
 
+def receiver_of(url: str) -> str:
+    """Return what a URL has before its path: its scheme, host and port."""
+    scheme, _, rest = url.lower().partition("://")
+    return f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0]}"
+
+
 def refuse_name(name: str) -> Rejected | None:
     """Return why a text is no name of a webhook."""
     if len(name) <= WEBHOOK_NAME_CHARS_MAX and _LINE.fullmatch(name) is not None:

@@ -17,19 +17,19 @@ from helix_ray.core.views.webhooks import (
     WebhookView,
     webhook_view,
 )
-from helix_ray.core.visibility import sees
+from helix_ray.core.visibility import sees_webhook
 from helix_ray.core.webhooks import Webhook, roles_now
 
 
 def _list_webhooks(picture: Picture, question: q.ListWebhooks, by: Principal) -> WebhooksView:
     """The caller's own, and for administrators all."""
-    seen = (each for each in picture.state.webhooks.values() if sees(by, each))
+    seen = (each for each in picture.state.webhooks.values() if sees_webhook(picture.state, by, each))
     return {"webhooks": [webhook_view(picture.state, each, picture.now) for each in seen]}
 
 
 def _get_webhook(picture: Picture, question: q.GetWebhook, by: Principal) -> WebhookView | Rejected:
     webhook = picture.state.webhooks.get(question.webhook_id)
-    if webhook is None or not sees(by, webhook):
+    if webhook is None or not sees_webhook(picture.state, by, webhook):
         return not_found("Webhook", question.webhook_id)
     return webhook_view(picture.state, webhook, picture.now)
 

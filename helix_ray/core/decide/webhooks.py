@@ -36,8 +36,9 @@ from helix_ray.core.orders import (
 )
 from helix_ray.core.orders.kind import IdData, NoData
 from helix_ray.core.orders.webhooks import AskedData, SignedData
-from helix_ray.core.visibility import sees
+from helix_ray.core.visibility import sees_webhook
 from helix_ray.core.webhook_shape import (
+    receiver_of,
     refuse_ca,
     refuse_headers,
     refuse_name,
@@ -99,7 +100,7 @@ def update(body: UpdateWebhook, ctx: Context) -> Decision[IdData] | Rejected:
     changes = body.changes.copy()
     if body.filter:
         changes["filter"] = {**webhook.filter, **body.filter}
-    refusal = _check(changes)
+    refusal = _check(changes) or _refuse_elsewhere(webhook, changes)
     if refusal is not None:
         return refusal
     for name, value in changes.copy().items():
@@ -108,6 +109,17 @@ def update(body: UpdateWebhook, ctx: Context) -> Decision[IdData] | Rejected:
             del changes[name]  # type: ignore[misc]  # a name of the type's own
     events: list[Event] = [WebhookUpdated(webhook.id, changes)] if changes else []
     return Decision(events, {"id": webhook.id})
+
+
+def _refuse_elsewhere(webhook: Webhook, changes: WebhookChanges) -> Rejected | None:
+    """Refuse to send values of headers, which are never shown again, to a place for which they were not
+    given."""
+    if not webhook.headers or "url" not in changes or "headers" in changes:
+        return None
+    if receiver_of(changes["url"]) == receiver_of(webhook.url):
+        return None
+    message = "The URL leads to another receiver: name the headers that it is to get as well, or {} for none"
+    return invalid(message, field="headers", headers=[*webhook.headers])
 
 
 def _check(changes: WebhookChanges) -> Rejected | None:
@@ -224,7 +236,7 @@ def note(body: NoteDeliveries, ctx: Context) -> Decision[NoData]:
 
 def _find(webhook_id: str, ctx: Context) -> Webhook | Rejected:
     webhook, by = ctx.state.webhooks.get(webhook_id), ctx.order.by
-    if webhook is None or by.capability is not None or not sees(by, webhook):
+    if webhook is None or by.capability is not None or not sees_webhook(ctx.state, by, webhook):
         return not_found("Webhook", webhook_id)
     return webhook
 

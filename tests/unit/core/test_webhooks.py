@@ -216,6 +216,38 @@ def test_a_token_s_webhook_hears_what_the_token_saw(stage: Hooks) -> None:
     assert stage.on_board(narrow)["owner"] is None
 
 
+def test_a_token_with_fewer_roles_does_not_see_what_hears_more(stage: Hooks) -> None:
+    """Or it could have the events of its owner's webhook sent to an address of its own, or read them in the
+    deliveries. Tokens with its roles see it, and so does a session."""
+    wide = stage.hook(ADMIN)
+    for roles, seen in ((("developer",), False), (("viewer",), False), (("admin",), True)):
+        token = stage.give(o.CreateToken("p", "h" + roles[0], "x", 3600.0, roles=roles), ADMIN)["id"]
+        by = Principal(ADMIN.id, token=token)
+        if seen:
+            stage.give(o.PauseWebhook(wide), by)
+        else:
+            order = o.UpdateWebhook(wide, {"url": "https://attacker.example"}, {})
+            assert isinstance(stage.refuse(order, by), Rejected)
+        who = Principal(ADMIN.id, roles=roles, token=token)
+        assert bool(stage.ask(q.ListWebhooks(), who)["webhooks"]) is seen
+        assert isinstance(stage.ask(q.GetWebhook(wide), who), Rejected) is not seen
+
+
+def test_headers_go_to_the_receiver_they_were_given_for(stage: Hooks) -> None:
+    """Whoever may change a webhook does not get to know the values of its headers by another address."""
+    webhook_id = stage.hook(headers={"Authorization": "Bearer canary"})
+
+    def moved(url: str, **more: Any) -> o.UpdateWebhook:
+        return o.UpdateWebhook(webhook_id, {"url": url, **more}, {})  # type: ignore[typeddict-item]
+
+    for url in ("https://other.example/webhook", "https://example.com:8443/", "http://example.com/webhook"):
+        assert stage.refuse(moved(url), ADMIN).details["field"] == "headers"
+    stage.give(moved("https://EXAMPLE.com/other"), DEV)
+    stage.give(moved("https://other.example", headers={}), DEV)
+    assert stage.on_board(webhook_id)["headers"] == {}
+    stage.give(moved("https://third.example"), DEV)
+
+
 def test_code_of_a_task_has_no_webhooks(stage: Hooks) -> None:
     """It ends with its attempt, and a webhook would not."""
     stage.add_node()
