@@ -14,6 +14,7 @@ connected to. A redirect is a URL like the first one.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
@@ -88,7 +89,7 @@ async def _asked(
     target: Target, allowed: Allowed, url: str
 ) -> tuple[httpcore.AsyncHTTP11Connection, httpcore.Response]:
     from helix_ray.outward.connecting import Connector
-    from helix_ray.outward.transport import connection_to, request_to
+    from helix_ray.outward.transport import allow_body, connection_to, request_to
 
     connector = Connector(allowed)
     try:
@@ -105,7 +106,9 @@ async def _asked(
         connector.close()
     connection = connection_to(target, stream)
     try:
-        return connection, await connection.handle_async_request(request_to(target, HEADERS, method="GET"))
+        response = await connection.handle_async_request(request_to(target, HEADERS, method="GET"))
+        allow_body(response, math.inf)
+        return connection, response
     except BaseException:
         await connection.aclose()
         raise

@@ -1,6 +1,7 @@
 """A real HTTP receiver of webhooks that behaves as its path says, well or badly.
 
     /ok /fail (500) /gone (410) /busy (429) /redirect /hang /slow /slowloris /reset /half /huge /created (201)
+    /heads (of 1xx, without end) /crumbs (chunks of a byte, without end)
 
 Other paths behave as `mode` says, which a test may change. It records every request, and counts connections.
 """
@@ -141,6 +142,19 @@ class Receiver:
         await writer.drain()
         await asyncio.sleep(DRIP_S)
         raise ConnectionResetError
+
+    async def _heads(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flood(writer, b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+    async def _crumbs(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await self._flood(writer, b"1\r\na\r\n")
+
+    async def _flood(self, writer: asyncio.StreamWriter, what: bytes) -> None:
+        while not writer.is_closing():
+            writer.write(what * 1000)
+            self.sent_bytes += len(what) * 1000
+            await writer.drain()
 
     async def _huge(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {HUGE_BYTES}\r\n\r\n".encode())

@@ -112,6 +112,11 @@ def is_never(address: Address) -> bool:
     return any(_of_table(each, _NEVER_NETWORKS) for each in (address, *carried(address)))
 
 
+def is_listed(address: Address, allowed: Allowed) -> bool:
+    """Return whether an administrator lists an address."""
+    return any(address in network for network in allowed.networks)
+
+
 def carried(address: Address) -> tuple[IPv4Address, ...]:
     """Return the IPv4 addresses that an IPv6 address stands for: mapped, translated or tunnelled."""
     if isinstance(address, IPv4Address):

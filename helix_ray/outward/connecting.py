@@ -4,7 +4,7 @@
 2. check every answer: one that is forbidden refuses the request, since a name that leads inside as well
    as outside is not asked at all
 3. connect to one of them, the next where it does not answer
-4. check what the socket says of its peer
+4. check what the socket says of its peer; one that is this machine itself takes a listed network
 5. TLS, with the name for SNI and for the certificate
 """
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 import certifi
 import httpcore
 
-from helix_ray.outward.addresses import Address, Allowed, address_of, refusal
+from helix_ray.outward.addresses import Address, Allowed, address_of, is_listed, refusal
 from helix_ray.outward.checking import Target
 from helix_ray.outward.outcome import (
     FORBIDDEN_ADDRESS,
@@ -27,6 +27,7 @@ from helix_ray.outward.outcome import (
     RESET,
     SETTING_NETWORKS,
     TLS,
+    TOO_LARGE,
     UNREACHABLE,
     PostFailed,
 )
@@ -36,22 +37,35 @@ from helix_ray.outward.resolving import Resolver
 ADDRESSES_TRIED_MAX: Final = 4
 CONNECT_S_MAX: Final = 5.0
 READ_BYTES: Final = 65_536
+# What a receiver may send before its response: heads of 1xx without end cost all of the timeout in CPU.
+HEADS_BYTES_MAX: Final = 32_768
 CONTEXTS_MAX: Final = 256
 
 
 class CheckedStream(httpcore.AsyncNetworkStream):
-    """A connection as httpcore uses it; times are limited by who makes the request."""
+    """A connection as httpcore uses it; times are limited by who makes the request, and so is what is read
+    after the head of the response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._left: float = HEADS_BYTES_MAX
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived; nothing at the end."""
-        return await self._reader.read(max_bytes)
+        if self._left <= 0:
+            raise PostFailed(TOO_LARGE, "The receiver sent too much for the head of a response")
+        found = await self._reader.read(int(min(max_bytes, self._left)))
+        self._left -= len(found)
+        return found
+
+    def allow(self, size: float) -> None:
+        """Let so many bytes be read until the next request is written."""
+        self._left = size
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send bytes; a receiver that closed may have answered before, so that is read next."""
+        self._left = HEADS_BYTES_MAX
         try:
             self._writer.write(buffer)
             await self._writer.drain()
@@ -137,6 +151,10 @@ class Connector:
     def _check_peer(self, target: Target, address: Address, connection: socket.socket) -> None:
         peer = address_of(str(connection.getpeername()[0]))
         self._check(target, peer)
+        if peer == address_of(str(connection.getsockname()[0])) and not is_listed(peer, self._allowed):
+            # Its public address: what else listens on it need not be for everybody.
+            message = f"{target.authority()} is this machine. {SETTING_NETWORKS} does not allow it"
+            raise PostFailed(FORBIDDEN_ADDRESS, message)
         if peer != address:
             raise PostFailed(FORBIDDEN_ADDRESS, f"{target.host} led to {peer} in the place of {address}")
 

@@ -25,6 +25,8 @@ from helix_ray.outward.parked import Key, Parked
 
 RESPONSE_BYTES_READ_MAX: Final = 65_536
 RESPONSE_BYTES_KEPT: Final = 4096
+# Each part costs some microseconds, and nothing else runs meanwhile: a byte at a time is too many.
+RESPONSE_PARTS_MAX: Final = 1024
 RETRY_AFTER_S_MAX: Final = 7 * 86_400.0
 
 
@@ -161,19 +163,29 @@ def request_to(
     return httpcore.Request(method.encode(), url, headers=[*fixed, *own.values()], content=body)
 
 
+def allow_body(response: httpcore.Response, size: float) -> None:
+    """Let so many bytes be read after the head of a response, of its body and what goes around it."""
+    stream = response.extensions["network_stream"]
+    if isinstance(stream, CheckedStream):
+        stream.allow(size)
+
+
 async def _read(response: httpcore.Response) -> _Response:
     """Read a response to its end or to its bound."""
     kept = bytearray()
-    size = 0
+    size = count = 0
     failure = None
-    parts = response.aiter_stream()
+    allow_body(response, 2 * RESPONSE_BYTES_READ_MAX)
     try:
-        async for part in parts:
+        async for part in response.aiter_stream():
             kept += part[: RESPONSE_BYTES_KEPT - len(kept)]
             size += len(part)
-            if size > RESPONSE_BYTES_READ_MAX:
+            count += 1
+            if size > RESPONSE_BYTES_READ_MAX or count > RESPONSE_PARTS_MAX:
                 failure = ends.TOO_LARGE
                 break
+    except PostFailed:
+        failure = ends.TOO_LARGE
     except (OSError, httpcore.RemoteProtocolError):
         failure = ends.HALF_BODY
     finally:
@@ -210,7 +222,7 @@ def _judged(response: _Response) -> tuple[str | None, str]:
     if response.failure == ends.HALF_BODY:
         return ends.HALF_BODY, f"The receiver answered {status} and closed the connection before the end"
     if response.failure == ends.TOO_LARGE:
-        most = f"{RESPONSE_BYTES_READ_MAX} bytes"
+        most = f"{RESPONSE_BYTES_READ_MAX} bytes or {RESPONSE_PARTS_MAX} parts"
         return ends.TOO_LARGE, f"The receiver answered {status} with more than {most}"
     return None, f"The receiver answered {status}"
 

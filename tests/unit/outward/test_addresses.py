@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helix_ray.core.errors import Rejected
+from helix_ray.outward import connecting
 from helix_ray.outward.addresses import Allowed, address_of, carried, forbidden, networks_of, refusal
 from helix_ray.outward.checking import check_url, target_of
 from helix_ray.outward.transport import Sender
@@ -207,6 +208,42 @@ def test_another_peer_than_the_checked_one_gets_no_byte(monkeypatch: pytest.Monk
             await sender.aclose()
 
     asyncio.run(test())
+
+
+class ToItself:
+    """A connection from this machine's public address to the same."""
+
+    closed = False
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("93.184.215.14", 443)
+
+    getsockname = getpeername
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_this_machine_is_reached_by_no_address_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with a public address may have more listening on it than receivers of webhooks."""
+    connection = ToItself()
+
+    async def opened(*_: object) -> Any:
+        return connection
+
+    monkeypatch.setattr(connecting, "_opened", opened)
+    listed = Allowed(networks_of(["93.184.215.14/32"]), http=True)
+    for allowed, failure in ((HTTP, "forbidden_address"), (listed, "reset")):
+        sender = Sender(allowed)
+        monkeypatch.setattr(asyncio, "open_connection", failing_to_open)
+        outcome = asyncio.run(sender.post("http://93.184.215.14/", b"{}", {}, timeout_s=5.0))
+        assert outcome.failure == failure, outcome
+        assert connection.closed
+
+
+async def failing_to_open(**_: object) -> Any:
+    """Stand for a connection that breaks at once."""
+    raise ConnectionResetError
 
 
 @given(st.ip_addresses(v=4))

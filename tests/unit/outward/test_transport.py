@@ -64,10 +64,13 @@ def test_a_receiver_gets_the_body_and_the_headers() -> None:
         ("/reset", "reset", None),
         ("/half", "half_body", 200),
         ("/huge", "too_large", 200),
+        ("/heads", "too_large", None),
+        ("/crumbs", "too_large", 200),
     ],
 )
 def test_each_failure_has_its_class(path: str, failure: str, status: int | None) -> None:
-    """A redirect is not followed, a response is not read beyond 64 KiB, and of it 4 KiB are kept."""
+    """A redirect is not followed, a response is not read beyond 64 KiB, and of it 4 KiB are kept. One that
+    comes in crumbs, or never begins, is not read on: it would keep the processor from other receivers."""
 
     async def test(receiver: Receiver, sender: Sender) -> None:
         outcome = await posted(sender, receiver.url(path), timeout_s=0.5)
