@@ -8,6 +8,9 @@ from typing import Final, NamedTuple, Protocol
 SETTING_NETWORKS: Final = "HELIX_WEBHOOK_ALLOW_NETWORKS"
 SETTING_HTTP: Final = "HELIX_WEBHOOK_ALLOW_HTTP"
 
+# Of a response's body.
+RESPONSE_BYTES_KEPT: Final = 4096
+
 # Classes of failure.
 URL: Final = "url"  # not a URL that may be asked
 REQUEST: Final = "request"  # its headers are not those of HTTP

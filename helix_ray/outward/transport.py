@@ -20,11 +20,10 @@ from helix_ray.outward import outcome as ends
 from helix_ray.outward.addresses import Address, Allowed
 from helix_ray.outward.checking import Target, check_headers, check_target, target_of
 from helix_ray.outward.connecting import CheckedStream, Connector
-from helix_ray.outward.outcome import PostFailed, PostOutcome
+from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT, PostFailed, PostOutcome
 from helix_ray.outward.parked import Key, Parked
 
 RESPONSE_BYTES_READ_MAX: Final = 65_536
-RESPONSE_BYTES_KEPT: Final = 4096
 # Each part costs some microseconds, and nothing else runs meanwhile: a byte at a time is too many.
 RESPONSE_PARTS_MAX: Final = 1024
 RETRY_AFTER_S_MAX: Final = 7 * 86_400.0

@@ -34,7 +34,7 @@ from helix_ray.webhooks.messages import (
     Try,
 )
 from helix_ray.webhooks.outbox import HookOutbox
-from helix_ray.webhooks.request import TIMEOUT_S, request_of, shown_headers
+from helix_ray.webhooks.request import TIMEOUT_S, masked, request_of, shown_headers
 from helix_ray.webhooks.schedule import AfterTry, verdict
 from helix_ray.webhooks.tally import SendTally
 
@@ -290,12 +290,12 @@ class Courier:
             outcome = PostOutcome(None, "error", "the request could not be made", (), b"", 0.0, None, None)
         finally:
             one.window.end(one.young)
-        self._ended_with(message, lane, outcome, at)
+        self._ended_with(message, one, outcome, at)
         lane.sending.discard(message.seq)
         self._lanes.wake(lane)
         self._turn_soon()
 
-    def _ended_with(self, message: HookMessage, lane: SendLane, outcome: PostOutcome, at: float) -> None:
+    def _ended_with(self, message: HookMessage, one: _Begun, outcome: PostOutcome, at: float) -> None:
         now = self._now()
         status = None if outcome.failure is not None and outcome.status is None else outcome.status
         if outcome.failure is not None and status is not None and 200 <= status < 300:
@@ -304,13 +304,14 @@ class Courier:
         found = verdict(status, message.tries + 1, now, self._chance(), outcome.retry_after_s)
         made = Try(
             at, message.tries + 1, outcome.seconds, outcome.status, outcome.failure, outcome.reason,
-            outcome.address, shown_headers(outcome.headers), outcome.body,
+            outcome.address, masked(one.hook, shown_headers(outcome.headers).encode()).decode(),
+            masked(one.hook, outcome.body),
         )  # fmt: skip
         self._ended.append(
             Settled(message, STATES[found.state], found.again_at or now, outcome.failure, made)
         )
         self.tally.tried(outcome.failure, now)
-        self._note(lane, found, now, outcome.seconds)
+        self._note(one.lane, found, now, outcome.seconds)
 
     def _note(self, lane: SendLane, found: AfterTry, now: float, seconds: float) -> None:
         success = found.state == "delivered"

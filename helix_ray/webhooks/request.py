@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from helix_ray.core.secrets import MASK
+from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT
 from helix_ray.webhooks.board import Hook
 from helix_ray.webhooks.body import Payload
 from helix_ray.webhooks.messages import HookMessage
@@ -17,6 +18,8 @@ USER_AGENT = "Helix-Ray-Webhooks/1"
 # Headers that show neither a secret nor a signature.
 SIGNATURES = ("webhook-signature", "X-Hub-Signature-256")
 HEADER_CHARS_MAX = 4096
+# Shorter texts are found in too much that is no secret.
+SECRET_BYTES_MIN = 6
 HIDDEN = frozenset({"set-cookie", "authorization", "proxy-authorization", "www-authenticate"})
 
 
@@ -47,6 +50,29 @@ def masked_headers(hook: Hook, headers: dict[str, str]) -> dict[str, str]:
     """Return the headers of a request as they may be shown: without signatures and the owner's own values."""
     hidden = {*SIGNATURES, *hook.headers}
     return {name: MASK if name in hidden else value for name, value in headers.items()}
+
+
+def masked(hook: Hook, answer: bytes) -> bytes:
+    """Return what a receiver answered without the webhook's secrets, which one that echoes requests repeats;
+    the end may be cut within one."""
+    is_cut = len(answer) >= RESPONSE_BYTES_KEPT
+    for secret in _secrets(hook):
+        if secret in answer:
+            answer = answer.replace(secret, MASK.encode())
+        if is_cut:
+            parts = (secret[:size] for size in range(len(secret) - 1, SECRET_BYTES_MIN - 1, -1))
+            part = next(filter(answer.endswith, parts), b"")
+            answer = answer[: len(answer) - len(part)]
+    return answer
+
+
+def _secrets(hook: Hook) -> list[bytes]:
+    """Return what is secret, the longest first: of `Authorization: Bearer TOKEN` both the value and TOKEN."""
+    texts = {hook.secret, *(one.secret for one in hook.signing_secrets)}
+    for value in hook.headers.values():
+        texts.update((value.strip(), *value.split()))
+    found = (text.encode("utf-8", "surrogatepass") for text in texts)
+    return sorted((secret for secret in found if len(secret) >= SECRET_BYTES_MIN), key=len, reverse=True)
 
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from helix_ray.outward.addresses import Allowed, networks_of
-from helix_ray.outward.outcome import PostOutcome
-from helix_ray.outward.transport import RESPONSE_BYTES_KEPT, Sender
+from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT, PostOutcome
+from helix_ray.outward.transport import Sender
 from tests.receivers import Receiver, authority, receiving
 
 HERE = Allowed(networks_of(["127.0.0.0/8", "::1"]), http=True)

@@ -12,9 +12,12 @@ import pytest
 from helix_ray.core.deliveries import GetDelivery, ListDeliveries
 from helix_ray.core.notices import Filter
 from helix_ray.core.orders import ChangeRoles
+from helix_ray.core.secrets import MASK
+from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT
 from helix_ray.testing import add_user
 from helix_ray.webhooks.desk import FAILING
 from helix_ray.webhooks.notifying import OutboxBounds
+from helix_ray.webhooks.request import masked
 from helix_ray.webhooks.schedule import OFF_AFTER_S
 from tests.unit.webhooks.world import World
 
@@ -349,5 +352,33 @@ def test_deliveries_show_requests_without_secrets(tmp_path: Path) -> None:
         assert world.got["shown"][0].headers["webhook-signature"] not in text
         assert one["history"][0]["body"] == "thanks"
         assert await world.notifying.answer(GetDelivery("shown", 10_000)) is None
+
+    told(tmp_path, story)
+
+
+def test_a_receiver_that_echoes_requests_shows_no_secret(tmp_path: Path) -> None:
+    """Neither in its headers nor in its body, also where the end of what is kept cuts one in two."""
+    headers = {"Authorization": "Bearer canary-of-it", "X-Short": "on"}
+    hook = World(tmp_path).hook("echo", headers=headers)
+    said = (
+        b'{"Authorization": "Bearer canary-of-it", "key": "canary-of-it", "s": "a secret of it", "x": "on"}'
+    )
+    assert b"canary" not in masked(hook, said)
+    assert b"a secret" not in masked(hook, said)
+    assert b'"x": "on"' in masked(hook, said)
+    for size in range(6, len(b"Bearer canary-of-it")):
+        cut = b"Bearer canary-of-it"[:size]
+        assert masked(hook, b"." * (RESPONSE_BYTES_KEPT - size) + cut) == b"." * (RESPONSE_BYTES_KEPT - size)
+
+    async def story(world: World) -> None:
+        world.hook("echo", headers=headers)
+        world.answer = said
+        await world.start()
+        world.submit()
+        await world.until(
+            lambda: bool(world.notifying.outbox.deliveries.listed("echo", "delivered", None, 9))
+        )
+        (row,) = (await world.notifying.answer(ListDeliveries("echo")))["deliveries"]
+        assert row["last_try"]["body"].count(MASK) == 3
 
     told(tmp_path, story)

@@ -57,6 +57,8 @@ class World:
         self.noted: dict[str, Mark] = {}
         self.history: dict[str, TaskView] = {}
         self.passed = 0.0
+        # What receivers answer.
+        self.answer = b"thanks"
         self.turns = 0
         self.refusals = 0
         self._back = asyncio.Event()
@@ -174,7 +176,7 @@ class World:
             retry_after_s = 30.0 if status == 429 else None
             failure = None if 200 <= status < 300 else f"http_{status}"
             return PostOutcome(
-                status, failure, "", (("Server", "test"),), b"thanks", 0.001, "192.0.2.1", retry_after_s
+                status, failure, "", (("Server", "test"),), self.answer, 0.001, "192.0.2.1", retry_after_s
             )
         finally:
             self.flying[url] -= 1
