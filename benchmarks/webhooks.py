@@ -37,6 +37,7 @@ from helix_ray.outward.transport import Sender
 from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane, add_user
 from helix_ray.webhooks.desk import Desk, PlaneDesk
+from helix_ray.webhooks.lanes import YOUNG_MAX
 from helix_ray.webhooks.notifying import Notifying
 from helix_ray.webhooks.signing import signed_headers
 
@@ -46,7 +47,6 @@ ARRIVAL_MS_MAX = 20.0
 RAISED_MAX = 0.10
 TASK: TaskSpec = {"title": "Test Task", "type": "building"}
 FILTER: FilterRecord = {"events": ["task.created"], "projects": [], "types": [], "labels": {}, "statuses": []}
-AT_ONCE = 4
 WEBHOOKS_MAX = 2000
 SEND_S_MAX = 15.0
 PACE_S = 0.01
@@ -194,15 +194,15 @@ async def _plain(receiving: Receiving, events: int) -> float:
     url = receiving.url("ok/probe")
 
     async def loop() -> None:
-        for _ in range(events // AT_ONCE):
+        for _ in range(events // YOUNG_MAX):
             outcome = await sender.post(url, body, headers, timeout_s=SEND_S_MAX)
             assert outcome.failure is None, outcome
 
     began = time.process_time()
-    await asyncio.gather(*(loop() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(loop() for _ in range(YOUNG_MAX)))
     seconds = time.process_time() - began
     await sender.aclose()
-    return events / seconds
+    return events // YOUNG_MAX * YOUNG_MAX / seconds
 
 
 async def _through(receiving: Receiving, events: int) -> float:

@@ -1,10 +1,11 @@
 """A disk that is full, has no inodes, or is read-only under one running server, or has another journal: reads
 go on, writes are 503 with the reason within a second, and all is as before when it is mended, with nothing
-restarted by hand."""
+restarted by hand. `make chaos` has it last STORE_AWAY_S seconds under webhooks."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -19,10 +20,14 @@ import pytest
 from tests.conftest import ADMIN_PASSWORD
 from tests.e2e.live import MASTER, Live, ended, serving, shell, submit
 from tests.ray.signals import until
+from tests.receivers import Received, receiving_beside
 
 SIZE_MB, RESERVE_BYTES, INODES = 160, 32 << 20, 4000
 REFUSED_S_MAX = 1.0
 SAID = "waiting for master: the disk of the data directory is full"
+STORE_AWAY_S = float(os.environ.get("STORE_AWAY_S", "60"))
+# Receivers of webhooks on this machine.
+RECEIVERS = {"webhook_allow_http": "true", "webhook_allow_networks": "127.0.0.0/8"}
 TASK = {"title": "t", "type": "planning", "priority": "high"}
 
 
@@ -51,7 +56,7 @@ def live(disk: Path) -> Iterator[Live]:
     filler.write_bytes(b"\0" * ((SIZE_MB << 20) - RESERVE_BYTES // 2))
     room = threading.Thread(target=_make_room, args=(disk / "data.stderr", filler), daemon=True)
     room.start()
-    with serving(disk / "data", disk_reserve_bytes=RESERVE_BYTES, retention_s=0) as server:
+    with serving(disk / "data", disk_reserve_bytes=RESERVE_BYTES, retention_s=0, **RECEIVERS) as server:
         room.join()
         yield server
 
@@ -219,3 +224,46 @@ def test_a_master_that_comes_up_meanwhile_reads(live: Live, disk: Path, reason: 
     until(lambda: client.post("/tasks", json=TASK).status_code == 201, 15.0)
     (after,) = submit(client, shell("echo after"))
     assert ended(client, after)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("reason", ["disk_full", "read_only"])
+def test_webhooks_outlast_a_store_that_is_away(live: Live, disk: Path, reason: str) -> None:
+    """Neither the journal nor the outbox can be written for a minute, from the middle of a crowd of messages
+    on: afterwards what was acknowledged has arrived, nothing else, numbered in the order of the events."""
+    client = live.client()
+    with receiving_beside() as receiver:
+        body = {"url": receiver.url("/ok"), "events": ["task.created"], "secret": "your-webhook-secret"}
+        made = client.post("/webhooks", json=body)
+        assert made.status_code == 201, made.text
+        ids = submit(client, *[TASK] * 20)
+        until(lambda: len(receiver.of("/ok")) >= 20, 60.0)
+        ids += submit(client, *[TASK] * 500)
+        refused = 0
+        with STATES[reason](disk):
+            back_at = time.monotonic() + STORE_AWAY_S
+
+            def is_over() -> bool:
+                nonlocal refused
+                answer = client.post("/tasks", json=TASK)
+                if answer.status_code == 201:
+                    ids.append(answer.json()["id"])
+                refused += answer.status_code == 503
+                return time.monotonic() >= back_at
+
+            until(is_over, STORE_AWAY_S + 30.0)
+        assert refused > 0
+        until(lambda: ready(live).status_code == 200, 15.0)
+        ids += submit(client, *[TASK] * 50)
+        until(lambda: {told(each) for each in receiver.of("/ok")} >= set(ids), 120.0)
+        client.delete(f"/webhooks/{made.json()['id']}")
+        got = receiver.of("/ok")
+    tasks = {int(each.headers["helix-number"]): told(each) for each in got}
+    assert [tasks[number] for number in sorted(tasks)] == ids
+    assert [*sorted(tasks)] == [*range(1, len(ids) + 1)]
+    assert len({each.headers["webhook-id"] for each in got}) == len(ids)
+
+
+def told(request: Received) -> str:
+    """Return the task that a message is about."""
+    return str(json.loads(request.body)["data"]["task_id"])
