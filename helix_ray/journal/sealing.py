@@ -191,8 +191,8 @@ def listed(con: sqlite3.Connection) -> list[Sealed]:
     ]
     for sealed in found:
         # A journal may come from elsewhere (a backup), and files are created and removed by these
-        # names: so they are checked.
-        if _NAME.fullmatch(sealed.file) is None:
+        # names: so they are checked. SQLite reads a damaged row with values of any type.
+        if not isinstance(sealed.file, str) or _NAME.fullmatch(sealed.file) is None:
             raise JournalDamaged(f"{sealed.file!r} is not a valid name of a segment")
     return found
 

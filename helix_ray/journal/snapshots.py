@@ -44,7 +44,7 @@ def load(con: sqlite3.Connection, tree: StoredTree, key: bytes) -> Snapshot | No
         if not _fits(tree, seq, root):
             log.warning("ignoring the snapshot at %d: it was made from other facts", seq)
             continue
-        if not hmac.compare_digest(mac, mac_of(key, seq, fold_version, root, body)):
+        if not _is_signed(key, seq, fold_version, root, mac, body):
             log.warning("ignoring the snapshot at %d: it was changed or signed with another key", seq)
             continue
         return Snapshot(seq, fold_version, unpack(body))
@@ -64,6 +64,13 @@ def _fits(tree: StoredTree, seq: int, root: bytes) -> bool:
         return seq <= tree.newest() and tree.root(seq) == root
     except JournalDamaged:
         return False
+
+
+def _is_signed(key: bytes, seq: int, fold_version: object, root: bytes, mac: object, body: object) -> bool:
+    """Say whether a row is as it was written: a damaged one can have values of any type."""
+    if not (isinstance(fold_version, int) and isinstance(mac, bytes) and isinstance(body, bytes)):
+        return False
+    return hmac.compare_digest(mac, mac_of(key, seq, fold_version, root, body))
 
 
 def mac_of(key: bytes, seq: int, fold_version: int, root: bytes, body: bytes) -> bytes:

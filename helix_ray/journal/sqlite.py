@@ -62,12 +62,12 @@ class SqliteJournal:
             with self._advised():
                 upgrade(self._path, key, claim)
                 self._frontier = self._check_file(claim)
-            self._con = self._open()
-            self._words, self._salts = Interned(self._con), Salts()
-            self._tree = StoredTree(self._con, self._words)
-            sealing.tidy(self._con, self._tree.folder)
-            sealing.remove_drafts(self._tree.folder)
-            self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
+                self._con = self._open()
+                self._words, self._salts = Interned(self._con), Salts()
+                self._tree = StoredTree(self._con, self._words)
+                sealing.tidy(self._con, self._tree.folder)
+                sealing.remove_drafts(self._tree.folder)
+                self.epoch = self._next_epoch(claim.epoch if claim is not None else 0)
             # Last: a start that fails before must leave the present claim as it is.
             self._head_file.start(self._claim())
         except BaseException:
@@ -345,6 +345,10 @@ class SqliteJournal:
     def _next_epoch(self, claimed: int) -> int:
         con = self._connection()
         row = con.execute(
-            "UPDATE meta SET value = max(value, ?) + 1 WHERE name = 'epoch' RETURNING value", (claimed,)
+            "UPDATE meta SET value = max(value, ?) + 1 "
+            "WHERE name = 'epoch' AND typeof(value) = 'integer' RETURNING value",
+            (claimed,),
         ).fetchone()
+        if row is None:
+            raise JournalDamaged("the epoch of its last writer was changed")
         return int(row[0])

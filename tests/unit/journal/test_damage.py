@@ -223,6 +223,25 @@ def test_a_bad_snapshot_falls_back_to_the_older_one(data: Path, harm: str) -> No
     journal.close()
 
 
+@pytest.mark.parametrize("value", ["7", "x'00'", "'words'", "0.5"])
+def test_a_value_of_another_type_is_damage(data: Path, value: str) -> None:
+    """SQLite reads a damaged row with values of any type: a snapshot is not used, an epoch refused."""
+    journal = SqliteJournal(data, KEY)
+    for seq in (5, 10):
+        journal.save_snapshot(Snapshot(seq, 1, {"seq": seq}))
+    journal.close()
+    for column in ("fold_version", "hash", "mac", "body"):
+        damaged = Path(shutil.copytree(data, data.with_name(column)))
+        run_sql(damaged, f"UPDATE snapshots SET {column} = {value} WHERE seq = 10")
+        journal = SqliteJournal(damaged, KEY)
+        assert journal.load_snapshot() == Snapshot(5, 1, {"seq": 5})
+        journal.close()
+    if value != "7":
+        run_sql(data, f"UPDATE meta SET value = {value} WHERE name = 'epoch'")
+        with pytest.raises(JournalDamaged, match="the epoch of its last writer was changed"):
+            SqliteJournal(data, KEY)
+
+
 def test_only_two_snapshots_are_kept(data: Path) -> None:
     """Older snapshots make room."""
     journal = SqliteJournal(data, KEY)
