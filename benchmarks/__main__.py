@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks import (
     audit,
+    audit_cost,
     bulk,
     cluster,
     commands,
@@ -71,6 +72,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Report]] = {
         sampling,
         audit,
         idle,
+        audit_cost,
         gpu,
     )
 }

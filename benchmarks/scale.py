@@ -38,6 +38,7 @@ class Scale:
     sync_s: float
     webhook_chaos_events: int
     audit_records: int
+    audited_tasks: int
 
 
 FULL = Scale(
@@ -70,6 +71,7 @@ FULL = Scale(
     sync_s=20.0,
     webhook_chaos_events=5_000,
     audit_records=1_000_000,
+    audited_tasks=40_000,
 )
 QUICK = Scale(
     rounds=3,
@@ -101,4 +103,5 @@ QUICK = Scale(
     sync_s=2.0,
     webhook_chaos_events=100,
     audit_records=20_000,
+    audited_tasks=4_000,
 )
