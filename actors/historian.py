@@ -61,6 +61,8 @@ FACTS_PER_INGEST_MAX = 8_000
 FACTS_PER_ANSWER_MAX = 4_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
+# Tidying asks the master: not after each batch that somebody waited for.
+TIDY_EVERY_S = PAUSE_S / 2
 PRUNE_EVERY_S = 10.0
 ARCHIVE_TASKS_PER_ORDER = 5000
 # The maximum of finished tasks in the master's memory, however young they are.
@@ -86,7 +88,7 @@ class Historian(LivingActor):
         """Open the file; a damaged one is set aside and rebuilt from the journal."""
         from helix_ray.views.history import History
 
-        self._prune_at = 0.0
+        self._prune_at = self._tidy_at = 0.0
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
@@ -191,17 +193,28 @@ class Historian(LivingActor):
         at_head = await self._following.step()
         await self._prune()
         if at_head:
-            if self._history.has_erased:
-                await self._on_file(self._history.write_anew)
-            await self._archive_finished()
-            await self._pause()
+            owed = time.monotonic() < self._tidy_at
+            if not owed:
+                await self._tidy()
+            hurried = await self._pause()
+            if owed and not hurried:
+                await self._tidy()
 
-    async def _pause(self) -> None:
-        """Let facts gather, unless somebody waits for them."""
+    async def _tidy(self) -> None:
+        """Let go of what was erased, and have finished tasks leave memory."""
+        if self._history.has_erased:
+            await self._on_file(self._history.write_anew)
+        await self._archive_finished()
+        self._tidy_at = time.monotonic() + TIDY_EVERY_S
+
+    async def _pause(self) -> bool:
+        """Let facts gather, unless somebody waits for them; say whether somebody does."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_S):
                 await self._hurry.wait()
+        hurried = self._hurry.is_set()
         self._hurry.clear()
+        return hurried
 
     @property
     def cursor(self) -> int:
