@@ -178,9 +178,15 @@ def clear_some(con: sqlite3.Connection) -> bool:
 
 
 def shrink_some(con: sqlite3.Connection) -> bool:
-    """Release some free pages to the disk; say whether there are more."""
+    """Release some free pages to the disk; say whether there are more. SQLite says nothing where it cannot
+    release any, as on a disk whose syncs fail: then there is nothing more to do now."""
+    before = _free_pages(con)
     con.execute(f"PRAGMA incremental_vacuum({PAGES_PER_SHRINKING})").fetchall()
-    return bool(con.execute("PRAGMA freelist_count").fetchone()[0])
+    return 0 < _free_pages(con) < before
+
+
+def _free_pages(con: sqlite3.Connection) -> int:
+    return int(con.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def listed(con: sqlite3.Connection) -> list[Sealed]:
