@@ -25,6 +25,8 @@ YOUNG_MAX = 3
 # Hundreds that have not answered yet may hang, and others wait for their turn among them. While requests to
 # receivers that work are young, or wait, so few of the others begin that they take little of the processor.
 YOUNG_OTHERS_MAX, YOUNG_OTHERS_BESIDE_MAX = 24, 1
+# What failed last is asked again one at a time: hundreds that began together would time out together, too.
+YOUNG_FAILED_MAX = 1
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.01
 NEAR_S = 0.004
 # So many answers in a row that take longer make a receiver a far one; one that is not known is far.
@@ -40,6 +42,7 @@ class SendLane:
     sending: set[int] = field(default_factory=set)
     sends_max: int = 1
     proven: bool = False
+    failed: bool = False
     far_answers: int = FAR_ANSWERS
     # When the outbox has more for it; infinite where nothing waits.
     look_at: float = 0.0
@@ -50,7 +53,7 @@ class SendLane:
 
     def note(self, success: bool, seconds: float) -> None:
         """Adapt to how a request ended, and how long it took."""
-        self.proven = success
+        self.proven, self.failed = success, not success
         self.sends_max = min(self.sends_max + 1, LANE_SENDS_MAX) if success else 1
         if not success:
             self.far_answers = FAR_ANSWERS
@@ -122,6 +125,7 @@ class Lanes:
         self.all: dict[str, SendLane] = {}
         self._proven = YoungSends(clock, YOUNG_MAX)
         self._others = YoungSends(clock, YOUNG_OTHERS_MAX)
+        self._failed = YoungSends(clock, YOUNG_FAILED_MAX)
         self._timers: list[tuple[float, str]] = []
 
     def lane(self, hook: str) -> SendLane:
@@ -141,7 +145,9 @@ class Lanes:
 
     def window(self, lane: SendLane) -> YoungSends:
         """Return the window in which a lane's requests begin."""
-        return self._proven if lane.proven else self._others
+        if lane.proven:
+            return self._proven
+        return self._failed if lane.failed else self._others
 
     def wake(self, lane: SendLane, at: float | None = None) -> None:
         """Let a lane look for something to send: at once, or at a time."""
@@ -159,7 +165,7 @@ class Lanes:
 
     def opens_at(self) -> float:
         """Return when a window that is full opens by itself for who waits, by the clock; infinite: never."""
-        return min(self._proven.opens_at(), self._others.opens_at(self._others_max))
+        return min(self._proven.opens_at(), self._others.opens_at(self._others_max), self._failed.opens_at())
 
     @property
     def is_busy(self) -> bool:
@@ -184,6 +190,8 @@ class Lanes:
             yield self._proven, self._popped(self._proven)
         while self._others.lanes and self._others.is_open(self._others_max):
             yield self._others, self._popped(self._others)
+        while self._failed.lanes and self._failed.is_open():
+            yield self._failed, self._popped(self._failed)
 
     def _popped(self, window: YoungSends) -> SendLane:
         lane = window.lanes.popleft()

@@ -192,6 +192,14 @@ def test_receivers_that_may_hang_get_what_others_leave() -> None:
     now += YOUNG_NEAR_S
     assert not lanes.is_busy
     assert len(begun()) == YOUNG_OTHERS_MAX
+    for number in range(5):
+        failing = lanes.lane(f"hangs{number}")
+        failing.sending.clear()
+        failing.note(False, 15.0)
+        lanes.wake(failing)
+    assert begun() == ["hangs0"]
+    now += 1.1 * YOUNG_S
+    assert begun()[-1] == "hangs1"
 
 
 def test_some_may_have_theirs_before_the_cursor_moves(tmp_path: Path) -> None:
