@@ -6,6 +6,7 @@ from base64 import b64decode
 from pathlib import Path
 
 from helix_ray.config import Settings
+from helix_ray.core.traceparent import attempt_span_id, parse
 from helix_ray.core.views.attempts import AssignmentView
 from helix_ray.execution.assignment import Assignment
 from helix_ray.execution.runtime_env import runtime_env_of
@@ -38,7 +39,7 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         # An inference may leave its result there.
         str(blobs_dir) if blobs or run["kind"] == "inference" else "",
         work.get("model_files"),
-        work.get("traceparent"),
+        _trace_of(work, settings),
     )
     group = work["group"]
     return Item(
@@ -48,6 +49,17 @@ def item_of(work: AssignmentView, log_dir: Path, settings: Settings, blobs_dir: 
         stop_grace_s=_stop_grace_s(assignment, settings),
         tenant=tenant_of(assignment, whom(work["owner"], work["project"]), environment),
     )
+
+
+def _trace_of(work: AssignmentView, settings: Settings) -> str | None:
+    """Return what the code of an attempt hands on: its own span, where that is exported."""
+    given = work.get("traceparent")
+    if given is None or not settings.otlp_endpoint:
+        return given
+    parent = parse(given)
+    if parent is None or not parent.is_sampled:
+        return given
+    return parent.below(attempt_span_id(work["task_id"], work["attempt"])).text
 
 
 def _stop_grace_s(assignment: Assignment, settings: Settings) -> float:

@@ -15,7 +15,7 @@ from actors.turn_meter import TurnMeter
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Rejected
 from helix_ray.core.questions import ListWorkers, QuestionKind, Readiness, View
-from helix_ray.core.views.figures import LoopReport, ReplicaReport, WebhookFigures
+from helix_ray.core.views.figures import LoopReport, ReplicaReport, TraceFigures, WebhookFigures
 from helix_ray.followers.lag import Lag
 from helix_ray.plane.control import Plane
 from helix_ray.plane.ray_links import RayLinks
@@ -56,6 +56,11 @@ class RayControlPlane(Plane):
         """Report figures about webhooks, along with the turns of this process's loop."""
         if self._meter is not None:
             self._meter.webhooks = figures
+
+    def report_traces(self, figures: TraceFigures) -> None:
+        """Report what this process has exported, along with the turns of its loop."""
+        if self._meter is not None:
+            self._meter.traces = figures
 
     def report_replica(self, report: Callable[[], ReplicaReport]) -> None:
         """Report what this API replica has answered, along with the turns of its loop."""

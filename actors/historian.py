@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import ray
 
@@ -70,6 +70,9 @@ FINISHED_TASKS_MAX = 100_000
 # Less than the callers' patience, see AnswerTimeouts in helix_ray/plane/calls.py.
 FIRST_TRY_S_MAX = 3.0
 
+if TYPE_CHECKING:
+    from helix_ray.tracing.following import TaskTraces
+
 T = TypeVar("T")
 
 
@@ -98,6 +101,19 @@ class Historian(LivingActor):
         gathering = GatheringFeed(feed, FACTS_PER_ANSWER_MAX)
         self._following = Following("history", self, gathering, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
+        self._traces = self._task_traces()
+
+    def _task_traces(self) -> TaskTraces | None:
+        """Export the spans of tasks, where a collector is configured."""
+        if not self._settings.otlp_endpoint:
+            return None
+        from helix_ray.tracing.exporter import Collector, Exporter
+        from helix_ray.tracing.following import TaskTraces
+
+        collector = Collector(self._settings.otlp_endpoint, self._settings.otlp_headers_file)
+        exporter = Exporter(collector, "historian")
+        self._plane.report_traces(exporter.figures)
+        return TaskTraces(exporter)
 
     def loops(self) -> Sequence[Work]:
         """Follow the journal, and check all of it from time to time."""
@@ -110,6 +126,8 @@ class Historian(LivingActor):
         self._life.stop()
         if lived:
             self._history.close()
+            if self._traces is not None:
+                await self._traces.close()
 
     async def complete(
         self, question: Completed, by: Principal, reply: Any
@@ -225,6 +243,8 @@ class Historian(LivingActor):
         """Take facts into the tables; the cursor is in the same transaction."""
         await self._on_file(self._history.ingest, batch.facts)
         self._archive.grown()
+        if self._traces is not None:
+            self._traces.take(batch.facts)
 
     async def beyond(self, head: int) -> None:
         """Make the history again from the journal that is there."""

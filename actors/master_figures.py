@@ -17,6 +17,7 @@ def with_processes(
         "loops": reports.by_kind(now),
         "followers": reports.lags(now),
         "webhooks": reports.webhooks(now),
+        "traces": reports.traces(now),
         "log_bytes": log_bytes,
         "commits": commits.took.view(),
         "placement": commits.figures.placement.view(),

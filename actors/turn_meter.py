@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from helix_ray.core.turns import Turns
-from helix_ray.core.views.figures import LoopReport, ReplicaReport, WebhookFigures
+from helix_ray.core.views.figures import LoopReport, ReplicaReport, TraceFigures, WebhookFigures
 from helix_ray.followers.lag import Lag
 
 BEAT_S = 0.02
@@ -41,6 +41,8 @@ class TurnMeter:
         self.lags: list[Callable[[], Lag]] = []
         # What the notifier has done, in its process.
         self.webhooks: Callable[[], WebhookFigures] | None = None
+        # What this process has exported.
+        self.traces: TraceFigures | None = None
         # What an API replica has answered, in its process.
         self.replica: Callable[[], ReplicaReport] | None = None
         # Distinguishes processes of a kind while they run; not an id of anything else.
@@ -75,6 +77,8 @@ class TurnMeter:
         }
         if self.webhooks is not None:
             report["webhooks"] = self.webhooks()
+        if self.traces is not None:
+            report["traces"] = self.traces
         if self.replica is not None:
             report["replica"] = self.replica()
         return report

@@ -146,6 +146,9 @@ class Settings:
     node_capabilities: str = bounded("", pattern=r"^([a-z0-9][a-z0-9.-]*(,[a-z0-9][a-z0-9.-]*)*)?$")
 
     thresholds: str = "memory:90:97:60,disk:85:95:60,temperature:85:95:60"
+    otlp_endpoint: str = bounded("", pattern=r"^(https?://\S+)?$")
+    otlp_headers_file: Path | None = None
+    traces_share: float = bounded(1.0, ge=0, le=1)
     all_smi_url: str = bounded("", pattern=r"^(https?://\S+)?$")
 
     # Synced devices.

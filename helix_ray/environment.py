@@ -6,6 +6,7 @@ settings does not import this module.
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +19,9 @@ from helix_ray.config import NUMBER_MAX, Settings, parse_node_resources
 from helix_ray.core.read_classes import recorded
 from helix_ray.core.thresholds import parse as parse_thresholds
 from helix_ray.outward.addresses import networks_of
+
+# OpenTelemetry's own variable, where ours is not set.
+OTLP_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class _Variables(BaseSettings):
@@ -93,5 +97,8 @@ def read_settings(**given: Any) -> Settings:
 
     Raises pydantic's ValidationError, whose first error names the setting and says what is wrong with it.
     """
+    endpoint = os.environ.get(OTLP_ENDPOINT)
+    if endpoint and "HELIX_OTLP_ENDPOINT" not in os.environ:
+        given.setdefault("otlp_endpoint", endpoint)
     read = _MODEL(**given)
     return Settings(**{each.name: getattr(read, each.name) for each in fields(Settings)})

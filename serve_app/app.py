@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -15,7 +15,7 @@ from helix_ray.blobs.folder import FolderBlobs
 from helix_ray.blobs.places import head_store
 from helix_ray.config import Settings
 from helix_ray.core.limits import Allowance
-from helix_ray.core.views.figures import ReplicaReport
+from helix_ray.core.views.figures import ReplicaReport, TraceFigures
 from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
@@ -24,6 +24,7 @@ from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.direct import Direct
 from serve_app.edge import unparsed
+from serve_app.edge.request_traces import RequestTraces
 from serve_app.edge.stack import wrap
 from serve_app.refusals import RefusalDesk
 from serve_app.routes import (
@@ -57,6 +58,10 @@ from serve_app.routes import (
 )
 from serve_app.sessions import SessionCache
 from serve_app.stream_hub import Hub, StreamLimits
+from serve_app.traced_plane import TracedPlane
+
+if TYPE_CHECKING:
+    from helix_ray.tracing.exporter import Exporter
 
 PREFIX = "/api/v1"
 BATCH_PATH = f"{PREFIX}/tasks/batch"
@@ -104,6 +109,7 @@ def build_app(
     limiter: ClosingLimiter,
     tokens: TokenIssuer | None = None,
     sessions: SessionCache | None = None,
+    exporter: Exporter | None = None,
 ) -> FastAPI:
     """Build the application without the edge; `tokens` and `sessions` are made unless given."""
     services = Services(
@@ -127,6 +133,8 @@ def build_app(
         await services.refusals.close()
         await services.sessions.close()
         await limiter.close()
+        if exporter is not None:
+            await exporter.close()
         services.passwords.close()
 
     app = FastAPI(
@@ -154,13 +162,19 @@ def build_asgi(
     limiter: ClosingLimiter,
     tokens: TokenIssuer | None = None,
     reporting: Callable[[Callable[[], ReplicaReport]], None] = lambda report: None,
+    tracing: Callable[[TraceFigures], None] = lambda figures: None,
 ) -> ASGIApp:
     """Build the ASGI application that is served, with the edge; `tokens` are made from the keys unless given.
-    `reporting` gets the function that tells what this replica has answered."""
+    `reporting` gets the function that tells what this replica has answered, `tracing` what it has
+    exported."""
     tokens, sessions = tokens or TokenIssuer(keys), SessionCache(control)
+    exporter = _exporter_of(settings)
+    if exporter is not None:
+        control = TracedPlane(control, exporter.note)
+        tracing(exporter.figures)
     unparsed.look_at(limiter)
     proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
-    app = build_app(control, settings, keys, limiter, tokens, sessions)
+    app = build_app(control, settings, keys, limiter, tokens, sessions, exporter)
     edge = wrap(
         Direct(app, app.state.services, ROUTERS),
         limiter=limiter,
@@ -175,7 +189,18 @@ def build_asgi(
         },
         streams_open_max=settings.streams_open_max,
         cors_origins=settings.pages(),
+        traces=RequestTraces(exporter.note, settings.traces_share) if exporter is not None else None,
     )
     hub = app.state.services.hub
     reporting(lambda: {"requests": edge.times.rows(), "streams": len(hub)})
     return edge
+
+
+def _exporter_of(settings: Settings) -> Exporter | None:
+    """Return what sends spans to the collector; None where none is configured."""
+    if not settings.otlp_endpoint:
+        return None
+    # Here, because it loads protobuf.
+    from helix_ray.tracing.exporter import Collector, Exporter
+
+    return Exporter(Collector(settings.otlp_endpoint, settings.otlp_headers_file), "api")

@@ -61,7 +61,9 @@ def control_plane_app(settings: Settings) -> ASGIApp:
     certificate_record.record_with(plane)
     keys = load_or_create_key(settings.data_dir)
     limiter = LeasingLimiter(settings.rate_limits(), QuotaServerLink())
-    wrapped: ASGIApp = build_asgi(plane, settings, keys, limiter, reporting=plane.report_replica)
+    wrapped: ASGIApp = build_asgi(
+        plane, settings, keys, limiter, reporting=plane.report_replica, tracing=plane.report_traces
+    )
     # Imported modules live for ever: each garbage collection of them would pause requests
     # for tens of milliseconds.
     gc.collect()

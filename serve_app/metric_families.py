@@ -60,6 +60,11 @@ class Families(Collector):
         yield from _devices(figures["devices"])
         if figures["webhooks"] is not None:
             yield from _webhooks(figures["webhooks"])
+        traces = figures["traces"]
+        if traces is not None:
+            outcomes = {"sent": traces["sent"], "dropped": traces["dropped"], "failed": traces["failed"]}
+            text = "Spans for the collector, by what became of them."
+            yield _counter("helix_trace_spans", text, "outcome", outcomes)
         yield from _loops(figures["loops"])
 
 

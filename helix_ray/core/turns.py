@@ -13,7 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from helix_ray.core.histogram import BOUNDS_S as BUCKETS_S
-from helix_ray.core.views.figures import LoopReport, LoopsView, ReplicaReport, RequestsView, WebhookFigures
+from helix_ray.core.views.figures import (
+    LoopReport,
+    LoopsView,
+    ReplicaReport,
+    RequestsView,
+    TraceFigures,
+    WebhookFigures,
+)
 
 SLICE_S = 10.0
 SLICES = 6
@@ -111,13 +118,19 @@ class TurnReports:
         """Return the requests that all API replicas have answered, and the streams that are open."""
         self._drop_silent(now)
         living = [report["replica"] for _, report in self._reports.values() if "replica" in report]
-        counted = [
-            report["replica"]
-            for report in (*self._silent.values(), *self._gone.values())
-            if "replica" in report
-        ]
+        counted = [report["replica"] for report in self._ended() if "replica" in report]
         requests = [row for report in (*living, *counted) for row in report["requests"]]
         return {"requests": added(requests), "streams": sum(report["streams"] for report in living)}
+
+    def traces(self, now: float) -> TraceFigures | None:
+        """Return what all processes have exported; None where none does."""
+        self._drop_silent(now)
+        every = (*(report for _, report in self._reports.values()), *self._ended())
+        return exported(every)
+
+    def _ended(self) -> tuple[LoopReport, ...]:
+        """Return the last reports of processes that are silent or gone."""
+        return (*self._silent.values(), *self._gone.values())
 
     def _drop_silent(self, now: float) -> None:
         for key, (at, report) in [*self._reports.items()]:
@@ -177,7 +190,22 @@ def merged(reports: Sequence[LoopReport]) -> LoopReport:
         found["replica"] = {
             "requests": added(row for report in replicas for row in report["requests"]), "streams": 0,
         }  # fmt: skip
+    traces = exported(reports)
+    if traces is not None:
+        found["traces"] = traces
     return found
+
+
+def exported(reports: Sequence[LoopReport]) -> TraceFigures | None:
+    """Return the spans that several processes have exported; None where none does."""
+    figures = [report["traces"] for report in reports if "traces" in report]
+    if not figures:
+        return None
+    return {
+        "sent": sum(each["sent"] for each in figures),
+        "dropped": sum(each["dropped"] for each in figures),
+        "failed": sum(each["failed"] for each in figures),
+    }
 
 
 def added(rows: Iterable[RequestsView]) -> list[RequestsView]:

@@ -25,8 +25,8 @@ from typing import Protocol
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from helix_ray.core import traceparent
 from helix_ray.core.errors import Refused, Rejected, not_found
+from helix_ray.core.traceparent import TraceParent
 from helix_ray.security.api_tokens import is_api_token
 from helix_ray.security.tokens import Claims
 from serve_app.edge import headers, rate_limit, request_id, state
@@ -43,6 +43,7 @@ from serve_app.edge.errors import Answer, BrokenOff, as_denial
 from serve_app.edge.open_streams import STREAMS_OPEN_MAX, OpenStreams
 from serve_app.edge.rate_limit import Admission, Asked, Limiter, RateLimits
 from serve_app.edge.request_times import RequestTimes
+from serve_app.edge.request_traces import RequestTraces, given_trace
 
 CONTINUE = b"100-continue"
 CLOSE = ((b"connection", b"close"),)
@@ -77,6 +78,7 @@ def wrap(
     strict_paths: Mapping[str, str] = rate_limit.STRICT_PATHS,
     streams_open_max: int = STREAMS_OPEN_MAX,
     cors_origins: Iterable[str] = (),
+    traces: RequestTraces | None = None,
 ) -> Edge:
     """Wrap an application in the edge.
 
@@ -84,7 +86,7 @@ def wrap(
     path. exempt_paths are not counted; strict_paths maps "METHOD path" to a policy that also
     counts them per address.
     streams_open_max limits the long responses that a user may have open at this replica. cors_origins are
-    those whose pages may read responses.
+    those whose pages may read responses. Without `traces` requests have no spans.
     """
     return Edge(
         app,
@@ -95,6 +97,7 @@ def wrap(
         OpenStreams(streams_open_max),
         api_tokens,
         Cors(cors_origins),
+        traces,
     )
 
 
@@ -111,8 +114,10 @@ class Edge:
         streams: OpenStreams,
         api_tokens: ApiTokens | None = None,
         cors: Cors | None = None,
+        traces: RequestTraces | None = None,
     ) -> None:
         self._cors = cors or Cors()
+        self._traces = traces
         self._api_tokens = api_tokens
         self._app = app
         self._verifier = verifier
@@ -145,16 +150,26 @@ class Edge:
             await answer.send({"type": "http.response.start", "status": 204})
             await answer.send({"type": "http.response.body"})
             return
+        trace = given = given_trace(seen)
+        if self._traces is not None:
+            trace = self._traces.begin(given, path)
         try:
-            await self._exchange(scope, answer, body, seen)
+            await self._exchange(scope, answer, body, seen, trace)
         finally:
             self.times.note(scope, began, answer.started_at, answer.status)
+            if self._traces is not None:
+                self._traces.end(given, trace, scope, began, answer.status)
 
     async def _exchange(
-        self, scope: Scope, answer: Answer, body: CountedBody, seen: Mapping[bytes, bytes]
+        self,
+        scope: Scope,
+        answer: Answer,
+        body: CountedBody,
+        seen: Mapping[bytes, bytes],
+        trace: TraceParent | None,
     ) -> None:
         try:
-            admission = await self._admit(scope, seen, answer)
+            admission = await self._admit(scope, seen, answer, trace)
             if admission.refusal is not None:
                 await answer.refuse(admission.refusal)
                 return
@@ -175,7 +190,9 @@ class Edge:
                 await answer.fail(error)
         await self._finish(answer, body, seen)
 
-    async def _admit(self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer) -> Admission:
+    async def _admit(
+        self, scope: Scope, seen: Mapping[bytes, bytes], answer: Answer, trace: TraceParent | None
+    ) -> Admission:
         """Identify the caller for the routes, and count the request; say whether it is admitted."""
         address = self._addresses.find(scope, seen.get(headers.X_FORWARDED_FOR))
         claims, token_refusal = await self._read_token(seen.get(headers.AUTHORIZATION))
@@ -186,8 +203,8 @@ class Edge:
             state.CLAIMS: claims,
             state.TOKEN_REFUSAL: token_refusal,
         }
-        if headers.TRACEPARENT in seen:
-            _keep_trace(scope, seen[headers.TRACEPARENT])
+        if trace is not None:
+            scope["state"][state.TRACEPARENT] = trace
         # A WebSocket scope has no method; it is opened by a GET.
         asked = Asked(scope.get("method", "GET"), scope["path"], scope.get("query_string", b""))
         admission = await self._rate_limits.admit(asked, address, claims)
@@ -223,13 +240,6 @@ class Edge:
             await answer.refuse(body.refusal(), () if kept else CLOSE)
         else:
             await answer.fail(None)
-
-
-def _keep_trace(scope: Scope, given: bytes) -> None:
-    """Keep the trace of the request for its tasks; one that is not valid is ignored, as W3C demands."""
-    parent = traceparent.parse(given.decode("latin-1"))
-    if parent is not None:
-        scope["state"][state.TRACEPARENT] = parent
 
 
 def _is_ambiguous(path: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from helix_ray.core.questions import ListNodes, ListTasks, ListWorkers, Question
 from helix_ray.wire.ids import new_seed
 from launcher.up import environment
 from launcher.up.cluster import SYSTEM_CONFIG
+from tests.collector import Collector, collecting
 from tests.endless_model import models_with_endless
 from tests.ray.signals import until
 
@@ -42,6 +43,7 @@ class LiveCluster:
 
     ray_cluster: Cluster
     settings: Settings
+    collector: Collector
 
     def run(self, work: Callable[[RayControlPlane], Awaitable[T]]) -> T:
         """Run a coroutine with a gateway of its own."""
@@ -192,9 +194,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         webhook_allow_networks="127.0.0.0/8",
         webhook_allow_http=True,
     )
-    boot.start(settings)
-    yield LiveCluster(ray_cluster, settings)
-    boot.stop()
+    with collecting() as collector:
+        settings = replace(settings, otlp_endpoint=collector.url)
+        boot.start(settings)
+        yield LiveCluster(ray_cluster, settings, collector)
+        boot.stop()
     ray.shutdown()
     ray_cluster.shutdown()
 

@@ -33,7 +33,8 @@ def samples() -> dict[str, set[str]]:
     }  # fmt: skip
     row: Any = {"method": "GET", "route": "/", "statuses": {"2xx": 1}, "counts": [0] * 11, "seconds": 0.0}
     told: MetricsView = {
-        **figures, "devices": [device], "webhooks": webhooks, "requests": [row], "followers": {"history": 0},
+        **figures, "devices": [device], "webhooks": webhooks,
+        "traces": {"sent": 1, "dropped": 0, "failed": 0}, "requests": [row], "followers": {"history": 0},
         "workers": [("node", "live", 1)], "loops": {"master": together([Turns().report(0.0)])},
     }  # fmt: skip
     found: dict[str, set[str]] = {}

@@ -45,6 +45,7 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
         "log_bytes": 0,
         "devices": _devices(picture),
         "webhooks": None,
+        "traces": None,
         "queue": _queue(picture),
         "requests": [],
         "streams": 0,

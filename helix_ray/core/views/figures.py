@@ -18,6 +18,14 @@ class WebhookFigures(TypedDict):
     dropped: dict[str, int]
 
 
+class TraceFigures(TypedDict):
+    """Spans that a collector got, those dropped because too many waited, and those that it did not take."""
+
+    sent: int
+    dropped: int
+    failed: int
+
+
 class RequestsView(HistogramView):
     """Requests to one route: how long until the response began, and how many by class of status (`2xx`)."""
 
@@ -45,6 +53,7 @@ class LoopReport(TypedDict):
     lags: NotRequired[dict[str, int]]
     webhooks: NotRequired[WebhookFigures]
     replica: NotRequired[ReplicaReport]
+    traces: NotRequired[TraceFigures]
 
 
 class LoopsView(LoopReport):
@@ -81,8 +90,9 @@ class AcceleratorFiguresView(TypedDict):
 class MetricsView(TypedDict):
     """Figures for /metrics; `workers` are (kind, standing, count), `loops` by kind of process,
     `followers` how many facts each is behind, `devices` by kind and vendor; `webhooks` is None where no
-    notifier runs. `queue` has pending tasks by priority. `requests` and `streams` are of all replicas;
-    `commits`, `placement`, `inferences` and `leases_lost` (by kind) are since the master's start."""
+    notifier runs, `traces` where no collector is configured. `queue` has pending tasks by priority.
+    `requests` and `streams` are of all replicas; `commits`, `placement`, `inferences` and `leases_lost` (by
+    kind) are since the master's start."""
 
     seq: int
     tasks: dict[str, int]
@@ -94,6 +104,7 @@ class MetricsView(TypedDict):
     log_bytes: int
     devices: list[AcceleratorFiguresView]
     webhooks: WebhookFigures | None
+    traces: TraceFigures | None
     queue: dict[str, int]
     requests: list[RequestsView]
     streams: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core.turns import BUCKETS_S, REPORT_S_MAX, TurnReports, Turns
+from helix_ray.core.views.figures import LoopReport
 
 
 def test_the_longest_turn_of_the_last_minute_is_told_with_what_ran() -> None:
@@ -48,3 +49,13 @@ def test_the_furthest_follower_of_a_name_counts_and_silence_ends_it() -> None:
     reports.take("api", "c", Turns().report(0.0), 10.0)
     assert reports.lags(11.0) == {"audit": 2, "history": 30}
     assert reports.lags(11.0 + REPORT_S_MAX) == {}
+
+
+def test_spans_of_processes_that_are_gone_stay_counted() -> None:
+    """Their sums are counters: they never go back."""
+    reports = TurnReports()
+    assert reports.traces(0.0) is None
+    for i in range(100):
+        traced: LoopReport = {**Turns().report(0.0), "traces": {"sent": 2, "dropped": 1, "failed": 0}}
+        reports.take("api", str(i), traced, now=float(i))
+    assert reports.traces(1000.0) == {"sent": 200, "dropped": 100, "failed": 0}
