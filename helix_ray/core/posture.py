@@ -45,12 +45,14 @@ class JournalCheck(NamedTuple):
 class Findings:
     """What is in force; None: not known. Times in epoch seconds.
 
+    `certificate_fault` says why the files of the certificate could not be used at the next start,
     `isolation` counts live nodes by their level, `exposed` names files and folders that other users can
     read, `keys` says of each key when it was made.
     """
 
     api: Exposure | None = None
     certificate_expires_at: float | None = None
+    certificate_fault: str | None = None
     ray: Exposure | None = None
     ray_token: bool | None = None
     isolation: Mapping[str, int]
@@ -116,6 +118,9 @@ def _api(found: Findings, now: float) -> _Said:
 def _certificate(found: Findings, now: float) -> _Said:
     if found.api != "tls":
         return None
+    if found.certificate_fault is not None:
+        kept = "what was in use stays in use, but the next start would fail"
+        return "fail", f"the files of the certificate cannot be used ({found.certificate_fault}): {kept}"
     if found.certificate_expires_at is None:
         return "unknown", "the file of the certificate cannot be read"
     days = (found.certificate_expires_at - now) / DAY_S

@@ -6,6 +6,7 @@ Settings and the environment say what was asked for, files what is there; nothin
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -39,6 +40,7 @@ def look(
         findings,
         api=api_exposure(settings),
         certificate_expires_at=_expiry(settings.tls_cert),
+        certificate_fault=_fault(settings.tls_cert, settings.tls_key),
         ray=_ray_exposure(environment, ray_host),
         ray_token={"token": True, "disabled": False}.get(environment.get("RAY_AUTH_MODE", "")),
         sealed=(home / vault.KEY_FILE).is_file(),
@@ -76,6 +78,23 @@ def _expiry(path: Path | None) -> float | None:
         return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc.timestamp()
     except (OSError, ValueError):
         return None
+
+
+def _fault(cert: Path | None, key: Path | None) -> str | None:
+    """Return why a certificate and its key cannot be used together; None where they can."""
+    if cert is None or key is None:
+        return None
+    try:
+        for path in (cert, key):
+            path.open("rb").close()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+    except ssl.SSLError as error:
+        return (error.reason or str(error)).replace("_", " ").lower()
+    except OSError as error:
+        return f"{Path(str(error.filename)).name}: {error.strerror}"
+    except ValueError:
+        return "the key has a password"
+    return None
 
 
 def _exposed(paths: Iterable[Path]) -> list[str] | None:

@@ -135,6 +135,9 @@ def context_of(files: TlsFiles, *, expired: bool = True) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
+        for path in files.paths():
+            # OpenSSL would not say which one is missing.
+            open(path, "rb").close()
         # With a password an encrypted key is an error; without one OpenSSL would ask on the terminal.
         context.load_cert_chain(files.cert, files.key, password=files.password or "")
         if files.client_ca is not None:

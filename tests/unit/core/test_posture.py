@@ -51,6 +51,7 @@ def test_nothing_is_known() -> None:
         ("api_encryption", {"api": "clear"}, "fail", "--tls-cert"),
         ("certificate", {"certificate_expires_at": None}, "unknown", "cannot be read"),
         ("certificate", {"certificate_expires_at": NOW}, "fail", "has expired"),
+        ("certificate", {"certificate_fault": "key values mismatch"}, "fail", "the next start would fail"),
         ("certificate", {"certificate_expires_at": NOW + DAY_S}, "warn", "expires in 1 day"),
         ("certificate", {"certificate_expires_at": NOW + 60}, "warn", "expires in less than a day"),
         ("ray_encryption", {"ray": "tls"}, "pass", "RAY_USE_TLS"),

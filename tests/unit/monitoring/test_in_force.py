@@ -16,6 +16,7 @@ from helix_ray.loopback import is_loopback
 from helix_ray.monitoring.in_force import look
 from helix_ray.security.keys import load_or_create_key
 from helix_ray.security.vault import load_vault
+from tests.certificates import made
 
 LOCAL = {"RAY_AUTH_MODE": "token"}
 
@@ -55,6 +56,23 @@ def test_what_others_can_read_is_named(settings: Settings) -> None:
         key.parent.chmod(0o750)
         found = look(Findings(isolation={}), beside, given, None).exposed
         assert found == ["token (mode 0644)", "key.pem (mode 0644)"]
+
+
+def test_files_of_a_certificate_that_cannot_be_used_are_noticed(settings: Settings, tmp_path: Path) -> None:
+    """Whoever replaces them learns it before the next start; the port goes on with what it has."""
+    cert, key = made().write(tmp_path)
+    given = replace(settings, tls_cert=cert, tls_key=key)
+
+    def fault() -> str | None:
+        return look(Findings(isolation={}), given, LOCAL, None).certificate_fault
+
+    assert fault() is None
+    key.write_bytes(made().key_pem())
+    assert fault() == "key values mismatch"
+    cert.write_bytes(cert.read_bytes()[:100])
+    assert fault() is not None
+    key.unlink()
+    assert fault() == "key.pem: No such file or directory"
 
 
 def test_how_bytes_leave(settings: Settings, tmp_path: Path) -> None:
