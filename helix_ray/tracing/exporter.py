@@ -27,6 +27,7 @@ SPANS_PER_REQUEST_MAX = 512
 # Time in which spans gather.
 PAUSE_S = 1.0
 RESPONSE_S_MAX = 10.0
+LAST_RESPONSE_S_MAX = 1.0
 TRIES_MAX = 4
 AGAIN_S = 1.0
 # As the protocol says; other refusals would be repeated in vain.
@@ -85,7 +86,7 @@ class Exporter:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        async with httpx.AsyncClient(timeout=PAUSE_S) as http:
+        async with httpx.AsyncClient(timeout=LAST_RESPONSE_S_MAX) as http:
             while self._waiting and await self._post(http, self._next()) is None:
                 pass
         self._waiting.clear()
@@ -99,7 +100,11 @@ class Exporter:
                 batch = self._next()
                 if not self._waiting:
                     self._some.clear()
-                await self._send(http, batch)
+                try:
+                    await self._send(http, batch)
+                except asyncio.CancelledError:
+                    self._waiting.extendleft(reversed(batch))
+                    raise
 
     def _next(self) -> list[TraceSpan]:
         return [self._waiting.popleft() for _ in range(min(SPANS_PER_REQUEST_MAX, len(self._waiting)))]
