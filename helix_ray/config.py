@@ -45,6 +45,9 @@ class Settings:
     node_resources: str = ""
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    tls_client_certs: Literal["optional", "workers"] = "optional"
+    tls_client_allow: Path | None = None
     plain_http_on_network: bool = False
     models_dir: Path | None = None
 

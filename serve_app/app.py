@@ -59,6 +59,7 @@ from serve_app.routes import (
 from serve_app.sessions import SessionCache
 from serve_app.stream_hub import Hub, StreamLimits
 from serve_app.traced_plane import TracedPlane
+from serve_app.worker_certificates import WorkerCertificates
 
 if TYPE_CHECKING:
     from helix_ray.tracing.exporter import Exporter
@@ -148,6 +149,7 @@ def build_app(
         redoc_url=None,
     )
     app.state.services = services
+    app.state.worker_certificates = WorkerCertificates(settings)
     for prefix, router in ROUTERS:
         app.include_router(router, prefix=prefix)
     problems.install(app)

@@ -190,6 +190,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
             port=0,  # the proxy's, which serves nothing: see public_port/layers.py
             ssl_certfile=_path(settings.tls_cert),
             ssl_keyfile=_path(settings.tls_key),
+            ssl_ca_certs=_path(settings.tls_client_ca),
         )
     )
     here = {"label_selector": {"ray.io/node-id": ray.get_runtime_context().get_node_id()}}

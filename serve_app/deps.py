@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Final, cast
+from typing import Annotated, Final, NoReturn, cast
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -119,6 +119,11 @@ class Caller:
             origin = origin_of(self.request, self.by)
             await reads.note(question, answer, self.by, request_id_of(self.request.scope), origin)
         return answer
+
+    def refuse(self, rejected: Rejected) -> NoReturn:
+        """Refuse the request, and record that in the audit if its kind is recorded."""
+        _note(self.request, self.services, self._verb, rejected, self.by)
+        raise Refused(rejected)
 
     async def renew(self) -> None:
         """Check the caller again after a wait; raise Refused where the session has ended

@@ -33,8 +33,14 @@ def make_client(
     from helix_ray.client.transport import Retries
 
     retries = Retries(total_s_max=_retry_s(retry_s))
+    cert, key = os.environ.get("HELIX_CLIENT_CERT"), os.environ.get("HELIX_CLIENT_KEY")
     return Client(
-        url, token, store=store, retries=retries, verify=ca_file or os.environ.get("HELIX_CA_FILE") or True
+        url,
+        token,
+        store=store,
+        retries=retries,
+        verify=ca_file or os.environ.get("HELIX_CA_FILE") or True,
+        cert=(cert, key or cert) if cert else None,
     )
 
 

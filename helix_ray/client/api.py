@@ -64,7 +64,7 @@ class Client(
     """A client of one Helix Ray server; safe to share between threads; close it, or use it with `with`.
 
     Every method raises HelixError (helix_ray/client/errors.py draws the tree). `verify` is True, or the path
-    of a file with CA certificates to trust.
+    of a file with CA certificates to trust; `cert` are the paths of a client certificate and its key.
     """
 
     def __init__(
@@ -76,11 +76,12 @@ class Client(
         timeouts: Timeouts | None = None,
         retries: Retries | None = None,
         verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
         http: httpx.Client | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         root = self.url if self.url.endswith(API) else self.url + API
-        self._transport = Transport(root, timeouts, retries, http, verify=verify)
+        self._transport = Transport(root, timeouts, retries, http, verify=verify, cert=cert)
         self._session = ClientSession(
             self._transport, store or MemoryTokens(SessionTokens(token) if token else None)
         )

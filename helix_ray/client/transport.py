@@ -109,6 +109,7 @@ class Transport:
         http: httpx.Client | None = None,
         *,
         verify: bool | str = True,
+        cert: tuple[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,7 +117,7 @@ class Transport:
         self.retries = retries or Retries()
         self.root = root
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-        self._http = http or httpx.Client(verify=_trust(root, verify), limits=limits)
+        self._http = http or httpx.Client(verify=_trust(root, verify, cert), limits=limits)
         self._sleep = sleep
         self._clock = clock
 
@@ -268,17 +269,23 @@ def _written(body: Any) -> bytes:
         raise Invalid("VALIDATION_ERROR", f"Invalid {found}", {"field": found.field}) from None
 
 
-def _trust(root: str, verify: bool | str) -> bool | ssl.SSLContext:
-    """Return httpx's `verify`: a path adds its certificates to the usual ones.
+def _trust(root: str, verify: bool | str, cert: tuple[str, str] | None = None) -> bool | ssl.SSLContext:
+    """Return httpx's `verify`: a path adds its certificates to the usual ones. `cert` are the files of the
+    client's own certificate and its key. Raises OSError.
 
     Over plain HTTP nobody shows a certificate, so none are loaded (20 ms a client); TLS would trust nobody.
     """
     if verify is True and root.startswith("http://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if isinstance(verify, bool):
+    if isinstance(verify, bool) and cert is None:
         return verify
     context = ssl.create_default_context()
-    context.load_verify_locations(verify)
+    if isinstance(verify, str):
+        context.load_verify_locations(verify)
+    elif not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if cert is not None:
+        context.load_cert_chain(*cert)
     return context
 
 

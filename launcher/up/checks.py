@@ -10,6 +10,7 @@ from helix_ray.config import Settings, parse_node_resources
 from helix_ray.execution.starter.isolation import in_force
 from helix_ray.execution.starter.levels import NotOffered, Wanted
 from helix_ray.loopback import is_loopback
+from helix_ray.security.allowed_certificates import fingerprints
 from launcher.up.saying import say
 from serve_app.public_port.certificates import CertificateUnusable, TlsFiles, context_of
 
@@ -55,18 +56,32 @@ def _check_isolation(settings: Settings) -> None:
 
 
 def _check_certificate(settings: Settings) -> None:
-    cert, key = settings.tls_cert, settings.tls_key
+    cert, key, client_ca = settings.tls_cert, settings.tls_key, settings.tls_client_ca
+    _check_client_certificates(settings)
     if cert is None and key is None:
         return
     if cert is None or key is None:
         raise CannotStart("--tls-cert and --tls-key must be given together")
-    for path in (cert, key):
+    for path in (cert, key, *([client_ca] if client_ca else [])):
         if not os.access(path, os.R_OK):
             raise CannotStart(f"{path} cannot be read")
     try:
-        context_of(TlsFiles(str(cert), str(key)), expired=False)
+        context_of(TlsFiles(str(cert), str(key), str(client_ca) if client_ca else None), expired=False)
     except CertificateUnusable as refused:
         raise CannotStart(f"cannot use the certificate {cert} with the key {key}: {refused}") from None
+
+
+def _check_client_certificates(settings: Settings) -> None:
+    """Refuse certificates of workers that nobody would ask for, or that nothing could verify."""
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise CannotStart("HELIX_TLS_CLIENT_CA needs TLS: give --tls-cert and --tls-key")
+    if settings.tls_client_ca is None and settings.tls_client_certs == "workers":
+        raise CannotStart("HELIX_TLS_CLIENT_CERTS=workers needs the authority of HELIX_TLS_CLIENT_CA")
+    if settings.tls_client_allow is not None:
+        try:
+            fingerprints(settings.tls_client_allow)
+        except (OSError, ValueError) as error:
+            raise CannotStart(f"HELIX_TLS_CLIENT_ALLOW cannot be used: {error}") from None
 
 
 def _check_port(host: str, port: int) -> None:

@@ -17,6 +17,7 @@ import httptools
 
 from helix_ray.core.errors import ErrorCode, Rejected, invalid
 from serve_app.edge.state import ENDS_WITH_SERVER
+from serve_app.public_port.client_certificate import SHOWN, shown_by
 from serve_app.public_port.connections import CHECK_EVERY_S, Connections, Waits
 from serve_app.public_port.exchange import Exchange
 from serve_app.public_port.limits import ConnectionLimits
@@ -64,6 +65,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Admit the client, or refuse it when there are too many connections."""
         super().connection_made(transport)
+        self.app_state = {**self.app_state, SHOWN: shown_by(transport)}
         self._since = self.loop.time()
         if not self._table.admit(self, self._host()):
             self._refuse(busy())

@@ -15,6 +15,7 @@ PROTOCOL = Seam(
     "HttpToolsProtocol",
     ("config", "server_state", "app_state", "_loop"),
     (
+        "app_state",
         "client",
         "connections",
         "cycle",

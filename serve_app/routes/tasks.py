@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Query
@@ -30,6 +31,7 @@ from serve_app.answers import json_answer, no_content
 from serve_app.bodies import Body, read
 from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
+from serve_app.worker_certificates import certificates_of
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -83,7 +85,10 @@ async def update_task(task_id: str, caller: SignedIn) -> Response:
     sure that it still runs it.
     """
     sent = await read(caller.request)
-    return await _change(_update(task_id, sent.validated(TASK_UPDATE, "task")), caller, sent)
+    change = _update(task_id, sent.validated(TASK_UPDATE, "task"))
+    if "worker" in caller.by.roles and not change.edits:
+        change = replace(change, worker_id=certificates_of(caller).worker(caller, change.worker_id))
+    return await _change(change, caller, sent)
 
 
 async def _change(body: UpdateTask | CancelTask, caller: Caller, sent: Body) -> Response:

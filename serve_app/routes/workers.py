@@ -17,6 +17,7 @@ from serve_app.bodies import read
 from serve_app.deps import SignedIn
 from serve_app.edge import state
 from serve_app.openapi import verb
+from serve_app.worker_certificates import certificates_of
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 
@@ -27,13 +28,17 @@ async def register_worker(caller: SignedIn) -> Response:
     `boot` it has lost its tasks."""
     sent = await read(caller.request)
     worker = sent.validated(shapes.WORKER, "worker")
+    certificates = certificates_of(caller)
+    worker_id = certificates.worker(caller, worker.get("worker_id"))
+    shown = certificates.shown(caller)
     body = RegisterWorker(
         worker["hostname"],
         tuple(worker["capabilities"]),
         worker.get("resources") or {},
-        worker_id=worker.get("worker_id"),
+        worker_id=worker_id,
         boot=worker.get("boot") or "",
         labels=worker.get("labels") or {},
+        certificate=None if shown is None else {"subject": shown.subject, "fingerprint": shown.fingerprint},
     )
     receipt = await caller.execute(body, sent)
     answer = {
@@ -49,6 +54,7 @@ async def send_heartbeat(caller: SignedIn) -> Response:
     says when the next heartbeat is due."""
     sent = await read(caller.request)
     beat = sent.validated(shapes.HEARTBEAT, "heartbeat")
+    certificates_of(caller).worker(caller, beat["worker_id"])
     body = Heartbeat(
         beat["worker_id"],
         beat.get("status"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -78,9 +78,10 @@ def serving_api(
     keys: KeyRing | None = None,
     limiter: LeasingLimiter | None = None,
     tokens: TokenIssuer | None = None,
+    tls: Mapping[str, Any] | None = None,
 ) -> Iterator[Api]:
     """Serve the application until the block ends; `control` stands before the plane where one is given,
-    `limiter` and `tokens` may have clocks of their own."""
+    `limiter` and `tokens` may have clocks of their own. `tls` are uvicorn's settings of it."""
     with TemporaryDirectory() as folder:
         settings = settings or Settings()
         if settings.data_dir == Settings().data_dir:
@@ -89,7 +90,7 @@ def serving_api(
         if settings.sign_in_failures_max == Settings().sign_in_failures_max:
             # Tests of other things type wrong passwords too.
             settings = replace(settings, sign_in_failures_max=10_000_000)
-        yield from _serving(settings, clock, policies, plane, control, keys, limiter, tokens)
+        yield from _serving(settings, clock, policies, plane, control, keys, limiter, tokens, tls or {})
 
 
 def _serving(
@@ -101,6 +102,7 @@ def _serving(
     keys: KeyRing | None,
     limiter: LeasingLimiter | None,
     tokens: TokenIssuer | None,
+    tls: Mapping[str, Any],
 ) -> Iterator[Api]:
     plane = plane or memory_plane(settings, PASSWORD, clock)
     limiter = limiter or LeasingLimiter(policies, grant_here(policies))
@@ -114,12 +116,14 @@ def _serving(
         access_log=False,
         lifespan="on",
         http=protocol(ConnectionLimits.of(settings)),
+        **tls,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        api = Api(f"http://127.0.0.1:{listener.getsockname()[1]}", plane)
+        scheme = "https" if tls else "http"
+        api = Api(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}", plane)
         try:
             yield api
         finally:

@@ -33,6 +33,7 @@ SUSPICIOUS = re.compile(
 HARMLESS = {
     "Finished.spent", "Manifest.hash", "Claim.hash", "Login.tokens", "SessionTokens.refresh_expires_at",
     "Request.idempotency_key", "KnownNotice.payload",
+    "ClientCertificate.fingerprint",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.password_chars_min",
     "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.runtime_env_keep_s",

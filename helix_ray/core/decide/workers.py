@@ -76,7 +76,7 @@ def register(body: RegisterWorker, ctx: Context) -> Decision[RegisteredData] | R
     events.append(
         WorkerRegistered(
             worker_id, body.kind, by.id, body.hostname, capabilities, body.resources, body.labels,
-            body.node_id, body.boot,
+            body.node_id, body.boot, body.certificate,
         )
     )  # fmt: skip
     removed = [Gone(event.id) for event in events if isinstance(event, WorkerRetired)]

@@ -9,7 +9,8 @@ from helix_ray.core.specs import Offer
 
 @dataclass(slots=True)
 class WorkerRegistered:
-    """A worker registered with its offer."""
+    """A worker registered with its offer; `certificate` is subject and SHA-256 of the client certificate that
+    it showed."""
 
     id: str
     kind: str
@@ -20,6 +21,7 @@ class WorkerRegistered:
     labels: dict[str, str] = field(default_factory=dict)
     node_id: str | None = None
     boot: str = ""
+    certificate: dict[str, str] | None = None
 
 
 @dataclass(slots=True)

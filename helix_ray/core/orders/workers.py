@@ -66,6 +66,8 @@ class RegisterWorker(OrderKind[RegisteredData]):
     node_id: str | None = None
     boot: str = ""
     labels: dict[str, str] = field(default_factory=dict)
+    # Subject and SHA-256 of the client certificate that it showed.
+    certificate: dict[str, str] | None = None
 
     def work(self) -> int:
         """Return what a restarted node may have run."""

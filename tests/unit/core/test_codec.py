@@ -43,6 +43,7 @@ VALUES: dict[str, Any] = {
     "dict[str, object]": {"cpu": "x86"},
     "list[ChoiceRecord]": [{"batch": 16, "variant": "fp32"}],
     "dict[str, str]": {"zone": "a"},
+    "dict[str, str] | None": {"subject": "CN=a"},
     "dict[str, float]": {"cpu": 4.0},
     "Follows": {"tasks": [{"project": None, "label": "zone=a", "owner": None}], "documents": ["notes"]},
     "list[DocumentChange]": [{"kind": "notes", "key": "a", "fields": {"b": [1, 2, 0, "device-1"]}}],
