@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -269,12 +269,14 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     )
     took = []
     for _ in range(3):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        took.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert ended.stderr.strip() == "[]"
     assert "worker" in ended.stdout
-    # The claim is 0.4 s; a machine that is busy with other tests gets four times that.
+    # The claim is 0.4 s. This counts processor time, and a machine that is slow, or busy with other tests,
+    # gets four times that.
     assert min(took) < 4 * HELP_S_MAX
 
 
