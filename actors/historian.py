@@ -261,8 +261,9 @@ class Historian(LivingActor):
         from helix_ray.views.pruning import HistoryLimits
 
         limits = HistoryLimits(
-            self._settings.history_keep_s, self._settings.history_keep_bytes, self._settings.audit_keep_s
-        )
+            self._settings.history_keep_s, self._settings.history_keep_bytes, self._settings.audit_keep_s,
+            counts["exported_through"] if self._settings.audit_keep_until == "exported" else None,
+        )  # fmt: skip
         if await self._on_file(self._history.prune, limits, time.time(), counts["archived_through"]):
             self._prune_at = 0.0
 

@@ -73,6 +73,8 @@ class Settings:
     cors_origins: str = bounded("", pattern=r"^(https?://[a-z0-9.\[\]:-]+(,\s*https?://[a-z0-9.\[\]:-]+)*)?$")
     # Classes of sensitive data whose reads are recorded, beside the audit itself; "all" for all.
     audit_reads: str = ""
+    # What must have happened before records of the audit are removed: their age, or that they were exported.
+    audit_keep_until: Literal["age", "exported"] = "age"
     docs_open: bool = True
     metrics_open: bool = False
 
@@ -254,6 +256,7 @@ class Settings:
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
             audit_reads=tuple(sorted(self.recorded_reads())),
+            audit_keep_until_exported=self.audit_keep_until == "exported",
             input_dirs=self.input_folders(),
             queue_tasks_max=self.queue_tasks_max,
             retry_tasks_max=self.retry_tasks_max,

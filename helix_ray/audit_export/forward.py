@@ -2,7 +2,10 @@
 
 The journal is the queue. One batch is in memory; while the receiver is away nothing else is read, and the
 cursor, a file of its own, says where to go on. What retention has removed meanwhile is a gap: the receiver
-is told from which fact to which, before the records that follow it.
+is told from which fact to which, before the records that follow it, and so is the server.
+
+The server is told up to which fact everything was taken, once a minute while there is something else to tell
+(HELIX_AUDIT_KEEP_UNTIL waits for it): a record of the audit, which is forwarded like all others.
 
 A batch of syslog is known to be taken only when the connection is still there at the step after it. Until
 then the cursor stays before it, and it is sent again if the connection breaks.
@@ -19,11 +22,12 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from helix_ray.audit_export.messages import ForwardedMessage, of_gap, of_record
 from helix_ray.audit_export.sinks import AuditReceiver, SinkAway
 from helix_ray.client.transport import Retries
+from helix_ray.core.reads import is_by_follower
 from helix_ray.followers.cursor import CursorFile
 from helix_ray.journal.lock import FileLock
 from helix_ray.wire.times import iso
@@ -37,8 +41,19 @@ BATCH_RECORDS: Final = 200
 # How long to wait between two tries: up to a minute, with jitter.
 PAUSES: Final = Retries(pause_s=0.5, pause_s_max=60.0)
 
-# Gives at most so many records of facts after a seq, the oldest first.
-Read = Callable[[int, int], "AuditOut"]
+ACKNOWLEDGED_EVERY_S: Final = 60.0
+
+
+class AuditSource(Protocol):
+    """A server."""
+
+    def read(self, after: int, limit: int) -> AuditOut:
+        """Return at most so many records of facts after a seq, the oldest first."""
+        ...
+
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
+        """Record on the server up to which fact everything was taken, or that a range was missing."""
+        ...
 
 
 class AuditBehind(Exception):
@@ -59,6 +74,8 @@ class _Batch(NamedTuple):
     start: int
     messages: list[ForwardedMessage]
     sent: Sent
+    # Whether somebody else has done something.
+    is_news: bool
 
 
 class Forwarder:
@@ -67,8 +84,8 @@ class Forwarder:
     def __init__(
         self,
         folder: Path,
-        read: Read,
-        sink: AuditReceiver,
+        source: AuditSource,
+        receiver: AuditReceiver,
         begin_at: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -76,11 +93,14 @@ class Forwarder:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = FileLock(folder / LOCK_FILE)
         self._file = CursorFile(folder, NAME, begin_at)
-        self._read = read
-        self._sink = sink
+        self._source = source
+        self._receiver = receiver
         self._clock = clock
         self._next = self._file.cursor
         self._kept: _Batch | None = None
+        # The last news that the server does not know to be taken, and when it was last acknowledged.
+        self._news = 0
+        self._acknowledged_at = 0.0
 
     @property
     def cursor(self) -> int:
@@ -89,7 +109,7 @@ class Forwarder:
 
     def close(self) -> None:
         """Let another process forward from the folder."""
-        self._sink.close()
+        self._receiver.close()
         self._lock.release()
 
     def step(self) -> Sent:
@@ -100,19 +120,31 @@ class Forwarder:
         batch = self._kept or self._fill()
         try:
             # Without a message, too: it says whether the batch before was taken.
-            self._sink.send(batch.messages)
+            self._receiver.send(batch.messages)
         except SinkAway:
             self._next = self._file.cursor
             self._kept = batch if batch.start == self._next else None
             raise
+        if batch.sent.gap is not None:
+            self._source.acknowledge(batch.sent.gap[1], batch.sent.gap)
         if batch.start > self._file.cursor:
             self._file.save(batch.start)
         self._next, self._kept = batch.sent.through, None
+        if batch.is_news:
+            self._news = batch.sent.through
         return batch.sent
+
+    def acknowledge(self, every_s: float = ACKNOWLEDGED_EVERY_S) -> None:
+        """Tell the server what was taken, at most every so often; raises what telling raises."""
+        now = self._clock()
+        if self._news == 0 or self._file.cursor < self._news or abs(now - self._acknowledged_at) < every_s:
+            return
+        self._source.acknowledge(self._file.cursor, None)
+        self._news, self._acknowledged_at = 0, now
 
     def _fill(self) -> _Batch:
         start = self._next
-        page = self._read(start, BATCH_RECORDS)
+        page = self._source.read(start, BATCH_RECORDS)
         if page["through"] < start and not page["logs"]:
             raise AuditBehind(
                 f"the server's audit ends at fact {page['through']}, and everything up to {start} was sent: "
@@ -126,7 +158,8 @@ class Forwarder:
             messages.append(of_gap(*gap, iso(self._clock())))
         messages.extend(of_record(log) for log in page["logs"])
         through = max(start, page["next_cursor"] or 0)
-        return _Batch(start, messages, Sent(len(page["logs"]), through, gap))
+        is_news = not all(is_by_follower(log["action"], log["metadata"]["details"]) for log in page["logs"])
+        return _Batch(start, messages, Sent(len(page["logs"]), through, gap), is_news)
 
 
 def follow(
@@ -142,6 +175,7 @@ def follow(
     while True:
         try:
             sent = forwarder.step()
+            forwarder.acknowledge()
         except Exception as error:
             if not is_passing(error):
                 raise

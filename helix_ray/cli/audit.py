@@ -1,4 +1,4 @@
-"""helix audit list."""
+"""helix audit list, acknowledge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.output import Json, print_json, print_table, when
+from helix_ray.cli.output import Json, print_json, print_table, put, when
 from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
@@ -48,3 +48,15 @@ def _row(log: AuditLogOut) -> tuple[Any, ...]:
         when(log["timestamp"]), log["user_id"], log["action"], log["result"],
         about["resource_id"] or about["resource"], about["count"], log["ip_address"],
     )  # fmt: skip
+
+
+def acknowledge(
+    name: Annotated[str, typer.Option(help="Where the audit is kept, such as vault.")],
+    through: Annotated[int, typer.Option(min=1, help="Seq of the last fact whose record is there.")],
+) -> None:
+    """Record that the audit up to a fact is kept elsewhere, with the newest checkpoint."""
+    from helix_ray.cli.audit_forward import newest_checkpoint
+
+    with connect() as client:
+        client.acknowledge_audit(name, through, newest_checkpoint(client))
+    put(f"the audit up to fact {through} is kept in {name}")

@@ -17,6 +17,7 @@ from helix_ray.cli.webhook_local import secret_in
 if TYPE_CHECKING:
     from helix_ray.audit_export.forward import Forwarder, Sent
     from helix_ray.audit_export.sinks import AuditReceiver
+    from helix_ray.client.api import Client
     from helix_ray.wire.audit import AuditOut
 
 TLS, CLEAR, HTTPS = "syslog+tls", "syslog+tcp", "https"
@@ -47,7 +48,7 @@ def forward(
 
     sink = _sink(to, _trust(ca, cert, cert_key), secret_file, allow_clear)
     try:
-        forwarder = Forwarder(state, _read, sink, after)
+        forwarder = Forwarder(state, _Server(urlsplit(to).hostname or ""), sink, after)
     except (OSError, JournalLocked) as error:
         say(f"helix audit: {' '.join(str(error).split())}")
         raise typer.Exit(EXIT_FAILED) from None
@@ -72,6 +73,7 @@ def _send_all(forwarder: Forwarder, said: _Said) -> None:
         sent = forwarder.step()
         said.sent(sent)
         if sent.through == forwarder.cursor:
+            forwarder.acknowledge(0.0)
             return
 
 
@@ -109,9 +111,27 @@ class _Said:
         return bool(why)
 
 
-def _read(after: int, limit: int) -> AuditOut:
-    with connect() as client:
-        return client.audit(after=after, limit=limit)
+class _Server:
+    """The server of the login: audit_export.forward.AuditSource."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def read(self, after: int, limit: int) -> AuditOut:
+        """Return a page of records."""
+        with connect() as client:
+            return client.audit(after=after, limit=limit)
+
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
+        """Record what was taken, with the newest checkpoint."""
+        with connect() as client:
+            client.acknowledge_audit(self._name, through, newest_checkpoint(client), gap)
+
+
+def newest_checkpoint(client: Client) -> tuple[int, str]:
+    """Return size and root of the newest checkpoint, the root in base64."""
+    _, size, root, *_ = client.audit_checkpoint().splitlines()
+    return int(size), root
 
 
 def _sink(to: str, tls: ssl.SSLContext, secret_file: Path | None, allow_clear: bool) -> AuditReceiver:

@@ -28,6 +28,22 @@ class MonitoringCalls:
         found: AuditOut = self._session.call("GET", "/aurora/audit", limit=limit, **filters)
         return found
 
+    def acknowledge_audit(
+        self,
+        name: str,
+        through: int,
+        checkpoint: tuple[int, str] | None = None,
+        gap: tuple[int, int] | None = None,
+    ) -> None:
+        """Record that the audit up to a fact is kept in the place `name`, with the checkpoint of this size
+        and root, and which range of facts is missing there."""
+        body: dict[str, object] = {"name": name, "through": through}
+        if checkpoint is not None:
+            body["checkpoint"] = dict(zip(("size", "root"), checkpoint, strict=True))
+        if gap is not None:
+            body["gap"] = dict(zip(("first", "last"), gap, strict=True))
+        self._session.call("POST", "/aurora/audit/exports", body)
+
     def security(self) -> SecurityOut:
         """Return sign-ins, sessions, and what is in force (administrators and auditors)."""
         found: SecurityOut = self._session.call("GET", "/aurora/metrics/security")

@@ -281,7 +281,7 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
     **dict.fromkeys(
         (
             ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead,
-            ev.CertificateChanged, ev.CertificateRefused,
+            ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported,
             ev.FactsErased, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
         ),
         _administrators,

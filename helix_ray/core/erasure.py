@@ -32,6 +32,8 @@ BY_ID_ONLY = (
     ev.DataRead,
     # Their `id` is a digest. What nothing uses goes by itself.
     ev.DatasetUploaded, ev.DatasetDeleted,
+    # Its `id` is the name of a place where the audit is kept, too.
+    ev.AuditExported,
     # Their `id` is the hash of a certificate.
     ev.CertificateChanged, ev.CertificateRefused,
 )  # fmt: skip

@@ -30,6 +30,8 @@ class Policy:
     audit_reads: tuple[ReadClass, ...] = ("audit",)
     # Failed sign-ins of an account at an address that are free (core/sign_ins.py).
     sign_in_failures_max: int = 10
+    # Whether nothing is erased, and no record of the audit removed, before it is kept elsewhere.
+    audit_keep_until_exported: bool = False
     # Folders of the nodes below which inferences may read files.
     input_dirs: tuple[str, ...] = ()
     # Unfinished tasks; above it submits are refused until some finish.

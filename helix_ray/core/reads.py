@@ -19,8 +19,9 @@ from helix_ray.core.read_classes import ReadClass
 ASKED_CHARS_MAX: Final = 200
 # Fields of a search that say nothing about what was looked for; a text may be a person's name.
 _UNSAID: Final = frozenset({"text", "before", "limit"})
-# How the record of a read of one who follows the whole audit begins (core/audit/records.py).
+# How those who follow the whole audit are recorded (core/audit/kinds.py).
 _READ: Final = "read_audit"
+_EXPORT: Final = "export_audit"
 _FOLLOWS: Final = "after="
 
 
@@ -57,9 +58,9 @@ def _named(question: Any) -> str | None:
 
 
 def _shows_only_followers(question: ListAudit, view: Mapping[str, Any]) -> bool:
-    """Say whether a page for one who follows the audit has nothing but the reads of such followers.
+    """Say whether a page for one who follows the audit has nothing but what such followers do.
 
-    Their reads are not recorded, or each would be the news that causes the next one. A search with filters
+    These reads are not recorded, or each would be the news that causes the next one. A search with filters
     tells something by finding nothing.
     """
     if question.after is None or question != ListAudit(limit=question.limit, after=question.after):
@@ -70,7 +71,7 @@ def _shows_only_followers(question: ListAudit, view: Mapping[str, Any]) -> bool:
 def is_by_follower(action: str, details: Mapping[str, Any]) -> bool:
     """Say whether a record of the audit is of its being followed: nobody else has done anything."""
     asked = str(details.get("asked", ""))
-    return action == _READ and asked.startswith(_FOLLOWS) and " " not in asked
+    return action == _EXPORT or (action == _READ and asked.startswith(_FOLLOWS) and " " not in asked)
 
 
 def _asked(question: ListAudit) -> str:

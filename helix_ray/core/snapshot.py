@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 22
+FOLD_VERSION = 23
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -335,6 +335,8 @@ PARTS: tuple[Piece, ...] = (
     _figure("at"),
     _figure("retired_through", "archived_through"),
     _figure("rewritten_dropped"),
+    _figure("exported_through"),
+    _figure("user_removed_seq"),
     Piece("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),
     Piece("rewritten", lambda s: [[name, *seqs] for name, seqs in s.rewritten.items()], _load_rewritten),
     Piece("erased_tasks", lambda s: [[name, seq] for name, seq in s.erased_tasks.items()], _load_erased),

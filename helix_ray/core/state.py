@@ -237,6 +237,8 @@ class State:
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     # The seq at which the newest archived task finished, and the number of archived tasks by status.
     archived_through: int = 0
+    exported_through: int = 0  # up to this seq the audit is kept elsewhere, too (core/decide/audit.py)
+    user_removed_seq: int = 0  # of the newest removal of a user
     archived: dict[str, int] = field(default_factory=dict)
     # Finished tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and
     # the last such fact, ordered by the last: their rows in the history are out of date until it has folded

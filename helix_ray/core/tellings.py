@@ -251,7 +251,8 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
-    ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.ErasureRequested, ev.FactsErased,
-    ev.ErasureCompleted, ev.Erased, ev.DatasetUploaded, ev.DatasetDeleted,
+    ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.AuditExported,
+    ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted, ev.Erased,
+    ev.DatasetUploaded, ev.DatasetDeleted,
     ev.DeviceCodeIssued, ev.DeviceFollowsSet, ev.MutationsPushed, ev.ConflictResolved,
 })  # fmt: skip

@@ -84,13 +84,16 @@ def _thing(record: AuditRecord) -> str:
     return f"{record.resource} {record.resource_id}"
 
 
-def prune(con: duckdb.DuckDBPyConnection, before: float) -> bool:
-    """Remove the records from before a time, and say whether there were any; the journal still has their
-    facts."""
-    [(last,)] = con.execute("SELECT max(last_seq) FROM audit WHERE moment < ?", [before]).fetchall()
+def prune(con: duckdb.DuckDBPyConnection, before: float, through: int | None = None) -> bool:
+    """Remove the records from before a time, of facts up to a seq, and say whether there were any.
+
+    The journal still has their facts.
+    """
+    where, values = "moment < ? AND last_seq <= ?", [before, 1 << 62 if through is None else through]
+    [(last,)] = con.execute(f"SELECT max(last_seq) FROM audit WHERE {where}", values).fetchall()
     if last is None:
         return False
-    con.execute("DELETE FROM audit WHERE moment < ?", [before])
+    con.execute(f"DELETE FROM audit WHERE {where}", values)
     con.execute("UPDATE position SET audit_removed = greatest(audit_removed, ?)", [last])
     return True
 

@@ -167,7 +167,7 @@ class History:
             return False
         con.execute("BEGIN")
         try:
-            had_old_records = audit.prune(con, now - limits.audit_keep_s)
+            had_old_records = audit.prune(con, now - limits.audit_keep_s, limits.audit_through)
             removed = prune(con, limits, now, archived_through, self._prune_tasks)
             with self._search.removing() if had_old_records else nullcontext():
                 con.execute("COMMIT")

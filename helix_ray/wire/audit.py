@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.audit.kinds import AuditType
 from helix_ray.core.audit.records import Result
 from helix_ray.core.audit_questions import AUDIT_ROWS_MAX, ListAudit
+from helix_ray.core.decide.audit import EXPORT_NAME_CHARS_MAX
+from helix_ray.core.orders import AcknowledgeExport
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.wire.times import epoch_of, iso
-from helix_ray.wire.values import CLOSED, SEQ_MAX
+from helix_ray.wire.values import CLOSED, SEQ_MAX, STRICT, adapter, strict
 
 WORD_CHARS_MAX = 200
 
@@ -101,6 +103,53 @@ class AuditLogOut(TypedDict):
     ip_address: str | None
     timestamp: Annotated[str, Field(examples=["2025-11-07T10:00:00Z"])]
     metadata: AuditMetadataOut
+
+
+@with_config(STRICT)
+class AuditCheckpointIn(TypedDict):
+    """A checkpoint of the journal: its size, and its root in base64."""
+
+    size: int
+    root: str
+
+
+@with_config(STRICT)
+class AuditGapIn(TypedDict):
+    """Records of facts that were removed before they were exported."""
+
+    first: int
+    last: int
+
+
+@with_config(strict(name="siem.example", through=1043))
+class AuditExportIn(TypedDict):
+    """Up to which fact the audit is kept in another place, and with which checkpoint of the journal."""
+
+    name: Annotated[str, Field(max_length=EXPORT_NAME_CHARS_MAX)]
+    through: Annotated[int, Field(ge=1, le=SEQ_MAX)]
+    checkpoint: NotRequired[AuditCheckpointIn]
+    gap: NotRequired[AuditGapIn]
+
+
+EXPORT: TypeAdapter[AuditExportIn] = adapter(AuditExportIn)
+
+
+def acknowledgement(sent: AuditExportIn) -> AcknowledgeExport:
+    """Return the order."""
+    checkpoint, gap = sent.get("checkpoint"), sent.get("gap")
+    return AcknowledgeExport(
+        sent["name"], sent["through"],
+        checkpoint["size"] if checkpoint else 0, checkpoint["root"] if checkpoint else "",
+        gap["first"] if gap else 0, gap["last"] if gap else 0,
+    )  # fmt: skip
+
+
+@with_config(CLOSED)
+class AuditExportOut(TypedDict):
+    """What was recorded."""
+
+    name: str
+    through: int
 
 
 @with_config(CLOSED)

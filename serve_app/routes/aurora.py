@@ -12,6 +12,7 @@ from helix_ray.wire import audit as audit_shapes
 from helix_ray.wire import monitoring as shapes
 from helix_ray.wire import security as security_shapes
 from serve_app.answers import json_answer
+from serve_app.bodies import read
 from serve_app.deps import SignedIn
 from serve_app.openapi import verb
 
@@ -29,6 +30,20 @@ async def get_system(caller: SignedIn, query: Annotated[shapes.SystemQuery, Quer
 async def list_audit(caller: SignedIn, query: Annotated[audit_shapes.AuditQuery, Query()]) -> Response:
     """Return records of the audit, the newest first."""
     return json_answer(audit_shapes.audit_out(await caller.query(query.question())))
+
+
+@router.post(
+    "/audit/exports",
+    **verb(
+        "AcknowledgeExport", body=audit_shapes.AuditExportIn, answers=audit_shapes.AuditExportOut, status=201
+    ),
+)
+async def acknowledge_export(caller: SignedIn) -> Response:
+    """Record up to which fact the audit is kept elsewhere."""
+    sent = await read(caller.request)
+    wanted = sent.validated(audit_shapes.EXPORT, "export")
+    receipt = await caller.execute(audit_shapes.acknowledgement(wanted), sent)
+    return json_answer({"name": wanted["name"], "through": wanted["through"]}, 201, receipt)
 
 
 @router.get("/metrics/security", **verb("SecurityFigures", answers=security_shapes.SecurityOut))

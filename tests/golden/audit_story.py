@@ -1,4 +1,4 @@
-"""What happens in journal-certificates and journal-reads."""
+"""What happens in journal-certificates, journal-exports and journal-reads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ def certificates(story: Story) -> None:
     """The public port got another certificate, and refused files (journal-certificates)."""
     story.tell(o.NoteCertificate("ab" * 32, 1_800_000_000.0), SYSTEM)
     story.tell(o.NoteCertificate("", refused="cert.pem does not contain a certificate"), SYSTEM)
+
+
+def exports(story: Story) -> None:
+    """The audit was exported, once with a gap, and a user was removed before (journal-exports)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    story.tell(o.CreateUser("ada", "$argon2id$2", ("developer",)), ADMIN)
+    story.tell(o.RemoveUser("ada"), ADMIN)
+    story.tell(o.AcknowledgeExport("siem.example", 3, 2, "A" * 43 + "="), ADMIN)
+    story.tell(o.AcknowledgeExport("vault", 2, gap_from=1, gap_to=2), ADMIN)
 
 
 def reads(story: Story) -> None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from actors.archive import Archive
-from helix_ray.core.access import Principal
+from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.plane import names
 from helix_ray.plane.links import LinkLost
 from helix_ray.testing import MemoryControlPlane
@@ -66,6 +66,9 @@ class Files:
 class Historian(Archive):
     async def read_log(self, *_: Any) -> None:
         return None
+
+    async def prove(self, question: Any) -> Any:
+        return await self._plane.query(question, SYSTEM)
 
 
 class MasterLink:

@@ -84,9 +84,28 @@ def test_the_audit_is_forwarded(
             assert (ran.code, ran.err) == (0, "")
             sent.append(len(receiver.lines))
         assert sent[0] > 10
-        # The record of the program's own read, and then nothing.
-        assert sent[2:] == [sent[0] + 1] * 2
+        # The records of the program's own read and of what it has, and then nothing.
+        assert sent[2:] == [sent[0] + 2] * 2
     assert receiver.seqs() == sorted({*receiver.seqs()})
     assert receiver.lines[0].host == "127.0.0.1"
     assert "another machine" in helix("audit", "forward", "syslog+tcp://192.0.2.1:601", *words[3:-1]).err
     assert "signed" in helix("audit", "forward", "https://192.0.2.1/", *words[3:-1]).err
+
+
+def test_what_is_kept_elsewhere_is_recorded(
+    world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By auditors, with the program and over HTTP; not what does not exist yet, and by nobody else."""
+    auditor = world.api.add("keeping", "auditor")
+    monkeypatch.setenv("HELIX_URL", world.api.url)
+    monkeypatch.setenv("HELIX_TOKEN", auditor.headers["Authorization"].split()[1])
+    assert helix("audit", "acknowledge", "--name", "vault", "--through", "3").out.endswith("in vault\n")
+    world.archive()
+    record, *_ = auditor.get("/aurora/audit", params={"action": "export_audit"}).json()["logs"]
+    details = record["metadata"]["details"]
+    assert (record["metadata"]["resource_id"], details["exported_through"]) == ("vault", 3)
+    assert details["checkpoint_size"] > 3
+    body = {"name": "vault", "through": 10**9}
+    assert auditor.post("/aurora/audit/exports", json=body).status_code == 400
+    assert auditor.post("/aurora/audit/exports", json={"name": "vault"}).status_code == 400
+    assert world.clients["ann"].post("/aurora/audit/exports", json=body).status_code == 403

@@ -21,6 +21,7 @@ def _counts(picture: Picture, question: q.Counts, by: Principal) -> CountsView:
         "tasks": {status.value: count for status, count in picture.state.by_status.items()},
         "archived": picture.state.archived,
         "archived_through": picture.state.archived_through,
+        "exported_through": picture.state.exported_through,
         "workers": len(picture.state.workers),
         "sessions": len(picture.state.sessions),
         "webhooks": len(picture.state.webhooks),

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from helix_ray.core.authority import admit
 from helix_ray.core.decide.attempts import ATTEMPT_ORDERS
+from helix_ray.core.decide.audit import AUDIT_ORDERS
 from helix_ray.core.decide.certificates import CERTIFICATE_ORDERS
 from helix_ray.core.decide.datasets import DATASET_ORDERS
 from helix_ray.core.decide.devices import DEVICE_ORDERS
@@ -60,6 +61,7 @@ DECIDERS: dict[type, Decider] = {
     **REFUSAL_ORDERS,
     **READ_ORDERS,
     **CERTIFICATE_ORDERS,
+    **AUDIT_ORDERS,
     **ERASURE_ORDERS,
     **WEBHOOK_ORDERS,
 }

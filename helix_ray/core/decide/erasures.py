@@ -39,6 +39,8 @@ def request(body: RequestErasure, ctx: Context) -> Decision[IdData] | Rejected:
                 task_id=task.id, status=task.status, owner=task.owner,
             )  # fmt: skip
         ended[task.id] = task
+    if (unexported := _check_exported(body, ended, ctx)) is not None:
+        return unexported
     if sum(tasks_of(task.spec) for task in ended.values()) > ERASURE_DELETED_TASKS_MAX:
         return conflict(
             "Too many of these tasks have ended only lately and are still in memory: try again "
@@ -88,6 +90,26 @@ def _check_users(body: RequestErasure, ctx: Context) -> Rejected | None:
             message = f"Worker {worker.id} of {worker.owner} is still registered: remove it first"
             return conflict(message, worker_id=worker.id, user_id=worker.owner)
     return None
+
+
+def _check_exported(body: RequestErasure, ended: dict[str, Task], ctx: Context) -> Rejected | None:
+    """Refuse where the audit of what is named is not kept elsewhere, and that is demanded."""
+    if not ctx.policy.audit_keep_until_exported:
+        return None
+    state = ctx.state
+    # Of tasks that have left memory, and of when a user was removed, only the newest seqs are known.
+    ends = [task.finished_seq for task in ended.values()]
+    if body.user_ids or len(ended) < len(body.task_ids):
+        ends.append(state.archived_through)
+    needed = max([*ends, state.user_removed_seq if body.user_ids else 0])
+    if needed <= state.exported_through:
+        return None
+    return conflict(
+        f"The audit must be exported up to fact {needed} before this is erased (HELIX_AUDIT_KEEP_UNTIL), "
+        f"and was up to fact {state.exported_through}: run helix audit forward, or export it and run "
+        "helix audit acknowledge",
+        needed=needed, exported=state.exported_through,
+    )  # fmt: skip
 
 
 def _tasks(body: RequestErasure, ctx: Context) -> Iterator[Task]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.evolve.attempts import ATTEMPT_FACTS
+from helix_ray.core.evolve.audit import AUDIT_FACTS
 from helix_ray.core.evolve.blocked import BLOCKED_FACTS
 from helix_ray.core.evolve.datasets import DATASET_FACTS
 from helix_ray.core.evolve.devices import DEVICE_FACTS
@@ -43,6 +44,7 @@ APPLY: Appliers = {
     **DEVICE_FACTS,
     **RECEIPT_FACTS,
     **RECORD_FACTS,
+    **AUDIT_FACTS,
     **ERASURE_FACTS,
     **WEBHOOK_FACTS,
 }

@@ -130,6 +130,7 @@ def _end_user(state: State, user_id: str, fact: ev.Fact) -> None:
     end_tokens(state, user_id, "user_removed", fact.at)
     end_webhooks(state, user_id)
     end_devices(state, user_id)
+    state.user_removed_seq = fact.seq
 
 
 _ON_OTHERS: dict[str, Callable[[State, str, ev.Fact], None]] = {

@@ -39,6 +39,7 @@ def _user_removed(state: State, event: ev.UserRemoved, fact: ev.Fact) -> None:
     end_tokens(state, event.id, "user_removed", fact.at)
     end_webhooks(state, event.id)
     end_devices(state, event.id)
+    state.user_removed_seq = fact.seq
 
 
 def _roles_changed(state: State, event: ev.RolesChanged, fact: ev.Fact) -> None:

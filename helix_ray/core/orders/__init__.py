@@ -19,6 +19,7 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
+from helix_ray.core.orders.audit import AcknowledgeExport
 from helix_ray.core.orders.certificates import NoteCertificate
 from helix_ray.core.orders.datasets import DeleteDataset, ForgetDatasets, UploadDataset
 from helix_ray.core.orders.devices import (
@@ -109,7 +110,7 @@ OrderBody = (
     | OpenSession | RefreshSession | CloseSession | EndSessions
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
-    | NoteRefusals | NoteReads | NoteCertificate
+    | NoteRefusals | NoteReads | NoteCertificate | AcknowledgeExport
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
     | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries

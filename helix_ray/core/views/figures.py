@@ -69,6 +69,7 @@ class CountsView(TypedDict):
     tasks: dict[str, int]
     archived: dict[str, int]
     archived_through: int
+    exported_through: int
     workers: int
     sessions: int
     webhooks: int

@@ -17,7 +17,7 @@ from helix_ray.audit_export import sinks
 from helix_ray.audit_export.forward import BATCH_RECORDS, AuditBehind, Forwarder, Sent, follow
 from helix_ray.audit_export.sinks import Address, HttpsSink, SinkAway, SyslogSink
 from helix_ray.journal.errors import JournalLocked
-from helix_ray.wire.audit import AuditOut
+from helix_ray.wire.audit import AuditLogOut, AuditOut
 from tests.receivers import Authority, authority, receiving_beside
 from tests.syslog_receiver import SyslogReceiver, receiving_syslog
 from tests.unit.audit_export.test_records import log
@@ -30,6 +30,9 @@ class Server:
 
     def __init__(self, records: int) -> None:
         self.records, self.removed, self.reads = records, 0, 0
+        self.told: list[tuple[int, tuple[int, int] | None]] = []
+        # From here on records are of its being followed.
+        self.echo_from = 1 << 62
 
     def read(self, after: int, limit: int) -> AuditOut:
         """Answer as the API does."""
@@ -37,10 +40,19 @@ class Server:
         first = max(after, self.removed) + 1
         last = min(self.records, first + limit - 1)
         return {
-            "logs": [log(seq) for seq in range(first, last + 1)],
+            "logs": [self.log(seq) for seq in range(first, last + 1)],
             "total": self.records, "through": self.records,
             "next_cursor": max(after, last), "removed_through": self.removed,
         }  # fmt: skip
+
+    def log(self, seq: int) -> AuditLogOut:
+        """Return a record."""
+        made = log(seq)
+        return made if seq < self.echo_from else {**made, "action": "export_audit"}
+
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
+        """Note what was said."""
+        self.told.append((through, gap))
 
 
 @pytest.fixture
@@ -81,16 +93,16 @@ def until_away(forwarder: Forwarder) -> None:
 def test_every_record_in_order(tmp_path: Path, receiver: SyslogReceiver, made: Authority) -> None:
     """Over TLS, in batches; another process goes on where this one was, and two cannot at the same time."""
     server = Server(2 * BATCH_RECORDS + 7)
-    forwarder = Forwarder(tmp_path / "state", server.read, to(receiver, made))
+    forwarder = Forwarder(tmp_path / "state", server, to(receiver, made))
     with pytest.raises(JournalLocked):
-        Forwarder(tmp_path / "state", server.read, to(receiver, made))
+        Forwarder(tmp_path / "state", server, to(receiver, made))
     all_of(forwarder)
     receiver.wait(server.records)
     assert receiver.seqs() == [*range(1, server.records + 1)]
     assert forwarder.cursor == server.records
     forwarder.close()
     server.records += 3
-    again = Forwarder(tmp_path / "state", server.read, to(receiver, made))
+    again = Forwarder(tmp_path / "state", server, to(receiver, made))
     all_of(again)
     receiver.wait(server.records)
     assert receiver.seqs() == [*range(1, server.records + 1)]
@@ -103,7 +115,7 @@ def test_a_broken_connection_costs_no_record(
     """The cursor stays before a batch until the connection has outlived it: after a break, and after a
     restart, the batch is sent again."""
     server = Server(5)
-    forwarder = Forwarder(tmp_path / "state", server.read, to(receiver, made))
+    forwarder = Forwarder(tmp_path / "state", server, to(receiver, made))
     assert forwarder.step().records == 5
     assert forwarder.cursor == 0
     receiver.wait(5)
@@ -126,7 +138,7 @@ def test_a_black_hole_is_waited_for(tmp_path: Path, made: Authority, monkeypatch
     with receiving_syslog() as receiver:
         receiver.reading.clear()
         sink = to(receiver, None)
-        forwarder = Forwarder(tmp_path / "state", server.read, sink)
+        forwarder = Forwarder(tmp_path / "state", server, sink)
         assert forwarder.step().through == BATCH_RECORDS
         # The machine of the receiver takes what its buffer holds: a small one here.
         monkeypatch.setattr(sinks, "_wait_until_acknowledged", never_acknowledged)
@@ -142,6 +154,7 @@ def test_a_black_hole_is_waited_for(tmp_path: Path, made: Authority, monkeypatch
         assert [step.gap for step in steps if step.gap] == [(BATCH_RECORDS + 1, server.removed)]
         receiver.wait(1)
         forwarder.close()
+        assert server.told == [(server.removed, (BATCH_RECORDS + 1, server.removed))]
     gaps = [line.params for line in receiver.lines if line.name == "gap"]
     assert gaps == [{"gapFrom": str(BATCH_RECORDS + 1), "gapTo": str(server.removed)}]
 
@@ -155,7 +168,7 @@ def test_only_whom_it_trusts_is_told(tmp_path: Path, receiver: SyslogReceiver, m
     """A certificate by another authority, or of another name, gets no byte."""
     (tmp_path / "other").mkdir()
     other = authority(tmp_path / "other", "127.0.0.1")
-    forwarder = Forwarder(tmp_path / "state", Server(3).read, to(receiver, other))
+    forwarder = Forwarder(tmp_path / "state", Server(3), to(receiver, other))
     with pytest.raises(SinkAway, match="not trusted"):
         forwarder.step()
     forwarder.close()
@@ -165,20 +178,45 @@ def test_only_whom_it_trusts_is_told(tmp_path: Path, receiver: SyslogReceiver, m
     assert receiver.lines == []
 
 
+def test_the_server_is_told_what_was_taken(tmp_path: Path, receiver: SyslogReceiver, made: Authority) -> None:
+    """Once a minute at most, what is known to be taken, and not because of what was told before."""
+    now = [100.0]
+    server = Server(5)
+    forwarder = Forwarder(tmp_path / "state", server, to(receiver, made), clock=lambda: now[0])
+    forwarder.step()
+    forwarder.acknowledge()
+    assert server.told == []
+    server.records, server.echo_from = 6, 6
+    all_of(forwarder)
+    forwarder.acknowledge()
+    assert server.told == [(6, None)]
+    server.records = 9
+    all_of(forwarder)
+    now[0] += 61.0
+    forwarder.acknowledge()
+    assert server.told == [(6, None)]
+    server.records, server.echo_from = 10, 11
+    all_of(forwarder)
+    forwarder.acknowledge()
+    forwarder.acknowledge()
+    assert server.told == [(6, None), (10, None)]
+    forwarder.close()
+
+
 def test_a_receiver_may_ask_for_a_certificate(tmp_path: Path, made: Authority) -> None:
     """Who shows none is refused: what was sent into the closing connection is sent again."""
     asking = made.context()
     asking.verify_mode = ssl.CERT_REQUIRED
     asking.load_verify_locations(cadata=made.ca)
     with receiving_syslog(asking) as receiver:
-        without = Forwarder(tmp_path / "without", Server(3).read, to(receiver, made))
+        without = Forwarder(tmp_path / "without", Server(3), to(receiver, made))
         until_away(without)
         assert without.cursor == 0
         without.close()
         context = trusting(made)
         context.load_cert_chain(made.file)
         sink = SyslogSink(Address("127.0.0.1", receiver.port), context, "h")
-        forwarder = Forwarder(tmp_path / "with", Server(3).read, sink)
+        forwarder = Forwarder(tmp_path / "with", Server(3), sink)
         all_of(forwarder)
         receiver.wait(3)
         forwarder.close()
@@ -189,7 +227,7 @@ def test_an_https_address_gets_signed_requests(tmp_path: Path, made: Authority) 
     server = Server(4)
     with receiving_beside(made.context()) as receiver:
         sink = HttpsSink(receiver.url("/"), SECRET, trusting(made))
-        forwarder = Forwarder(tmp_path / "state", server.read, sink)
+        forwarder = Forwarder(tmp_path / "state", server, sink)
         receiver.mode = "fail"
         with pytest.raises(SinkAway, match="500"):
             forwarder.step()
@@ -221,14 +259,14 @@ def test_it_waits_and_says_why(tmp_path: Path) -> None:
         if len(pauses) == 9:
             raise KeyboardInterrupt
 
-    forwarder = Forwarder(tmp_path / "state", Server(3).read, Nowhere(), begin_at=2)
+    forwarder = Forwarder(tmp_path / "state", Server(3), Nowhere(), begin_at=2)
     with pytest.raises(KeyboardInterrupt):
         follow(
             forwarder, 1.0, lambda sent: None, lambda error: isinstance(error, SinkAway), pause, lambda: 0.0
         )
     assert pauses == [0.25 * 2**n for n in range(7)] + [30.0, 30.0]
     forwarder.close()
-    behind = Forwarder(tmp_path / "other", Server(3).read, Nowhere(), begin_at=5)
+    behind = Forwarder(tmp_path / "other", Server(3), Nowhere(), begin_at=5)
     with pytest.raises(AuditBehind, match="ends at fact 3"):
         behind.step()
     behind.close()

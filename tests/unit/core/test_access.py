@@ -132,6 +132,7 @@ TABLE = {
     "RecordedReads": "",
     "NoteReads": "",
     "NoteCertificate": "",
+    "AcknowledgeExport": "au",
     "ReadEvents": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",

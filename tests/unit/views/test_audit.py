@@ -110,6 +110,8 @@ def test_records_have_a_time_to_live_of_their_own(history: History) -> None:
     """The limit for tasks does not touch the audit."""
     history.prune(HistoryLimits(0.0, 1 << 30), 1e9, 0)
     assert len(seqs(history, ListAudit())) == 6
+    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0, audit_through=3), 155.0, 0)
+    assert seqs(history, ListAudit()) == [8, 7, 4]
     history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
     assert seqs(history, ListAudit()) == [8, 7]
 

@@ -1,0 +1,41 @@
+"""Orders about the audit itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.errors import Rejected, invalid
+from helix_ray.core.events import AuditExported
+from helix_ray.core.orders import AcknowledgeExport
+from helix_ray.core.orders.kind import NoData
+
+EXPORT_NAME_CHARS_MAX: Final = 100
+_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]{{0,{EXPORT_NAME_CHARS_MAX - 1}}}")
+# 32 bytes in base64.
+_ROOT: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
+
+
+def acknowledge(body: AcknowledgeExport, ctx: Context) -> Decision[NoData] | Rejected:
+    """Record what somebody has: nothing that is not there yet."""
+    head = ctx.state.seq
+    if _NAME.fullmatch(body.name) is None:
+        message = f"The name must be 1 to {EXPORT_NAME_CHARS_MAX} letters, digits and . _ : / -"
+        return invalid(message, field="name")
+    if not 0 < body.through <= head:
+        return invalid(f"The journal has facts 1 to {head}", field="through", head=head)
+    if (body.checkpoint_size, body.checkpoint_root) != (0, "") and not (
+        0 < body.checkpoint_size <= head and _ROOT.fullmatch(body.checkpoint_root)
+    ):
+        message = "The checkpoint must have the size and the root, in base64, of one of this journal"
+        return invalid(message, field="checkpoint", head=head)
+    if (body.gap_from, body.gap_to) != (0, 0) and not 0 < body.gap_from <= body.gap_to <= body.through:
+        return invalid("The gap must be a range of facts up to `through`", field="gap")
+    exported = AuditExported(
+        body.name, body.through, body.checkpoint_size, body.checkpoint_root, body.gap_from, body.gap_to
+    )
+    return Decision([exported], {})
+
+
+AUDIT_ORDERS: dict[type, Decider] = {AcknowledgeExport: acknowledge}

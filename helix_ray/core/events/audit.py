@@ -1,0 +1,21 @@
+"""Facts about the audit itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class AuditExported:
+    """The fact's author has the records of the facts up to `exported_through` elsewhere, in the place named
+    `id`, with the checkpoint of `checkpoint_size` facts and its root in base64 (0 and "" without one).
+
+    Records of facts from `gap_from` to `gap_to` were removed before they were exported (0: none were).
+    """
+
+    id: str
+    exported_through: int
+    checkpoint_size: int = 0
+    checkpoint_root: str = ""
+    gap_from: int = 0
+    gap_to: int = 0

@@ -1,0 +1,14 @@
+"""Folds facts about the audit itself."""
+
+from __future__ import annotations
+
+from helix_ray.core import events as ev
+from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.state import State
+
+
+def _exported(state: State, event: ev.AuditExported, fact: ev.Fact) -> None:
+    state.exported_through = max(state.exported_through, event.exported_through)
+
+
+AUDIT_FACTS: Appliers = {ev.AuditExported: _exported}

@@ -1,0 +1,23 @@
+"""Orders about the audit itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from helix_ray.core.access import AUDITORS
+from helix_ray.core.orders.kind import NoData, OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeExport(OrderKind[NoData]):
+    """Record up to which fact the audit is kept elsewhere; the fields are those of AuditExported."""
+
+    allowed = AUDITORS
+    needs_key = False  # saying it twice changes nothing
+
+    name: str
+    through: int
+    checkpoint_size: int = 0
+    checkpoint_root: str = ""
+    gap_from: int = 0
+    gap_to: int = 0
