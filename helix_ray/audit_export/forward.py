@@ -5,7 +5,8 @@ cursor, a file of its own, says where to go on. What retention has removed meanw
 is told from which fact to which, before the records that follow it, and so is the server.
 
 The server is told up to which fact everything was taken, once a minute while there is something else to tell
-(HELIX_AUDIT_KEEP_UNTIL waits for it): a record of the audit, which is forwarded like all others.
+(HELIX_AUDIT_KEEP_UNTIL waits for it): a record of the audit, which is forwarded like all others. As often the
+receiver gets the newest signed checkpoint.
 
 A batch of syslog is known to be taken only when the connection is still there at the step after it. Until
 then the cursor stays before it, and it is sent again if the connection breaks.
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from helix_ray.audit_export.messages import ForwardedMessage, of_gap, of_record
+from helix_ray.audit_export.messages import ForwardedMessage, of_checkpoint, of_gap, of_record
 from helix_ray.audit_export.sinks import AuditReceiver, SinkAway
 from helix_ray.client.transport import Retries
 from helix_ray.core.reads import is_by_follower
@@ -51,8 +52,11 @@ class AuditSource(Protocol):
         """Return at most so many records of facts after a seq, the oldest first."""
         ...
 
-    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
-        """Record on the server up to which fact everything was taken, or that a range was missing."""
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> str:
+        """Record on the server up to which fact everything was taken, or that a range was missing.
+
+        Returns the newest checkpoint of the server's journal, a signed note.
+        """
         ...
 
 
@@ -139,8 +143,9 @@ class Forwarder:
         now = self._clock()
         if self._news == 0 or self._file.cursor < self._news or abs(now - self._acknowledged_at) < every_s:
             return
-        self._source.acknowledge(self._file.cursor, None)
+        note = self._source.acknowledge(self._file.cursor, None)
         self._news, self._acknowledged_at = 0, now
+        self._receiver.send([of_checkpoint(note, iso(now))])
 
     def _fill(self) -> _Batch:
         start = self._next

@@ -132,8 +132,13 @@ def ocsf(log: AuditLogOut) -> dict[str, object]:
     verb = log["action"].partition("_")[0]
     activity = _SIGN_INS.get(log["action"], OTHER) if is_sign_in else _ACTIVITIES.get(verb, OTHER)
     user = {"uid": log["user_id"]}
+    credential, request = about["credential"], about["request_id"]
     things = (*about["ids"],) or (about["resource_id"],)
-    return {
+    unmapped: dict[str, object] = {
+        "event_type": log["event_type"], "seq": log["seq"], "details": about["details"],
+        "before": about["before"], "after": about["after"], "erased": about["erased"],
+    }  # fmt: skip
+    made: dict[str, object] = {
         "category_uid": kind // 1000, "class_uid": kind, "activity_id": activity,
         "type_uid": 100 * kind + activity, "time": _milliseconds(log["timestamp"]), "severity_id": 1,
         "status_id": 1 if log["result"] == "success" else 2, "status_detail": log["result"],
@@ -142,16 +147,34 @@ def ocsf(log: AuditLogOut) -> dict[str, object]:
             "version": OCSF_VERSION, "uid": log["id"],
             "product": {"name": "Helix Ray", "vendor_name": "Helix Ray"},
         },
-        "actor": {"user": user, "session": {"uid": about["credential"]}}, "user": user,
-        "src_endpoint": {"ip": log["ip_address"]},
-        "http_request": {"user_agent": about["user_agent"], "uid": about["request_id"]},
-        "api": {"operation": log["action"], "request": {"uid": about["request_id"]}},
-        "resources": [{"type": about["resource"], "uid": uid} for uid in things],
-        "unmapped": {
-            "event_type": log["event_type"], "seq": log["seq"], "details": about["details"],
-            "before": about["before"], "after": about["after"], "erased": about["erased"],
-        },
+        "actor": {"user": user, "session": {"uid": credential} if credential else None},
+        # Parts of the system have no address.
+        "src_endpoint": {"ip": log["ip_address"]} if log["ip_address"] else {"svc_name": log["user_id"]},
+        "http_request": {"user_agent": about["user_agent"], "uid": request},
     }  # fmt: skip
+    if is_sign_in:
+        made |= {"user": user, "service": {"name": "Helix Ray"}}
+        unmapped |= {"action": log["action"], "resource": about["resource"], "ids": [*filter(None, things)]}
+    else:
+        made["api"] = {"operation": log["action"], "request": {"uid": request} if request else None}
+        kind_of = about["resource"]
+        made["resources"] = [{"type": kind_of, "uid": uid} if uid else {"name": kind_of} for uid in things]
+    if activity == OTHER:
+        made["activity_name"] = log["action"]
+    # Nulls of `unmapped` say that something was not there.
+    return {**_known(made), "unmapped": unmapped}
+
+
+def _known(value: dict[str, object]) -> dict[str, object]:
+    """Return an object without what is not known, which has no attribute in OCSF."""
+    shown = {name: _known_in(item) for name, item in value.items() if item is not None}
+    return {name: item for name, item in shown.items() if item != {}}
+
+
+def _known_in(item: object) -> object:
+    if isinstance(item, dict):
+        return _known(item)
+    return [_known_in(each) for each in item] if isinstance(item, list) else item
 
 
 def _milliseconds(timestamp: str) -> int:

@@ -55,8 +55,8 @@ def acknowledge(
     through: Annotated[int, typer.Option(min=1, help="Seq of the last fact whose record is there.")],
 ) -> None:
     """Record that the audit up to a fact is kept elsewhere, with the newest checkpoint."""
-    from helix_ray.cli.audit_forward import newest_checkpoint
+    from helix_ray.cli.audit_forward import size_and_root
 
     with connect() as client:
-        client.acknowledge_audit(name, through, newest_checkpoint(client))
+        client.acknowledge_audit(name, through, size_and_root(client.audit_checkpoint()))
     put(f"the audit up to fact {through} is kept in {name}")

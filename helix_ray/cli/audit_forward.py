@@ -17,7 +17,6 @@ from helix_ray.cli.webhook_local import secret_in
 if TYPE_CHECKING:
     from helix_ray.audit_export.forward import Forwarder, Sent
     from helix_ray.audit_export.sinks import AuditReceiver
-    from helix_ray.client.api import Client
     from helix_ray.wire.audit import AuditOut
 
 TLS, CLEAR, HTTPS = "syslog+tls", "syslog+tcp", "https"
@@ -122,15 +121,17 @@ class _Server:
         with connect() as client:
             return client.audit(after=after, limit=limit)
 
-    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
-        """Record what was taken, with the newest checkpoint."""
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> str:
+        """Record what was taken, with the newest checkpoint, which is returned."""
         with connect() as client:
-            client.acknowledge_audit(self._name, through, newest_checkpoint(client), gap)
+            note = client.audit_checkpoint()
+            client.acknowledge_audit(self._name, through, size_and_root(note), gap)
+        return note
 
 
-def newest_checkpoint(client: Client) -> tuple[int, str]:
-    """Return size and root of the newest checkpoint, the root in base64."""
-    _, size, root, *_ = client.audit_checkpoint().splitlines()
+def size_and_root(note: str) -> tuple[int, str]:
+    """Return size and root of a checkpoint, the root in base64."""
+    _, size, root, *_ = note.splitlines()
     return int(size), root
 
 

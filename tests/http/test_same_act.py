@@ -12,8 +12,10 @@ import pytest
 from helix_ray.client import Client
 from helix_ray.client.transport import AGENT
 from helix_ray.cluster.api import Cluster
+from helix_ray.core.access import inside
 from helix_ray.core.audit.records import AuditRecord, records_of
 from helix_ray.core.events import Fact, subject_of
+from helix_ray.core.orders import RegisterWorker
 from helix_ray.plane.control import Plane
 from helix_ray.testing import MemoryControlPlane
 from tests.http.api_server import PASSWORD, Api
@@ -103,6 +105,34 @@ def test_a_quota_is_changed(api: Api, doors: dict[str, Act], helix: Helix) -> No
     assert [[of_record(record) for record in records] for records in found] == [
         [("config_change", "set_quota", "success", "project", 1, set_to)]
     ] * 3
+
+
+def test_a_worker_registers_and_is_drained(api: Api, helix: Helix, doors: dict[str, Act]) -> None:
+    """An external worker over HTTP and a node inside the cluster; by REST, by the client and by the program:
+    the records differ in who it was, and from where."""
+    bot, rest, client = api.add("registering", "worker"), api.client(), Client(api.url)
+    client.login("admin", PASSWORD)
+    registered = bot.post(
+        "/workers/register", json={"hostname": "h", "capabilities": [], "resources": {"cpu": 1}}
+    )
+    external, node = registered.json()["worker_id"], "worker-inside"
+    order = RegisterWorker("h", (), {"cpu": 1.0}, worker_id=node, kind="node", node_id="inside", boot="boot")
+    api.plane.give(order, inside("node:inside"))
+    rest.post(f"/workers/{external}/drain").raise_for_status()
+    client.drain(node)
+    client.close()
+    for worker_id in (external, node):
+        assert helix("worker", "rm", worker_id).code == 0
+    records = {worker_id: records_of(facts_about(api, worker_id)) for worker_id in (external, node)}
+    acts = [[of_record(record)[:5] for record in found] for found in records.values()]
+    names = ("register_worker", "drain_worker", "remove_worker")
+    assert acts == [[("config_change", name, "success", "worker", 1) for name in names]] * 2
+    admin = api.plane.engine.state.users_by_name["admin"]
+    authors = [[record.user_id for record in found] for found in records.values()]
+    assert authors == [
+        [api.plane.engine.state.users_by_name["registering"], admin, admin], ["node:inside", admin, admin]
+    ]  # fmt: skip
+    assert [record.origin.address for record in records[node]] == ["", "127.0.0.1", "127.0.0.1"]
 
 
 def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> None:

@@ -50,9 +50,12 @@ class Server:
         made = log(seq)
         return made if seq < self.echo_from else {**made, "action": "export_audit"}
 
-    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> None:
+    def acknowledge(self, through: int, gap: tuple[int, int] | None) -> str:
         """Note what was said."""
         self.told.append((through, gap))
+        return (
+            f"helix-ray/{'0' * 32}\n{self.records}\n{'A' * 43}=\n\n\u2014 helix-ray/{'0' * 32} {'B' * 92}\n"
+        )
 
 
 @pytest.fixture
@@ -200,6 +203,9 @@ def test_the_server_is_told_what_was_taken(tmp_path: Path, receiver: SyslogRecei
     forwarder.acknowledge()
     forwarder.acknowledge()
     assert server.told == [(6, None), (10, None)]
+    receiver.wait(5 + 1 + 3 + 1 + 2)
+    heads = [line.params["size"] for line in receiver.lines if line.name == "checkpoint"]
+    assert heads == ["6", "10"]
     forwarder.close()
 
 

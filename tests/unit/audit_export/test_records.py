@@ -100,10 +100,24 @@ def test_events_of_ocsf_have_class_and_activity(
     assert (event["class_uid"], event["activity_id"]) == (kind, activity)
     assert (event["type_uid"], event["category_uid"]) == (kind * 100 + activity, kind // 1000)
     assert (event["time"], event["status_id"]) == (1_762_509_600_250, 2)
-    assert event["actor"]["user"] == event["user"] == {"uid": "user-ada"}
-    assert event["api"]["operation"] == action
+    assert event["actor"]["user"] == {"uid": "user-ada"}
+    if kind == 3002:
+        assert (event["user"], event["service"]) == ({"uid": "user-ada"}, {"name": "Helix Ray"})
+    else:
+        assert (event["api"]["operation"], event["resources"]) == (action, [{"type": "project", "uid": "p"}])
+    assert ("activity_name" in event) == (activity == 99)
     assert event["metadata"]["version"] == "1.3.0"
     assert event["unmapped"]["after"] == {"weight": 2.0}
+
+
+def test_an_event_of_ocsf_has_no_nulls() -> None:
+    """An attribute that is not known is not there; a part of the system has its name for an address."""
+    unknown: Any = dict.fromkeys(("user_agent", "credential", "request_id", "resource_id"))
+    record: Any = {**log(1, **unknown), "ip_address": None, "user_id": "system"}
+    event: Any = ocsf(record)
+    assert "null" not in json.dumps({**event, "unmapped": None}).replace('"unmapped": null', "")
+    assert (event["src_endpoint"], event["resources"]) == ({"svc_name": "system"}, [{"name": "project"}])
+    assert event["unmapped"]["before"] is None
 
 
 def test_what_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
