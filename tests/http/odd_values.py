@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.http.api_server import PASSWORD, Api
+from tests.http.api_server import Api
 
 TASK = {"title": "t", "type": "planning"}
 
@@ -120,7 +120,9 @@ TEXT_DOORS = {
     "heartbeat usage": Door(
         "POST", "/workers/heartbeat", {"worker_id": "worker_x", "resources": {"gpu_name": HERE}}
     ),
-    "username": Door("POST", "/users", {"username": HERE, "password": PASSWORD, "roles": ["viewer"]}),
+    "username": Door(
+        "POST", "/users", {"username": HERE, "password": "another password", "roles": ["viewer"]}
+    ),
     "login": Door("POST", "/auth/login", {"username": HERE, "password": "wrong password"}),
     "project": Door("POST", "/projects", {"id": HERE, "name": "n"}),
     "project name": Door("POST", "/projects", {"id": "p-odd", "name": HERE}),
