@@ -1,6 +1,7 @@
 """What a function can change of its process: how each part is read, and how it is put back.
 
-PARTS can be put back (some only with privileges), KEPT cannot. Reading costs a microsecond or less each.
+PARTS can be put back (some only with privileges), KEPT cannot. Reading costs a microsecond or less each: no
+frame of Python is around a function in C that reads a part.
 """
 
 from __future__ import annotations
@@ -20,9 +21,16 @@ import warnings
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-_LIMITS = tuple(sorted({getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}))
+# Linux keeps RLIMIT_RSS and does nothing with it, see getrlimit(2).
+_LIMITS = tuple(
+    sorted(
+        {getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+        - {resource.RLIMIT_RSS}
+    )
+)
 _SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _HOOKS = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook")
@@ -40,14 +48,6 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def _priority() -> int:
-    return os.getpriority(os.PRIO_PROCESS, 0)
-
-
-def _locale_name() -> str:
-    return _locale.setlocale(_locale.LC_ALL, None)
 
 
 def _limits() -> list[tuple[int, int]]:
@@ -78,10 +78,6 @@ def _set_handlers(handlers: list[Any]) -> None:
         if is_now != was:
             # None: set by code in C before Python looked.
             signal.signal(number, signal.SIG_DFL if was is None else was)
-
-
-def _mask() -> Any:
-    return pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def _set_mask(mask: Any) -> None:
@@ -160,11 +156,14 @@ def _root() -> tuple[int, int]:
 PARTS = (
     ProcessPart("its timers", _timers, _stop_timers),
     ProcessPart("the handlers of signals", _handlers, _set_handlers),
-    ProcessPart("the mask of signals", _mask, _set_mask),
+    ProcessPart("the mask of signals", partial(pthread_sigmask, signal.SIG_BLOCK, ()), _set_mask),
     ProcessPart("the umask", _umask, os.umask),
     ProcessPart("resource limits", _limits, _set_limits),
-    ProcessPart("its priority", _priority, lambda was: os.setpriority(os.PRIO_PROCESS, 0, was)),
-    ProcessPart("its CPUs", lambda: os.sched_getaffinity(0), lambda was: os.sched_setaffinity(0, was)),
+    ProcessPart(
+        "its priority", partial(os.getpriority, os.PRIO_PROCESS, 0),
+        partial(os.setpriority, os.PRIO_PROCESS, 0)
+    ),
+    ProcessPart("its CPUs", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
     ProcessPart("streams and hooks of sys", _hooks, _set_hooks),
     ProcessPart("sys.path", lambda: list(sys.path), _set_path),
     ProcessPart("builtins", vars(builtins).copy, _set_builtins),
@@ -173,8 +172,13 @@ PARTS = (
     ProcessPart("tracing", sys.gettrace, sys.settrace),
     ProcessPart("profiling", sys.getprofile, sys.setprofile),
     ProcessPart("the garbage collector", _collector, _set_collector),
-    ProcessPart("the locale", _locale_name, partial(_locale.setlocale, _locale.LC_ALL)),
-    ProcessPart("the time zone", lambda: (time.timezone, time.altzone, time.tzname), lambda _: time.tzset()),
+    ProcessPart(
+        "the locale", partial(_locale.setlocale, _locale.LC_ALL, None),
+        partial(_locale.setlocale, _locale.LC_ALL)
+    ),
+    ProcessPart(
+        "the time zone", partial(attrgetter("timezone", "altzone", "tzname"), time), lambda _: time.tzset()
+    ),
     ProcessPart("sockets' timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     ProcessPart("filters of warnings", lambda: list(warnings.filters), _set_filters),
     ProcessPart("logging", _logging, _set_logging),
@@ -187,7 +191,7 @@ KEPT: tuple[tuple[str, Callable[[], Any]], ...] = (
     ("its user", os.getresuid),
     ("its group", os.getresgid),
     ("its groups", os.getgroups),
-    ("its session", lambda: os.getsid(0)),
+    ("its session", partial(os.getsid, 0)),
     ("its process group", os.getpgrp),
     ("its root folder", _root),
 )
