@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from helix_ray import checkpoints
+from helix_ray.audit_export.verify import verify_file
+from helix_ray.audit_export.write import export
 from helix_ray.backup import back_up, restore
 from helix_ray.checkpoints import Checkpoint, CheckpointFailed, CheckpointKeeper, newest, public_keys, verify
 from helix_ray.cli.main import app
@@ -166,6 +168,57 @@ def test_a_journal_that_grew_moved_and_erased_is_the_same(data: Path, journal: S
         (data / secret).unlink()
     found = verify(data, note)
     assert (found.size, found.checkpoint) == (FACTS + 401, old)
+
+
+CANARY = "canary-4711"
+
+
+def erase(journal: SqliteJournal, seq: int) -> None:
+    head = journal.head()
+    journal.save_snapshot(Snapshot(head, 1, {}))
+    journal.erase(Fact(head + 1, 1.0, "user-1", "req", FactsErased([seq], "asked for")))
+
+
+def holds(folder: Path) -> bool:
+    return any(CANARY.encode() in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def restored(backup: Path, data: Path) -> Path:
+    restore(backup, data, lambda what, share: None)
+    return data
+
+
+def test_backup_erasure_restore_and_checks_are_one_story(
+    data: Path, journal: SqliteJournal, tmp_path: Path
+) -> None:
+    """A backup from before an erasure has what was erased, and can be erased anew; one from after it has
+    nothing of it. The checkpoint of before fits all, and that of after tells which backup is too old."""
+    told = FACTS + 301
+    journal.append(facts(told, told, CANARY))
+    before = Checkpoint.of(read(keep(data, journal), public_keys(data))[0])
+    first = newest(data)
+    back_up(data, tmp_path / "early", lambda what, share: None)
+    erase(journal, told)
+    second = keep(data, journal)
+    after = Checkpoint.of(read(second, public_keys(data))[0])
+    back_up(data, tmp_path / "late", lambda what, share: None)
+    assert [holds(folder) for folder in (data, tmp_path / "early", tmp_path / "late")] == [False, True, False]
+
+    late = restored(tmp_path / "late", tmp_path / "late again")
+    assert verify(late, first).checkpoint == before
+    assert verify(late, second).checkpoint == after
+    export(late, tmp_path / "export")
+    assert verify_file(tmp_path / "export", [before, after]).compared == [before, after]
+
+    early = restored(tmp_path / "early", tmp_path / "early again")
+    assert verify(early, first).checkpoint == before
+    with pytest.raises(CheckpointFailed, match="missing"):
+        verify(early, second)
+    again = opened(early)
+    erase(again, told)
+    again.close()
+    assert not holds(early)
+    assert verify(early, first).checkpoint == before
 
 
 def rewritten(data: Path, count: int, text: str = "x", begin: int = 1) -> None:
