@@ -17,6 +17,7 @@ from helix_ray.tracing.exporter import Collector, Exporter
 from helix_ray.tracing.following import TaskTraces
 from helix_ray.tracing.span import TraceSpan
 from tests.collector import attributes, collecting
+from tests.ray import signals
 
 SPAN = TraceSpan(
     "ab" * 16, "cd" * 8, "ef" * 8, "task", 1.5, 2.25, "server", True, {"a": "b", "n": 3, "x": 0.5}
@@ -38,9 +39,8 @@ def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 async def until(exports: Exporter, **figures: int) -> None:
-    async with asyncio.timeout(20):
-        while exports.figures != {"sent": 0, "dropped": 0, "failed": 0, **figures}:
-            await asyncio.sleep(0.001)
+    wanted = {"sent": 0, "dropped": 0, "failed": 0, **figures}
+    await asyncio.to_thread(signals.until, lambda: exports.figures == wanted)
 
 
 @on_a_loop
