@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from helix_ray.core.traceparent import VARIABLE, TraceParent, parse
+
+if TYPE_CHECKING:
+    from helix_ray.core.specs import TaskSpec
 
 
 def active_traceparent(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -17,6 +21,14 @@ def active_traceparent(environment: Mapping[str, str] = os.environ) -> str | Non
         return span.text
     given = parse(environment.get(VARIABLE, ""))
     return None if given is None else given.text
+
+
+def in_active_trace(specs: Sequence[TaskSpec]) -> tuple[TaskSpec, ...]:
+    """Return tasks that belong to the trace of this program, where it has one."""
+    traceparent = active_traceparent()
+    if traceparent is None:
+        return tuple(specs)
+    return tuple({**spec, "traceparent": traceparent} for spec in specs)
 
 
 def _current_span() -> TraceParent | None:

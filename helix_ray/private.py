@@ -13,10 +13,11 @@ import shlex
 import stat
 from pathlib import Path
 
+JOURNAL_FILE = "journal.sqlite"
 UMASK = 0o077
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # A folder with one of these is a data directory; in any other folder permissions are left alone.
-LANDMARKS = ("journal.sqlite", "up.lock", "node.lock", "jwt.key")
+LANDMARKS = (JOURNAL_FILE, "up.lock", "node.lock", "jwt.key")
 
 
 class TooWide(Exception):

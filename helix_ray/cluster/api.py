@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
-from helix_ray.active_trace import active_traceparent
+from helix_ray.active_trace import in_active_trace
 from helix_ray.cluster import current
 from helix_ray.cluster.arguments import Arguments
 from helix_ray.cluster.background import Background
@@ -375,10 +375,7 @@ class Cluster(InferenceCalls, ClusterEventCalls):
 def _takeable(specs: Sequence[TaskSpec]) -> SubmitTasks:
     """Return the order for specs, checked here already: a value that is nested too
     deep cannot even be sent."""
-    traceparent = active_traceparent()
-    if traceparent is not None:
-        specs = [{**spec, "traceparent": traceparent} for spec in specs]
-    checked = admission.check_specs(SubmitTasks(tuple(specs)), plain_bytes)
+    checked = admission.check_specs(SubmitTasks(in_active_trace(specs)), plain_bytes)
     if isinstance(checked, Rejected):
         raise Refused(checked)
     return checked

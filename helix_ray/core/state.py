@@ -235,11 +235,10 @@ class State:
     ended: OrderedDict[str, Ended] = field(default_factory=OrderedDict)
     client_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
-    # The seq at which the newest archived task finished, and the number of archived tasks by status.
-    archived_through: int = 0
+    archived_through: int = 0  # the seq at which the newest archived task finished
     exported_through: int = 0  # up to this seq the audit is kept elsewhere, too (core/decide/audit.py)
     user_removed_seq: int = 0  # of the newest removal of a user
-    archived: dict[str, int] = field(default_factory=dict)
+    archived: dict[str, int] = field(default_factory=dict)  # the number of archived tasks by status
     # Finished tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and
     # the last such fact, ordered by the last: their rows in the history are out of date until it has folded
     # that fact. The newest are kept; `rewritten_dropped` is the seq of the newest dropped one.

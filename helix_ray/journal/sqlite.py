@@ -37,9 +37,9 @@ from helix_ray.journal.rows import TILE_LEVEL, Salts, body_sizes, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
-from helix_ray.private import make_file
+from helix_ray.private import JOURNAL_FILE, make_file
 
-FILE_NAME = "journal.sqlite"
+FILE_NAME = JOURNAL_FILE
 
 
 class SqliteJournal:

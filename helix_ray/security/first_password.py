@@ -7,15 +7,13 @@ import sys
 from helix_ray.config import Settings
 from helix_ray.core.errors import Rejected
 from helix_ray.loopback import is_loopback
-from helix_ray.private import OTHERS
+from helix_ray.private import JOURNAL_FILE, OTHERS
 from helix_ray.security.password_rules import PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, check_rules
 
 VARIABLE = "HELIX_ADMIN_PASSWORD"
 FILE_VARIABLE = "HELIX_ADMIN_PASSWORD_FILE"
 FILE_BYTES_MAX = 4096
 USERNAME = "admin"
-# Where it exists, the administrator does too, and the password is not used.
-JOURNAL = "journal.sqlite"
 
 
 class BadPassword(Exception):
@@ -61,7 +59,8 @@ def _from_file(settings: Settings) -> str:
 
 
 def _checked(password: str, source: str, settings: Settings, warn: bool) -> str:
-    is_first = not (settings.data_dir.expanduser() / JOURNAL).exists()
+    # Where there is a journal, the administrator exists and the password is not used.
+    is_first = not (settings.data_dir.expanduser() / JOURNAL_FILE).exists()
     chars_min = settings.password_chars_min if is_first else PASSWORD_CHARS_MIN
     broken = check_rules(password, username=USERNAME, chars_min=chars_min)
     if broken is None:

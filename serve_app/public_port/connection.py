@@ -1,5 +1,4 @@
-"""One connection of the public port: uvicorn's protocol with limits, and with our
-envelope for what it refuses.
+"""One connection of the public port: uvicorn's protocol with limits, and with our envelope for refusals.
 
 Middleware sees a request only when its head is complete. What a client may do before that, and how slowly it
 may send a body or read a response, is decided here. connections.py checks the times of all connections

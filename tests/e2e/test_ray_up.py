@@ -112,7 +112,8 @@ def cluster(require: Callable[[str], str]) -> Iterator[RayUp]:
 def _brought_up(made: Hosts, folder: Path) -> Iterator[RayUp]:
     head = made.hosts[1]
     home = head.folder / "home/.helix-ray"
-    live = Live(None, home, f"http://{head.address}:8080", password=NETWORK_PASSWORD)  # type: ignore[arg-type]
+    url = f"http://{head.address}:8080"
+    live = Live(None, home, url, password=NETWORK_PASSWORD)  # type: ignore[arg-type]
     up = RayUp(made, folder, [2, 3], live)
     up.write_config()
     up.ray("get-auth-token", "--generate")
