@@ -30,8 +30,8 @@ RATIO_MIN = 0.85
 UNIT = "rows/s"
 CPU_UNIT = "us/row"
 WAIT_S = 25
-# Longer than an executor waits for the others at the end of a run, whose CPU time would go with it; short, so
-# that Ray Data finds the CPUs.
+# An executor must outlast the end of a run, or its CPU time is lost with it; and it must end soon, so that
+# Ray Data finds free CPUs.
 EXECUTOR_IDLE_S = 6.0
 REST_S = 4.0
 

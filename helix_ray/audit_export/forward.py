@@ -156,7 +156,7 @@ class Forwarder:
                 "it is being built anew, or is that of another journal"
             )
         messages, gap = [], None
-        # What was taken before it was removed is no gap, also where it is sent again.
+        # Records that the receiver took before they were removed are no gap, even if they are sent again.
         known = max(start, self._file.cursor)
         if page["removed_through"] > known:
             gap = (known + 1, page["removed_through"])

@@ -1,4 +1,4 @@
-"""What is told of a value beyond a limit: what was given and what may be, and the limit for programs.
+"""Refusals of values beyond a limit: the limit and what was given, in words, and the limit for programs.
 
     number    "must be at most 100, not 101"                        {"maximum": 100}
     text      "must have at most 500 characters, not 501"           {"chars_max": 500}
@@ -32,7 +32,7 @@ WRONG_FORM = Breach()
 def number_breach(
     value: float, *, minimum: float | None = None, above: float | None = None, maximum: float | None = None
 ) -> Breach | None:
-    """Return what is told of a number outside its limits; None for one within."""
+    """Return why a number outside its limits is refused; None for one within them."""
     if maximum is not None and value > maximum:
         return Breach(f"must be at most {_shown(maximum)}, not {_shown(value)}", {"maximum": maximum})
     if minimum is not None and value < minimum:
@@ -43,12 +43,12 @@ def number_breach(
 
 
 def chars_breach(count: int, *, chars_min: int = 0, chars_max: int | None = None) -> Breach | None:
-    """Return what is told of a text of `count` characters; None for one within the limits."""
+    """Return why a text of `count` characters is refused; None for one within the limits."""
     return _size_breach(count, "character", "chars", chars_min, chars_max)
 
 
 def items_breach(count: int, *, items_min: int = 0, items_max: int | None = None) -> Breach | None:
-    """Return what is told of a list or object of `count` items; None for one within the limits."""
+    """Return why a list or object of `count` items is refused; None for one within the limits."""
     return _size_breach(count, "item", "items", items_min, items_max)
 
 

@@ -76,7 +76,7 @@ def read_rows(
 
 
 def _no_archive(path: Path, inputs: Sequence[TensorShape], error: Exception) -> str:
-    """Say what is wrong with a file that is no archive, and how one is made of an array."""
+    """Return why a file that is not an .npz archive is refused, and how to make one of an array."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(len(NPY_MAGIC)) == NPY_MAGIC:
             name = inputs[0]["name"]

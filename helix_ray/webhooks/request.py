@@ -18,7 +18,7 @@ USER_AGENT = "Helix-Ray-Webhooks/1"
 # Headers that show neither a secret nor a signature.
 SIGNATURES = ("webhook-signature", "X-Hub-Signature-256")
 HEADER_CHARS_MAX = 4096
-# Shorter texts are found in too much that is no secret.
+# Shorter secrets would be found by chance in answers that do not contain them.
 SECRET_BYTES_MIN = 6
 HIDDEN = frozenset({"set-cookie", "authorization", "proxy-authorization", "www-authenticate"})
 

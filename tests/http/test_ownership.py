@@ -125,7 +125,7 @@ class World:
 
 
 def told(answer: httpx.Response, thing: str) -> tuple[int, str]:
-    """Return what an answer tells of a thing: two things are alike where it is the same."""
+    """Return status and error of an answer, without the id of the thing that was asked for."""
     if not answer.is_error:
         return answer.status_code, ""
     error = answer.json()["error"]

@@ -22,7 +22,7 @@ FREE_SLOTS_MAX = 32
 # Work that a slot may have queued, in seconds: enough to cover the round trip to the node, and little enough
 # that an urgent task does not notice the wait behind it.
 PREFETCH_S = 0.05
-# What an executor does before and after each task, in seconds: it is no part of the task's own duration.
+# What an executor needs before and after each task, in seconds; measured durations do not contain it.
 AROUND_TASK_S = 80e-6
 COMMAND = "command"
 
