@@ -182,7 +182,8 @@ class Master(LivingActor):
                 return self._engine.query(question, by)
         self._meter.turns.ran(type(question).__name__)
         ask = partial(self._engine.query, question, by)
-        pause_s = len(question.task_ids) * PAUSE_S_PER_TASK if isinstance(question, WaitTasks) else 0.0
+        many = len(question.task_ids) if isinstance(question, WaitTasks) else 0
+        pause_s = many * PAUSE_S_PER_TASK or question.rest_s
         return await self._until(ask, partial(has_news, question), wait_s, pause_s)
 
     async def query_batch(self, questions: Sequence[Asking]) -> tuple[int, list[Any]] | NotReady:

@@ -9,7 +9,9 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.following import telling_on_interrupt
 from helix_ray.cli.model_evidence import on_class, put_reason, show_evidence
+from helix_ray.cli.model_progress import ModelProgress
 from helix_ray.cli.output import Json, amount, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
 
@@ -62,6 +64,9 @@ def push(
     ] = None,
     activate: Annotated[bool, typer.Option("--activate", help="Activate it as soon as it is ready.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it has been examined.")] = False,
+    tuned: Annotated[
+        bool, typer.Option("--tuned", help="Wait until it has been tuned as well, where it is to be.")
+    ] = False,
     wait_timeout: Annotated[
         float | None,
         typer.Option("--wait-timeout", min=0, metavar="SECONDS", help="At most so long."),
@@ -76,6 +81,7 @@ def push(
     metadata["labels"] = _pairs(label, "--label")
     metadata["bounds"] = {key: _number(value, key) for key, value in _pairs(bound, "--bound").items()}
     metadata = {key: value for key, value in metadata.items() if value}
+    wait = wait or tuned
     with connect(waiting=wait) as client:
         pushed = client.push_model(
             file, name or Path(file).stem.lower(), calibration=calibration, heldout=heldout,
@@ -87,7 +93,10 @@ def push(
             if as_json:
                 print_json(pushed)
             return
-        found = client.wait_for_model(pushed["name"], pushed["version"], wait_timeout)
+        with telling_on_interrupt(pushed["examination"]):
+            found = client.wait_for_model(
+                pushed["name"], pushed["version"], wait_timeout, tuned=tuned, on_change=ModelProgress()
+            )
         _show_version(found, as_json)
     if found["state"] != "ready":
         raise typer.Exit(Exit.TASK_FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,8 @@ from helix_ray.client.transport import Form, Request
 if TYPE_CHECKING:
     from helix_ray.wire.models import EvidenceOut, ModelOut, PushedOut, VersionOut
 
-LOOK_S_MIN = 0.1
-LOOK_S_MAX = 3.0
-LOOK_GROWTH = 1.5
+# What one request may wait at the server (wire/models.py, WAIT_S_MAX), below the timeout of a request.
+WAIT_S = 20.0
 EXAMINING = "examining"
 
 
@@ -81,19 +80,34 @@ class ModelCalls:
         found: VersionOut = self._session.call("GET", _path(name, version))
         return found
 
-    def wait_for_model(self, name: str, version: int, timeout_s: float | None = None) -> VersionOut:
-        """Wait until a version has been examined, and return it; raises WaitTimeout."""
+    def wait_for_model(
+        self,
+        name: str,
+        version: int,
+        timeout_s: float | None = None,
+        *,
+        tuned: bool = False,
+        on_change: Callable[[VersionOut], None] | None = None,
+    ) -> VersionOut:
+        """Wait until a version has been examined, and return it; raises WaitTimeout.
+
+        `tuned`: until every tuning that it is to get has ended as well. `on_change` gets the version at once
+        and after every step, with the tasks under way and their progress in `work`.
+        """
         ends_at = None if timeout_s is None else time.monotonic() + timeout_s
-        pause = LOOK_S_MIN
+        found = self.model_version(name, version)
         while True:
-            found = self.model_version(name, version)
-            if found["state"] != EXAMINING:
+            if on_change is not None:
+                on_change(found)
+            if found["settled"] if tuned else found["state"] != EXAMINING:
                 return found
-            if ends_at is not None and time.monotonic() + pause > ends_at:
-                message = f"{name}@{version} was not examined within {timeout_s:g} s; that continues"
-                raise WaitTimeout("TIMEOUT", message, {"open": [found["examination"]]})
-            time.sleep(pause)
-            pause = min(LOOK_S_MAX, pause * LOOK_GROWTH)
+            left = WAIT_S if ends_at is None else ends_at - time.monotonic()
+            if left <= 0:
+                what = "examined and tuned" if tuned else "examined"
+                message = f"{name}@{version} was not {what} within {timeout_s:g} s; that continues"
+                raise WaitTimeout("TIMEOUT", message, {"open": [each["task"] for each in found["work"]]})
+            wait = {"wait_s": min(WAIT_S, left), "mark": found["mark"]}
+            found = self._session.call("GET", _path(name, version), **wait)
 
     def model_evidence(self, name: str, version: int | None = None) -> EvidenceOut:
         """Return what the gate and the tuner measured, of all versions or of one."""

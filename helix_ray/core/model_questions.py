@@ -29,13 +29,17 @@ class GetModel(QuestionKind[ModelView]):
 
 @dataclass(frozen=True, slots=True)
 class GetModelVersion(QuestionKind[VersionView]):
-    """One version of a model."""
+    """One version of a model. A wait ends when its `mark` is another than this one; without a mark, when it
+    has been examined."""
 
     allowed = READERS
     tokens = Tokens.ALL
 
+    rest_s = 0.05
+
     name: str
     version: int
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

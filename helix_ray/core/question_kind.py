@@ -42,3 +42,5 @@ class QuestionKind(Verb, Generic[View_co]):
     reads: ClassVar[ReadClass | None] = None
     # Whether a SyncDevices actor answers it, and not the master.
     of_sync: ClassVar[bool] = False
+    # How long a wait for its news rests between two looks, in seconds.
+    rest_s: ClassVar[float] = 0.0

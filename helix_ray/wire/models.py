@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Required
 
-from pydantic import AfterValidator, Field, TypeAdapter, with_config
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, with_config
 from pydantic import JsonValue as AnyJson
 from typing_extensions import TypedDict
 
@@ -12,6 +12,7 @@ from helix_ray.core.model_records import ModelMetadata
 from helix_ray.core.models import LICENCE_CHARS_MAX, MODEL_NAME_PATTERN, SOURCE_CHARS_MAX
 from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.views.models import (
+    MARK_CHARS,
     EvidenceView,
     ModelView,
     TuningView,
@@ -25,6 +26,8 @@ from helix_ray.wire.times import iso, iso_or_none
 from helix_ray.wire.values import CLOSED, STRICT, ProjectId, adapter, strict
 
 VERSION_MAX = 2**31
+# Below the time after which proxies give up on a request that is silent.
+WAIT_S_MAX = 25.0
 # Fields of the form of a push beside its files; the text of each is bounded.
 if TYPE_CHECKING:
     from helix_ray.core.model_records import ChoiceRecord as ChoiceJson
@@ -91,6 +94,16 @@ class CanaryIn(TypedDict):
     percent: Annotated[float, Field(ge=0, le=100)]
 
 
+class VersionQuery(BaseModel):
+    """How many seconds to wait for what is not known yet of a version: that it was examined, or with the
+    `mark` of an earlier answer anything that has changed since."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait_s: Annotated[float, Field(ge=0, le=WAIT_S_MAX)] = 0
+    mark: Annotated[str, Field(max_length=MARK_CHARS)] | None = None
+
+
 @with_config(CLOSED)
 class PushedOut(TypedDict):
     """The version of the pushed files; `created` is false where it was there already. `examination` is the
@@ -119,6 +132,18 @@ class TuningLineOut(TypedDict):
     node_class: str
     state: str
     reason: str | None
+
+
+@with_config(CLOSED)
+class ModelWorkOut(TypedDict):
+    """A task under way for a version: its examination, or a tuning; `progress` in percent."""
+
+    task: str
+    kind: str
+    node_class: str | None
+    status: str
+    progress: float
+    note: str | None
 
 
 @with_config(CLOSED)
@@ -191,6 +216,9 @@ class VersionOut(TypedDict):
     warnings: list[str]
     variants: list[VariantJson]
     tunings: list[TuningLineOut]
+    settled: bool
+    work: list[ModelWorkOut]
+    mark: str
 
 
 @with_config(CLOSED)
@@ -277,6 +305,7 @@ def version_out(view: VersionView) -> VersionOut:
         "pushed_at": iso(view["pushed_at"]),
         "examined_at": iso_or_none(view["examined_at"]),
         "tunings": [{**each} for each in view["tunings"]],
+        "work": [{**each} for each in view["work"]],
     }
 
 

@@ -67,6 +67,7 @@ CLASSES: tuple[Class, ...] = (
     Class(WORKERS.name, re.compile(r"(GET|PUT) /api/v1/tasks/[^/]+"), only_role="worker"),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/logs")),
     Class(STREAMS.name, re.compile(r"GET /api/v1/tasks/[^/]+/result"), only_query=b"wait_s="),
+    Class(STREAMS.name, re.compile(r"GET /api/v1/models/[^/]+/versions/[^/]+"), only_query=b"wait_s="),
     Class(STREAMS.name, re.compile(f"GET {EVENTS_PATH}")),
     Class(DEVICES.name, re.compile(r"[A-Z]+ /api/v1/devices(/.*)?")),
     Class(

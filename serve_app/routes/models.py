@@ -62,6 +62,7 @@ _FORM = {
         "activate": {"type": "string", "enum": ["true", "false"]},
     },
 }
+_AT_ONCE = shapes.VersionQuery()
 _PUSH = verb("PushModel", answers=shapes.PushedOut, status=201)
 _PUSH["responses"][200] = {"model": shapes.PushedOut}
 _PUSH["openapi_extra"]["requestBody"] = {"required": True, "content": {KIND: {"schema": _FORM}}}
@@ -182,9 +183,17 @@ async def get_model(name: str, caller: SignedIn) -> Response:
 
 
 @router.get("/{name}/versions/{version}", **verb("GetModelVersion", answers=shapes.VersionOut))
-async def get_version(name: str, version: str, caller: SignedIn) -> Response:
-    """Return one version: its state, its inputs and outputs, its variants and what the gate measured."""
-    return json_answer(shapes.version_out(await caller.query(GetModelVersion(name, _number(name, version)))))
+async def get_version(
+    name: str, version: str, caller: SignedIn, query: Annotated[shapes.VersionQuery, Query()] = _AT_ONCE
+) -> Response:
+    """Return one version: its state, its inputs and outputs, its variants and what the gate measured.
+
+    With `wait_s` the answer comes when it has been examined; with a `mark` too, when anything has changed.
+    """
+    found = await caller.query(GetModelVersion(name, _number(name, version), query.mark), query.wait_s)
+    if query.wait_s:
+        await caller.renew()
+    return json_answer(shapes.version_out(found))
 
 
 @router.get("/{name}/versions/{version}/file", **_DOWNLOAD)

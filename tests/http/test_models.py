@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from helix_ray.client.errors import Conflict, Invalid, NotFound
+from helix_ray.client.errors import Conflict, Invalid, NotFound, WaitTimeout
 from helix_ray.core.models import reference
 from tests.http.api_server import error_of
 from tests.http.models_here import Models, serving_models
@@ -78,6 +78,41 @@ def test_from_a_push_to_the_evidence(models: Models, tmp_path: Path) -> None:
     assert (tmp_path / "back.onnx").read_bytes() == MODEL
     with pytest.raises(Invalid, match="no variant int4"):
         models.client.download_model("digits", 1, tmp_path / "x", variant="int4")
+
+
+def test_a_wait_for_a_version_ends_with_its_examination(models: Models, tmp_path: Path) -> None:
+    """And tells of the tasks on the way; with `tuned` it goes on until nothing is left to be measured."""
+    models.add_node()
+    models.client.push_model(file_in(tmp_path, "m.onnx", MODEL), "digits")
+    seen: list[Any] = []
+    begun = threading.Event()
+
+    def note(version: Any) -> None:
+        seen.append(version)
+        begun.set()
+
+    def work() -> None:
+        begun.wait(10)
+        models.work_all()
+
+    working = threading.Thread(target=work)
+    working.start()
+    found = models.client.wait_for_model("digits", 1, 20, tuned=True, on_change=note)
+    working.join()
+    assert (found["state"], found["settled"], found["work"]) == ("ready", True, [])
+    assert seen[0]["work"][0]["kind"] == "examination"
+    marks = [version["mark"] for version in seen]
+    assert len(set(marks)) == len(marks), "an answer without news came before the end of its wait"
+
+
+def test_a_wait_for_a_version_ends_after_its_time(models: Models, tmp_path: Path) -> None:
+    """The error has the task that continues; a wait has bounds."""
+    pushed = models.client.push_model(file_in(tmp_path, "m.onnx", MODEL), "digits")
+    with pytest.raises(WaitTimeout, match="was not examined within") as raised:
+        models.client.wait_for_model("digits", 1, 0.05)
+    assert raised.value.details["open"] == [pushed["examination"]]
+    answer = models.http.get("/models/digits/versions/1", params={"wait_s": 26})
+    assert error_of(answer, 400, "VALIDATION_ERROR")["details"]["field"] == "wait_s"
 
 
 def test_the_same_file_again_is_the_same_version(models: Models, tmp_path: Path) -> None:

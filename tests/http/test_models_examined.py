@@ -66,6 +66,7 @@ def test_from_the_push_to_the_evidence(signed_in: Helix, files: Path, tmp_path: 
     assert pushed.code == 0, pushed.err
     assert "ready" in pushed.out
     assert "fp16-storage" in pushed.out
+    assert "product@1: examination, " in pushed.err
     shown = signed_in("model", "show", "product")
     assert (shown.code, "active" in shown.out) == (0, True)
     found = signed_in("model", "show", "product@1", "--json").json

@@ -44,6 +44,8 @@ WORKER = ("worker",)
         ("GET", f"{TASK}/result", b"wait_s=20", ("developer",), STREAMS),
         ("GET", f"{TASK}/result", b"wait%5Fs%3d20&wait%5fs=20", ("developer",), STREAMS),
         ("GET", f"{TASK}/result", b"", ("developer",), AUTHENTICATED),
+        ("GET", "/api/v1/models/m/versions/1", b"mark=1&wait_s=9", ("publisher",), STREAMS),
+        ("GET", "/api/v1/models/m/versions/1", b"", ("publisher",), AUTHENTICATED),
         ("POST", "/api/v1/devices/sync", b"", ("developer",), DEVICES),
         ("GET", "/api/v1/devices", b"", ("developer",), DEVICES),
         ("GET", "/api/v1/deviceslike", b"", ("developer",), AUTHENTICATED),

@@ -17,7 +17,7 @@ from helix_ray.core.answers.erasures import ERASURE_ANSWERS
 from helix_ray.core.answers.events import EVENT_ANSWERS
 from helix_ray.core.answers.figures import FIGURE_ANSWERS
 from helix_ray.core.answers.history import HISTORY_ANSWERS
-from helix_ray.core.answers.models import MODEL_ANSWERS
+from helix_ray.core.answers.models import MODEL_ANSWERS, MODEL_NEWS
 from helix_ray.core.answers.monitoring import MONITORING_ANSWERS
 from helix_ray.core.answers.nodes import NODE_ANSWERS, NODE_STEPS
 from helix_ray.core.answers.picture import Answer as Answer
@@ -64,7 +64,7 @@ ANSWERERS: Answerers = {
     **PROOF_ANSWERS,
 }
 STEPPERS: Steppers = {**TASK_STEPS, **NODE_STEPS, **SYNC_STEPS}
-NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS}
+NEWS: NewsChecks = {**TASK_NEWS, **ATTEMPT_NEWS, **MODEL_NEWS}
 
 
 def answer(picture: Picture, question: QuestionKind[View], by: Principal) -> View | Rejected:
@@ -95,4 +95,4 @@ def has_news(question: QuestionKind[View], reply: View | Rejected) -> bool:
     if isinstance(reply, Rejected):
         return True
     tells = NEWS.get(type(question))
-    return tells is None or tells(reply)
+    return tells is None or tells(question, reply)

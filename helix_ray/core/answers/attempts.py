@@ -87,7 +87,7 @@ def _files_of(state: State, used: str, worker: Worker, task_class: TaskClass) ->
     }
 
 
-def _has_work(reply: WorkView) -> bool:
+def _has_work(question: q.WorkFor, reply: WorkView) -> bool:
     return bool(reply["assign"] or reply["revoke"] or reply["full"])
 
 

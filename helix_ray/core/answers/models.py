@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
-from helix_ray.core.answers.picture import Answerers, Picture
+from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture
 from helix_ray.core.errors import Rejected, not_found
 from helix_ray.core.inference_run import dataset_of
 from helix_ray.core.lifecycle import TERMINAL
@@ -43,6 +43,12 @@ def _get_version(picture: Picture, question: q.GetModelVersion, by: Principal) -
     if version is None:
         return not_found("Model version", reference(model.id, question.version))
     return version_view(picture.state, model, version)
+
+
+def _has_changed(question: q.GetModelVersion, reply: VersionView) -> bool:
+    if question.mark is None:
+        return reply["state"] != "examining"
+    return reply["mark"] != question.mark
 
 
 def _get_evidence(picture: Picture, question: q.GetModelEvidence, by: Principal) -> EvidenceView | Rejected:
@@ -89,3 +95,4 @@ MODEL_ANSWERS: Answerers = {
     q.GetModelEvidence: _get_evidence,
     q.NamedFiles: _named_files,
 }
+MODEL_NEWS: NewsChecks = {q.GetModelVersion: _has_changed}

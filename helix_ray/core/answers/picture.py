@@ -91,8 +91,8 @@ class Picture:
 Answerers = dict[type, Callable[[Picture, Any, Principal], Any]]
 # For questions that are answered in steps: the state may change between two steps.
 Steppers = dict[type, Callable[[Picture, Any, Principal], Generator[None, None, Any]]]
-# Says whether an answer has news, and should be sent before its wait is over.
-NewsChecks = dict[type, Callable[[Any], bool]]
+# Says of a question and its answer whether that has news, and should be sent before its wait is over.
+NewsChecks = dict[type, Callable[[Any, Any], bool]]
 
 
 def whole(steps: Generator[None, None, T]) -> T:

@@ -195,7 +195,7 @@ def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Ended
     return {"done": done, "unknown": unknown, "open": open_count}
 
 
-def _finished(reply: EndedView) -> bool:
+def _finished(question: q.WaitTasks, reply: EndedView) -> bool:
     return bool(reply["done"] or reply["unknown"])
 
 

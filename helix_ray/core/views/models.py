@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import TypedDict
 
+from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.model_records import (
     ChoiceRecord,
     FileRef,
@@ -11,12 +13,15 @@ from helix_ray.core.model_records import (
     TensorRecord,
     VariantRecord,
 )
-from helix_ray.core.models import ModelRecord, ModelVersion
+from helix_ray.core.models import EXAMINATION, TUNING, ModelRecord, ModelVersion
 from helix_ray.core.node_classes import node_classes
 from helix_ray.core.state import State
 
 TO_BE_TUNED = "it runs in FP32 there until it was measured, which is to begin"
 TUNED_WHEN_USED = "it is measured when it is active or a canary, and runs in FP32 until then"
+# Somebody who waits for a version hears of its progress in steps of so many percent.
+MARKED_PERCENT = 10
+MARK_CHARS = 16
 
 
 class CanaryView(TypedDict):
@@ -47,6 +52,18 @@ class VersionLineView(TypedDict):
     pushed_at: float
     variants: list[str]
     tunings: list[TuningLineView]
+
+
+class ModelWorkView(TypedDict):
+    """A task under way for a version: its examination, or a tuning on a class of nodes. `note` is what it
+    does at the moment, in its own words."""
+
+    task: str
+    kind: str
+    node_class: str | None
+    status: str
+    progress: float
+    note: str | None
 
 
 class ModelView(TypedDict):
@@ -93,6 +110,11 @@ class VersionView(TypedDict):
     warnings: list[str]
     variants: list[VariantRecord]
     tunings: list[TuningLineView]
+    # Whether its examination has ended, and so has every tuning that it is to get.
+    settled: bool
+    work: list[ModelWorkView]
+    # Differs after every step of the version, its tunings and their tasks.
+    mark: str
 
 
 class TuningView(TypedDict):
@@ -155,6 +177,7 @@ def model_view(state: State, model: ModelRecord) -> ModelView:
 def version_view(state: State, model: ModelRecord, version: ModelVersion) -> VersionView:
     """Return one version; a rejected one may be known by nothing but its reason."""
     report = version.report
+    tunings, work = _tuning_lines(state, model, version), _work(state, version)
     shapes = report if report is not None and report["inputs"] else None
     return {
         "name": model.id,
@@ -178,8 +201,49 @@ def version_view(state: State, model: ModelRecord, version: ModelVersion) -> Ver
         "batch": shapes["batch"] if shapes is not None else None,
         "warnings": report["warnings"] if report is not None else [],
         "variants": report["variants"] if report is not None else [],
-        "tunings": _tuning_lines(state, model, version),
+        "tunings": tunings,
+        "settled": _is_settled(model, version, tunings),
+        "work": work,
+        "mark": _mark(version.state, tunings, work),
     }
+
+
+def _is_settled(model: ModelRecord, version: ModelVersion, tunings: list[TuningLineView]) -> bool:
+    if version.state == "examining":
+        return False
+    # What no task gets is not tuned.
+    open_states = ("tuning", "untuned") if version.number in model.used() else ("tuning",)
+    return not any(line["state"] in open_states for line in tunings)
+
+
+def _work(state: State, version: ModelVersion) -> list[ModelWorkView]:
+    tasks: list[tuple[str, str, str | None]] = []
+    if version.state == "examining":
+        tasks.append((version.examination, EXAMINATION, None))
+    for node_class, each in sorted(version.tunings.items()):
+        if each["state"] == "tuning":
+            tasks.append((each["task"], TUNING, node_class))
+    found = ((state.tasks.get(task_id), kind, node_class) for task_id, kind, node_class in tasks)
+    return [
+        {
+            "task": task.id,
+            "kind": kind,
+            "node_class": node_class,
+            "status": task.status.value,
+            "progress": task.progress,
+            "note": task.note,
+        }
+        for task, kind, node_class in found
+        if task is not None and task.status not in TERMINAL
+    ]
+
+
+def _mark(state: str, tunings: list[TuningLineView], work: list[ModelWorkView]) -> str:
+    steps = [
+        (each["task"], each["status"], each["progress"] // MARKED_PERCENT, each["note"]) for each in work
+    ]
+    lines = [(line["node_class"], line["state"]) for line in tunings]
+    return sha256(repr((state, lines, steps)).encode()).hexdigest()[:MARK_CHARS]
 
 
 def _tuning_lines(state: State, model: ModelRecord, version: ModelVersion) -> list[TuningLineView]:

@@ -4,12 +4,14 @@ after a restart."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.answers import has_news
 from helix_ray.core.liveness import Liveness
 from helix_ray.core.models import NODE_CLASS_LABEL, TUNING_TRIES_MAX
 from helix_ray.core.orders import OrderBody
@@ -170,6 +172,54 @@ def test_it_looks_for_missing_tunings_once_a_second(stage: ModelStage) -> None:
     assert len(reaction(stage, keeper, 100.0)) == 1
     assert reaction(stage, keeper, 100.5) == []
     assert len(reaction(stage, keeper, 101.0)) == 1
+
+
+def test_a_wait_ends_with_each_step_of_a_version(stage: ModelStage) -> None:
+    """Its mark changes when its examination runs, gets on and ends, and so on with its tuning; after that it
+    is settled. Without a mark, only the end of the examination is news."""
+
+    def seen() -> Any:
+        return stage.ask(q.GetModelVersion("digits", 1), PUBLISHER)
+
+    def is_news(mark: str | None) -> bool:
+        question = q.GetModelVersion("digits", 1, mark)
+        return has_news(question, stage.ask(question, PUBLISHER))
+
+    examination = stage.push()["examination"]
+    views = [seen()]
+    (work,) = views[0]["work"]
+    assert (work["task"], work["kind"], work["status"]) == (examination, "examination", "pending")
+    stage.start(examination)
+    views.append(seen())
+    stage.end(examination, "progressed", progress=41.0, note="build")
+    views.append(seen())
+    stage.end(examination, "progressed", progress=42.0, note="build")
+    assert not is_news(views[-1]["mark"])
+    assert not is_news(None)
+    assert (views[-1]["work"][0]["progress"], views[-1]["work"][0]["note"]) == (41.0, "build")
+    stage.end(examination, result=examined(file_of("one")))
+    stage.give(o.ConcludeModelTask(examination), SYSTEM)
+    assert is_news(None)
+    views.append(seen())
+    assert (views[-1]["work"], views[-1]["settled"]) == ([], False)
+    carry_out(stage)
+    views.append(seen())
+    (work,) = views[-1]["work"]
+    assert (work["kind"], work["node_class"]) == ("tuning", CLASS)
+    stage.run(work["task"], tuned())
+    views.append(seen())
+    assert [view["settled"] for view in views] == [False] * 5 + [True]
+    assert len({view["mark"] for view in views}) == len(views)
+    assert not is_news(views[-1]["mark"])
+
+
+def test_a_version_that_no_task_gets_is_settled_when_it_is_ready(stage: ModelStage) -> None:
+    """It is tuned when it is used, and nobody knows when that is."""
+    stage.ready("one")
+    stage.ready("two")
+    assert stage.ask(q.GetModelVersion("digits", 2), PUBLISHER)["settled"]
+    stage.give(o.SetCanary("digits", 2, 5.0), PUBLISHER)
+    assert not stage.ask(q.GetModelVersion("digits", 2), PUBLISHER)["settled"]
 
 
 def test_a_class_where_nothing_was_measured_is_told(stage: ModelStage) -> None:
