@@ -111,10 +111,13 @@ class Archive:
 
     async def audit(self, question: ListAudit, reply: AuditPageView) -> AuditPageView | SourceUnavailable:
         """Return a page of the audit that has every fact from before the question; who follows the audit
-        gets what is there, also while the tables are far behind."""
+        gets what is there, also while the tables are far behind. Later facts are not in it, such as the
+        record of this search."""
+        # The next search has to have that record: it is taken in while this one goes on.
+        self._hurry()
         if not await self._followed(reply["through"]) and question.after is None:
             return BEHIND
-        page: AuditPageView = await self._on_thread(self._history.audit, question)
+        page: AuditPageView = await self._on_thread(self._history.audit, question, reply["through"])
         return page
 
     async def security(self, reply: SecurityView) -> SecurityView | SourceUnavailable:

@@ -111,13 +111,14 @@ class Caller:
 
     async def query(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question; raise Refused when it is rejected."""
-        answer = await self.services.control.query(question, self.by, wait_s)
-        if isinstance(answer, Rejected):
-            raise Refused(answer)
         reads = self.services.reads
         if reads.has(question):
-            origin = origin_of(self.request, self.by)
-            await reads.note(question, answer, self.by, request_id_of(self.request.scope), origin)
+            request_id, origin = request_id_of(self.request.scope), origin_of(self.request, self.by)
+            answer = await reads.query(question, self.by, wait_s, request_id, origin)
+        else:
+            answer = await self.services.control.query(question, self.by, wait_s)
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
         return answer
 
     def refuse(self, rejected: Rejected) -> NoReturn:

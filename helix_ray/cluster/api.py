@@ -322,23 +322,21 @@ class Cluster(InferenceCalls, ClusterEventCalls):
     async def ask_async(self, question: QuestionKind[View], wait_s: float = 0.0) -> View:
         """Answer a question, on the background loop; raises Refused, ClusterUnavailable."""
         by = self._who()
-        answer = await self._plane.query(question, by, wait_s)
+        if question.reads is None:
+            answer = await self._plane.query(question, by, wait_s)
+        else:
+            answer = await (await self._read_desk()).query(question, by, wait_s)
         if isinstance(answer, Rejected):
             raise raised(answer)
-        if question.reads is not None:
-            await self._note_read(question, answer, by)
         return answer
 
-    async def _note_read(
-        self, question: QuestionKind[Any], answer: Mapping[str, object], by: Principal
-    ) -> None:
+    async def _read_desk(self) -> ReadDesk:
         if self._reads is None:
             policy = await self._plane.query(RecordedReads(), SYSTEM)
             if isinstance(policy, Rejected):
                 raise raised(policy)
             self._reads = ReadDesk(self._plane, policy["reads"])
-        if self._reads.has(question):
-            await self._reads.note(question, answer, by)
+        return self._reads
 
     def ask(self, question: QuestionKind[View], wait_s: float = 0.0, waits_for: str | None = None) -> View:
         """Answer a question; raises Refused, ClusterUnavailable. `waits_for` is the id of the task for whose

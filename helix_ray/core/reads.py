@@ -49,6 +49,14 @@ def read_of(question: QuestionKind[Any], view: Mapping[str, Any]) -> Read | None
     return Read(read, (thing,) if isinstance(thing, str) else ())
 
 
+def read_before(question: QuestionKind[Any]) -> Read | None:
+    """Return what will be read, where that is known without the answer: any search of the audit, whatever it
+    finds, but a page of its followers."""
+    if not isinstance(question, ListAudit) or _is_followers(question):
+        return None
+    return Read("audit", asked=_asked(question))
+
+
 def _named(question: Any) -> str | None:
     """Return the id in a question about one thing."""
     for spec in fields(question):
@@ -63,9 +71,13 @@ def _shows_only_followers(question: ListAudit, view: Mapping[str, Any]) -> bool:
     These reads are not recorded, or each would be the news that causes the next one. A search with filters
     tells something by finding nothing.
     """
-    if question.after is None or question != ListAudit(limit=question.limit, after=question.after):
-        return False
-    return all(is_by_follower(row["action"], row["details"]) for row in view["rows"] or ())
+    return _is_followers(question) and all(
+        is_by_follower(row["action"], row["details"]) for row in view["rows"] or ()
+    )
+
+
+def _is_followers(question: ListAudit) -> bool:
+    return question.after is not None and question == ListAudit(limit=question.limit, after=question.after)
 
 
 def is_by_follower(action: str, details: Mapping[str, Any]) -> bool:

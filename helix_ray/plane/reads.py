@@ -5,7 +5,8 @@ travel together. What cannot be recorded now (the disk is full, the master is aw
 The queue is bounded: beyond it reads are counted by their class alone, and that count is a fact of its own,
 the gap. A process that is killed loses what it has gathered in that second.
 
-A search of the audit is answered only when its record is durable: `noted`.
+A search of the audit is answered only when its record is durable. What it looks for is known before its
+answer, so the record is written while the history searches.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ import contextlib
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import SYSTEM, Principal, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected
 from helix_ray.core.orders import NoteReads, Order
 from helix_ray.core.orders.kind import NoData
 from helix_ray.core.origin import NOWHERE, Origin
-from helix_ray.core.question_kind import QuestionKind
+from helix_ray.core.question_kind import QuestionKind, View
 from helix_ray.core.read_classes import ALWAYS, ReadClass
-from helix_ray.core.reads import Read, read_of
+from helix_ray.core.reads import Read, read_before, read_of
 from helix_ray.ports import ControlPlane
 from helix_ray.wire.ids import new_seed
 
@@ -131,6 +132,42 @@ class ReadDesk:
         """Say whether answers to a question may have to be recorded; for the way of every answer."""
         return question.reads is not None and question.reads in self._classes
 
+    async def query(
+        self,
+        question: QuestionKind[View],
+        by: Principal,
+        wait_s: float = 0.0,
+        request_id: str = "",
+        origin: Origin | None = None,
+    ) -> View | Rejected:
+        """Answer a question, and take note of the answer; raises Refused where that must be durable and is
+        not."""
+        asked = asyncio.ensure_future(self._control.query(question, by, wait_s))
+        early = self._early(question, by, request_id, origin)
+        try:
+            answer = await asked
+            if isinstance(answer, Rejected):
+                return answer
+            if early is not None:
+                await early
+            elif self.has(question):
+                await self.note(question, cast("Any", answer), by, request_id, origin)
+            return answer
+        finally:
+            asked.cancel()
+            if early is not None and not early.cancel() and not early.cancelled():
+                # Where the search has failed, nobody asks whether its record has too.
+                early.exception()
+
+    def _early(
+        self, question: QuestionKind[Any], by: Principal, request_id: str, origin: Origin | None
+    ) -> asyncio.Future[None] | None:
+        """Begin to write the record of a read of which it is known before the answer; after the question, so
+        that its answer does not have to have this record."""
+        if by.id == SYSTEM.id or not may(by, type(question)) or (read := read_before(question)) is None:
+            return None
+        return asyncio.ensure_future(self._noted(read, by, request_id, _whence(origin, by)))
+
     async def note(
         self,
         question: QuestionKind[Any],
@@ -142,7 +179,7 @@ class ReadDesk:
         """Take note of an answer before it is given; raises Refused where that must be durable and is not."""
         if by.id == SYSTEM.id or (read := read_of(question, view)) is None:
             return
-        origin = Origin(credential=by.credential) if origin is None else origin
+        origin = _whence(origin, by)
         if read.read in ALWAYS:
             await self._noted(read, by, request_id, origin)
             return
@@ -196,6 +233,10 @@ class ReadDesk:
             log.exception("could not record reads")
             return False
         return not isinstance(answer, Rejected)
+
+
+def _whence(origin: Origin | None, by: Principal) -> Origin:
+    return Origin(credential=by.credential) if origin is None else origin
 
 
 def _order(body: NoteReads, request_id: str = "", origin: Origin = NOWHERE) -> Order[NoData]:

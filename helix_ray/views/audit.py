@@ -11,7 +11,7 @@ from helix_ray.core.audit.records import AuditRecord
 from helix_ray.core.audit.settings import Settings
 from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
-from helix_ray.views.batch import as_table
+from helix_ray.views.batch import as_table, insert
 from helix_ray.views.columns import Column, text_of
 
 
@@ -54,8 +54,7 @@ def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased
     """Write records, and forget what those of erased facts say, in the caller's transaction."""
     if records:
         _compare(con, [record for record in records if record.change is not None])
-        with as_table(con, AUDIT, [_row(record) for record in records]):
-            con.execute("INSERT INTO audit SELECT * FROM batch")
+        insert(con, "audit", AUDIT, [_row(record) for record in records])
     if erased:
         con.execute(_FORGET, [list(erased)])
         con.execute(_ERASE, [list(erased)])

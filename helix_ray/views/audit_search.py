@@ -21,6 +21,10 @@ from helix_ray.views.audit import SHOWN
 from helix_ray.views.columns import text_of
 
 FILTERS_MAX: Final = 1_000
+# A page mostly lies within its nearest facts: the others are looked at when it does not.
+NEAR_FACTS: Final = 4_096
+# Within so many facts, a page's records are found again by its filters sooner than by their seqs.
+CLOSE_FACTS_MAX: Final = 65_536
 _Filter = tuple[object, ...]
 
 
@@ -32,8 +36,8 @@ class _Counted(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """One search: the tables as of fact `through`, with no record up to `removed_through`, and after how many
-    removals."""
+    """One search: of records that begin up to fact `through`, with no record up to `removed_through`, and
+    after how many removals."""
 
     con: duckdb.DuckDBPyConnection
     through: int
@@ -43,20 +47,27 @@ class _Look(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Which of the records that match are wanted, and in which order."""
+    """Which of the records that match are wanted, and in which order: those within `bound` of two seqs."""
 
     bound: str
-    value: int
+    first: int
+    last: int
     order: str
     wanted: int
 
     @classmethod
-    def of(cls, question: ListAudit) -> _Part:
+    def of(cls, question: ListAudit, through: int) -> _Part:
         if question.after is None:
-            before = question.before if question.before is not None else 1 << 62
-            return cls("seq < ?", before, "DESC", question.limit + 1)
+            last = through if question.before is None else min(question.before - 1, through)
+            return cls("seq BETWEEN ? AND ?", 0, last, "DESC", question.limit + 1)
         # A record of many facts may have been cut differently when the history was built anew.
-        return cls("last_seq > ?", question.after, "ASC", question.limit + 1)
+        return cls("last_seq > ? AND seq <= ?", question.after, through, "ASC", question.limit + 1)
+
+    def near(self) -> _Part:
+        """Return the beginning of this part."""
+        if self.order == "DESC":
+            return self._replace(first=self.last - NEAR_FACTS)
+        return self._replace(last=min(self.last, self.first + NEAR_FACTS))
 
 
 class AuditSearch:
@@ -75,18 +86,19 @@ class AuditSearch:
             self._removals += 1
             self._counted.clear()
 
-    def page(self, con: duckdb.DuckDBPyConnection, question: ListAudit) -> AuditPageView:
-        """Return a page of the records that match: the newest first, or after a seq the oldest first."""
+    def page(self, con: duckdb.DuckDBPyConnection, question: ListAudit, until: int) -> AuditPageView:
+        """Return a page of the records that match, of facts up to `until`: the newest first, or after a seq
+        the oldest first."""
         where, values = _conditions(question)
         by: _Filter = (where, *values)
-        with self._looking(con, by) as look:
-            part = _Part.of(question)
+        with self._looking(con, by, until) as look:
+            part = _Part.of(question, look.through)
             if look.known is None and (question.text is not None or question.resource is not None):
                 # These are read as slowly as they are long: once for both.
-                total, found = _count_and_find(con, where, values, part)
+                total, found = _count_and_find(look, where, values, part)
             else:
-                total, found = _count(look, where, values), _find(con, where, values, part)
-            rows = _rows(con, found[: question.limit], part.order)
+                total, found = _count(look, where, values), _find(con, question, where, values, part)
+            rows = _rows(con, where, values, found[: question.limit])
         self._keep(by, look.removals, _Counted(total, look.through))
         has_more = len(found) > question.limit
         following = found[question.limit - 1] if has_more else None
@@ -100,12 +112,12 @@ class AuditSearch:
         }  # fmt: skip
 
     @contextmanager
-    def _looking(self, con: duckdb.DuckDBPyConnection, by: _Filter) -> Iterator[_Look]:
+    def _looking(self, con: duckdb.DuckDBPyConnection, by: _Filter, until: int) -> Iterator[_Look]:
         """Read everything from one state of the tables, which begins while nothing is removed."""
         with self._lock:
             con.execute("BEGIN")
             [(through, gone)] = con.execute("SELECT ingested, audit_removed FROM position").fetchall()
-            look = _Look(con, through, gone, self._removals, self._counted.get(by))
+            look = _Look(con, min(through, until), gone, self._removals, self._counted.get(by))
         try:
             yield look
         finally:
@@ -113,7 +125,8 @@ class AuditSearch:
 
     def _keep(self, by: _Filter, removals: int, counted: _Counted) -> None:
         with self._lock:
-            if removals == self._removals:
+            known = self._counted.get(by)
+            if removals == self._removals and (known is None or known.through < counted.through):
                 self._counted[by] = counted
                 self._counted.move_to_end(by)
             while len(self._counted) > FILTERS_MAX:
@@ -122,45 +135,60 @@ class AuditSearch:
 
 def _count(look: _Look, where: str, values: list[Any]) -> int:
     known = look.known or _Counted(0, 0)
-    if known.through == look.through:
+    if known.through >= look.through:
+        # Somebody who asked later has counted: theirs is as true.
         return known.total
     # A record has the seq of its first fact: those of later facts are behind all that were counted.
     [(more,)] = look.con.execute(
-        f"SELECT count(*) FROM audit WHERE {where} AND seq > ?", [*values, known.through]
+        f"SELECT count(*) FROM audit WHERE {where} AND seq > ? AND seq <= ?",
+        [*values, known.through, look.through],
     ).fetchall()
     return known.total + int(more)
 
 
-def _find(con: duckdb.DuckDBPyConnection, where: str, values: list[Any], part: _Part) -> list[int]:
+def _find(
+    con: duckdb.DuckDBPyConnection, question: ListAudit, where: str, values: list[Any], part: _Part
+) -> list[int]:
     """Return the seqs of the page, and of one more."""
+    if question.start is None and question.end is None:
+        near = _within(con, where, values, part.near())
+        if len(near) == part.wanted:
+            return near
+    return _within(con, where, values, part)
+
+
+def _within(con: duckdb.DuckDBPyConnection, where: str, values: list[Any], part: _Part) -> list[int]:
     found = con.execute(
         f"SELECT seq FROM audit WHERE {where} AND {part.bound} ORDER BY seq {part.order} LIMIT ?",
-        [*values, part.value, part.wanted],
+        [*values, part.first, part.last, part.wanted],
     ).fetchall()
     return [seq for (seq,) in found]
 
 
-def _count_and_find(
-    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], part: _Part
-) -> tuple[int, list[int]]:
+def _count_and_find(look: _Look, where: str, values: list[Any], part: _Part) -> tuple[int, list[int]]:
     first = "max" if part.order == "DESC" else "min"
-    [(total, seqs)] = con.execute(
-        f"SELECT count(*), {first}(seq, {part.wanted}) FILTER ({part.bound}) FROM audit WHERE {where}",
-        [part.value, *values],
+    [(total, seqs)] = look.con.execute(
+        f"SELECT count(*), {first}(seq, {part.wanted}) FILTER ({part.bound}) FROM audit "
+        f"WHERE {where} AND seq <= ?",
+        [part.first, part.last, *values, look.through],
     ).fetchall()
     return total, sorted(seqs or (), reverse=part.order == "DESC")
 
 
-def _rows(con: duckdb.DuckDBPyConnection, seqs: list[int], order: str) -> list[AuditRowView]:
-    """Return records by their seqs: rows are wide, and only those of the page are read."""
+def _rows(
+    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int]
+) -> list[AuditRowView]:
+    """Return the records of a page, in its order: rows are wide, and only these are read."""
     if not seqs:
         return []
-    found = con.execute(
-        f"SELECT {SHOWN} FROM audit WHERE seq BETWEEN ? AND ? AND seq IN (SELECT unnest(?::BIGINT[])) "
-        f"ORDER BY seq {order}",
-        [min(seqs), max(seqs), seqs],
+    first, last = min(seqs), max(seqs)
+    if last - first > CLOSE_FACTS_MAX:
+        where, values = "seq IN (SELECT unnest(?::BIGINT[]))", [seqs]
+    rows = con.execute(
+        f"SELECT {SHOWN} FROM audit WHERE {where} AND seq BETWEEN ? AND ?", [*values, first, last]
     ).fetchall()
-    return [_view(row) for row in found]
+    found = {row["seq"]: row for row in map(_view, rows)}
+    return [found[seq] for seq in seqs]
 
 
 def _conditions(question: ListAudit) -> tuple[str, list[Any]]:

@@ -209,10 +209,10 @@ class History:
                 self._asking_now -= 1
                 self._gate.notify_all()
 
-    def audit(self, question: ListAudit) -> AuditPageView:
-        """Return a page of the audit."""
+    def audit(self, question: ListAudit, until: int = 1 << 62) -> AuditPageView:
+        """Return a page of the audit, of facts up to `until`."""
         with self._asking() as con:
-            return self._search.page(con, question)
+            return self._search.page(con, question, until)
 
     def sign_ins(self) -> SignInsView:
         """Count the sign-ins of the audit."""

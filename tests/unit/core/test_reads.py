@@ -13,7 +13,7 @@ from helix_ray.core.decide.outcome import Decision
 from helix_ray.core.events import DataRead, Fact
 from helix_ray.core.orders import NoteReads
 from helix_ray.core.read_classes import ALWAYS, READ_CLASSES, recorded
-from helix_ray.core.reads import Read, read_of
+from helix_ray.core.reads import Read, read_before, read_of
 from tests.unit.core.stage import Stage
 
 
@@ -70,6 +70,20 @@ READER = {"action": "read_audit", "details": {"asked": "after=3 text"}}
 def test_an_answer_is_a_read_of_things(question: Any, view: Any, read: Read | None) -> None:
     """The things are named by their ids; what was looked for, without the text. Nothing read is no read."""
     assert read_of(question, view) == read
+
+
+@pytest.mark.parametrize(
+    ("question", "read"),
+    [
+        (q.ListAudit(user="user-1"), Read("audit", (), "user=user-1")),
+        (q.ListAudit(after=7, action="login"), Read("audit", (), "action=login after=7")),
+        (q.ListAudit(after=7, limit=5), None),
+        (q.GetTask("task-1"), None),
+    ],
+)
+def test_searches_of_the_audit_are_known_before_their_answer(question: Any, read: Read | None) -> None:
+    """But pages of those who follow it, and other reads: they depend on what is found."""
+    assert read_before(question) == read
 
 
 def test_reads_are_facts_of_their_readers(stage: Stage) -> None:

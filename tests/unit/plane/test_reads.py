@@ -119,6 +119,58 @@ async def test_a_read_of_the_audit_waits_for_its_record() -> None:
     assert refused.value.rejected is FULL
 
 
+AUDITOR = Principal("user-eve", "eve", ("auditor",), session="sess-2")
+
+
+class Searched(Control):
+    """Answers a search when told to."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+        self.found = asyncio.Event()
+
+    async def query(self, question: Any, by: Principal, wait_s: float = 0.0) -> Any:
+        await self.found.wait()
+        return self.answer
+
+
+@in_loop
+async def test_the_record_is_written_while_the_audit_is_searched() -> None:
+    """The answer waits for both, and there is none where either is missing."""
+    control = Searched({"rows": []})
+    desk = ReadDesk(control, {"audit"})  # type: ignore[arg-type]
+    search = asyncio.ensure_future(desk.query(ListAudit(user="user-bob"), AUDITOR))
+    await control.came.wait()
+    assert [order.body.asked for order in control.taken] == ["user=user-bob"]
+    assert not search.done()
+    control.found.set()
+    assert await search == {"rows": []}
+    control.full = True
+    with pytest.raises(Refused) as refused:
+        await desk.query(ListAudit(), AUDITOR)
+    assert refused.value.rejected is FULL
+    control.answer = Rejected(ErrorCode.SERVICE_UNAVAILABLE, "The history is being rebuilt")
+    assert await desk.query(ListAudit(), AUDITOR) is control.answer
+    assert len(control.taken) == 1
+
+
+@in_loop
+async def test_what_depends_on_the_answer_is_recorded_after_it() -> None:
+    """Pages of followers, and searches of those who may not search and whom the control plane lets."""
+    control = Searched({"rows": []})
+    control.found.set()
+    desk = ReadDesk(control, {"audit"})  # type: ignore[arg-type]
+    assert await desk.query(ListAudit(after=3), AUDITOR) == {"rows": []}
+    assert await desk.query(GetTask("task-1"), AUDITOR) == {"rows": []}
+    assert control.taken == []
+    assert await desk.query(ListAudit(), ADA) == {"rows": []}
+    assert len(control.taken) == 1
+    control.answer = Rejected(ErrorCode.FORBIDDEN, "Insufficient permissions")
+    assert await desk.query(ListAudit(), ADA) is control.answer
+    assert len(control.taken) == 1
+
+
 @in_loop
 async def test_a_master_that_stays_away_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read of the audit is refused within a second."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from helix_ray.core import events as ev
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import ListAudit
+from helix_ray.views import audit_search
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
 from tests.unit.core.stage import spec
@@ -73,6 +75,69 @@ def test_pages_are_stable(history: History) -> None:
     history.ingest([ev.Fact(9, 200.0, "user-ada", "req-6", ev.ProjectRemoved("p"), FROM)])
     assert seqs(history, ListAudit(limit=3, before=first["next"])) == [3, 2, 1]
     assert history.audit(ListAudit(limit=3, before=first["next"]))["next"] is None
+
+
+@pytest.mark.parametrize("question", [ListAudit(), ListAudit(text="req"), ListAudit(after=0)])
+def test_a_page_is_as_of_its_question(history: History, question: ListAudit) -> None:
+    """Records of later facts are not counted or shown, whoever has counted them before; and the next page
+    goes on there."""
+    before = history.audit(question, 4)
+    assert [row["seq"] for row in before["rows"] or ()] == sorted(
+        {1, 2, 3, 4}, reverse=question.after is None
+    )
+    assert (before["total"], before["through"], before["next"]) == (
+        4, 4, None if question.after is None else 6
+    )  # fmt: skip
+    assert history.audit(question)["total"] == 6
+    assert history.audit(question, 4)["rows"] == before["rows"]
+    assert history.audit(question)["total"] == 6
+
+
+@pytest.mark.parametrize("filters", [{}, {"user": "user-ada"}, {"text": "curl"}, {"resource": "project"}])
+def test_pages_of_a_long_audit_leave_nothing_out(
+    history: History, monkeypatch: pytest.MonkeyPatch, filters: dict[str, str]
+) -> None:
+    """Whether their records lie close together or far apart, in both directions."""
+    monkeypatch.setattr(audit_search, "NEAR_FACTS", 8)
+    monkeypatch.setattr(audit_search, "CLOSE_FACTS_MAX", 16)
+    rare = {9 + n for n in (0, 9, 10, 80, 200)}
+    history.ingest([
+        ev.Fact(
+            seq, 200.0 + seq, "user-ada" if seq in rare else "user-eve", f"r-{seq}",
+            ev.ProjectRemoved("p") if seq in rare else ev.DataRead("logs", 1, ["task-1"]),
+            FROM if seq in rare else Origin("192.0.2.9", "session-2", "other"),
+        )
+        for seq in range(9, 210)
+    ])  # fmt: skip
+    expected = [
+        seq for (seq,) in history._con.execute(
+            f"SELECT seq FROM audit WHERE {CONDITIONS[tuple(filters)]} ORDER BY seq"
+        ).fetchall()
+    ]  # fmt: skip
+    up: list[int] = []
+    asked = ListAudit(**filters, limit=2 if filters else 5, after=0)  # type: ignore[arg-type]
+    while len(up) < len(expected):
+        page = history.audit(asked)
+        up += [row["seq"] for row in page["rows"] or ()]
+        asked = replace(asked, after=page["next"])
+    assert up == expected
+    down: list[int] = []
+    asked = replace(asked, after=None, before=expected[-1] + 1)
+    while True:
+        page = history.audit(asked)
+        down += [row["seq"] for row in page["rows"] or ()]
+        if page["next"] is None:
+            break
+        asked = replace(asked, before=page["next"])
+    assert down == expected[::-1]
+
+
+CONDITIONS = {
+    (): "true",
+    ("user",): "user_id = 'user-ada'",
+    ("text",): "contains(says, 'curl')",
+    ("resource",): "resource = 'project'",
+}
 
 
 def test_who_follows_goes_on_behind_what_they_were_given(history: History) -> None:
