@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from helix_ray.core.folder_models import MODELS_LABEL
 from helix_ray.core.specs import ISOLATION_LABEL, SIMULATED_LABEL
 
 # With a name a node keeps its worker id when its raylet, or the whole cluster, is restarted.
@@ -22,6 +23,8 @@ GPU_MEMORY = "gpu_memory_mb"
 # What decides how fast a variant of a model is there (helix_ray/inference/node_class.py): nodes with one
 # value share what was measured.
 INFERENCE_CLASS = "helix-inference-class"
+# The models in the node's folder.
+MODELS = MODELS_LABEL
 # Kubernetes' limit, which is Ray's too.
 VALUE_CHARACTERS_MAX = 63
 

@@ -38,18 +38,13 @@ from actors.packages import PackageKeeper
 from actors.reporting import Reporter
 from actors.results import ResultShelf, to_report
 from actors.starter_config import starter_config
-from actors.usage import NodeOffer, NodeUsage, inference_class
+from actors.usage import NodeOffer, NodeUsage, inference_class, registration, tell_models
 from helix_ray.blobs.errors import BlobError
 from helix_ray.blobs.places import node_store
 from helix_ray.config import Settings
 from helix_ray.core.access import inside
 from helix_ray.core.errors import ErrorCode, Rejected
-from helix_ray.core.orders import (
-    Heartbeat,
-    Order,
-    Receipt,
-    RegisterWorker,
-)
+from helix_ray.core.orders import Heartbeat, Order, Receipt
 from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.questions import WaitTasks, WorkFor
 from helix_ray.core.specs import JsonObject
@@ -73,6 +68,7 @@ from helix_ray.execution.fence import Fence
 from helix_ray.execution.node_state import NodeState
 from helix_ray.execution.starter.sweeping import sweep_attempts
 from helix_ray.execution.wear import Bounds
+from helix_ray.inference.folder import DEFAULT_ROOT
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
@@ -82,6 +78,7 @@ WORK_WAIT_S = 10.0
 AGAIN_S = 0.2
 CHECK_EVERY_S = 0.25
 SWEEP_EVERY_S = 3600.0
+MODELS_EVERY_S = 5.0
 DEFAULT_DEMAND = (("cpu", 1.0),)
 # A node may have another data directory than the head: `helix node start` sets its absolute path.
 NODE_DATA_DIR = "HELIX_NODE_DATA_DIR"
@@ -109,7 +106,7 @@ class NodeWorker(AttemptFiles):
         self._by = inside(offer["worker_id"])
         self._boot = uuid4().hex
         self._log_dir = Path(os.environ.get(NODE_DATA_DIR) or settings.data_dir) / "logs"
-        models = settings.models_dir or Path(__file__).parent.parent / "helix_ray" / "models"
+        self._models = settings.models_dir or DEFAULT_ROOT
         callbacks = Callbacks(
             self._executor_ready,
             self._executor_said,
@@ -126,7 +123,7 @@ class NodeWorker(AttemptFiles):
             settings.result_inline_bytes_max,
         )
         allow = settings.policy().function_allow
-        self._host = NodeProcesses(offer["node_id"], allow, str(models), bounds, config, callbacks)
+        self._host = NodeProcesses(offer["node_id"], allow, str(self._models), bounds, config, callbacks)
         self._state = self._empty()
         self._usage = NodeUsage(offer, settings.all_smi_url, (home, Path("/")))
         self._fence = Fence(settings.node_fence_s, time.monotonic())
@@ -156,6 +153,7 @@ class NodeWorker(AttemptFiles):
             known_labels.INFERENCE_CLASS: await asyncio.to_thread(inference_class, self._offer),
         }
         self._offer["labels"] = {**self._offer["labels"], **found}
+        await asyncio.to_thread(tell_models, self._offer, self._models)
         self._plane = RayControlPlane(process="node_worker")
         self._do(self._state.open(DEFAULT_DEMAND, time.monotonic()))
 
@@ -168,6 +166,7 @@ class NodeWorker(AttemptFiles):
             self._check_loop,
             self._logs_loop,
             self._sweep_loop,
+            self._models_loop,
             self._erased_loop,
             self._arguments.run,
         )
@@ -226,16 +225,7 @@ class NodeWorker(AttemptFiles):
 
     async def _register(self) -> None:
         offer = self._offer
-        order = RegisterWorker(
-            offer["hostname"],
-            tuple(offer["capabilities"]),
-            {**offer["resources"]},
-            worker_id=offer["worker_id"],
-            kind="node",
-            node_id=offer["node_id"],
-            boot=self._boot,
-            labels=offer["labels"],
-        )
+        order = registration(offer, self._boot)
         sent_at = time.monotonic()
         answer = await self._order(order)
         self._registered = isinstance(answer, Receipt)
@@ -296,6 +286,13 @@ class NodeWorker(AttemptFiles):
             keep_s, bytes_max = self._settings.log_keep_s, self._settings.attempts_keep_bytes
             await asyncio.to_thread(sweep_attempts, self._attempts, keep_s, bytes_max, time.time())
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _models_loop(self) -> None:
+        """Tell when models come to the folder or go, so that tasks can name them."""
+        while True:
+            await asyncio.sleep(MODELS_EVERY_S)
+            if await asyncio.to_thread(tell_models, self._offer, self._models) and self._registered:
+                await self._register()
 
     async def _erased_loop(self) -> None:
         await keep_erased_away(self._plane, self._by, self._log_dir, self._attempts, self._shelf)

@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TypedDict
 
 from actors.devices import sampler_of
+from actors.labels import MODELS
 from helix_ray.accelerators.device import GPU
 from helix_ray.core.device_usage import logical_resources
+from helix_ray.core.folder_models import models_label
+from helix_ray.core.orders import RegisterWorker
 from helix_ray.core.specs import Usage
 from helix_ray.core.state import Demand
 from helix_ray.execution.external_usage import ExternalUsage
+from helix_ray.inference.folder import model_names
 from helix_ray.inference.node_class import node_class, nvidia_gpus
 from helix_ray.monitoring.host import HostSampler
 from helix_ray.monitoring.processes import ProcessSampler
@@ -43,6 +47,30 @@ def inference_class(offer: NodeOffer) -> str:
     # A container may lack the driver's files, where Ray still knows the card.
     ray_said = offer["labels"].get("ray.io/accelerator-type")
     return node_class(gpus=nvidia_gpus() or ([ray_said] if ray_said else [])).name
+
+
+def registration(offer: NodeOffer, boot: str) -> RegisterWorker:
+    """Return the order that registers a node's worker."""
+    return RegisterWorker(
+        offer["hostname"],
+        tuple(offer["capabilities"]),
+        {**offer["resources"]},
+        worker_id=offer["worker_id"],
+        kind="node",
+        node_id=offer["node_id"],
+        boot=boot,
+        labels=offer["labels"],
+    )
+
+
+def tell_models(offer: NodeOffer, folder: Path) -> bool:
+    """Have an offer tell the models in the node's folder; return whether they are others than before."""
+    label = models_label(model_names(folder))
+    before = offer["labels"].get(MODELS)
+    offer["labels"] = {name: value for name, value in offer["labels"].items() if name != MODELS}
+    if label is not None:
+        offer["labels"][MODELS] = label
+    return label != before
 
 
 class NodeUsage:

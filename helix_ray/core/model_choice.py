@@ -35,7 +35,7 @@ class Chosen(NamedTuple):
 
 def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
     """Return what runs batches of `rows`; raises LookupError where the precision has no usable variant."""
-    variants = {each["name"]: each for each in files["variants"] if _is_of(each["name"], precision)}
+    variants = {each["name"]: each for each in files["variants"] if is_of(each["name"], precision)}
     if not variants:
         named = f"{files['model']}@{files['version']}"
         has = ", ".join(each["name"] for each in files["variants"]) or "none"
@@ -81,7 +81,7 @@ def _file_of_fp32(files: ModelFiles) -> str | None:
     return next((each["digest"] for each in files["variants"] if each["name"] == FP32), None)
 
 
-def _is_of(name: str, precision: str) -> bool:
+def is_of(name: str, precision: str) -> bool:
     """Say whether a variant is one of a precision: `int8-static` of int8, `tf32` of its own only."""
     return precision == "auto" or name.partition("-")[0] == precision
 

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 NPY = "npy_base64"
 MAGIC = b"\x93NUMPY"
 HEADER_BYTES_MAX = 10_000
+# Of base64 that has at least so many bytes; whole groups of four.
+HEADER_CHARS_MAX = 16_000
 ALIGNED_BYTES = 64
 # Bytes of one element, by the number behind its kind: "<f4", "|b1", "<U5".
 _ELEMENT = re.compile(r"[<>|=]([biufcSU?])(\d{1,9})")
@@ -99,11 +101,22 @@ def _cut(value: Any, start: int, stop: int) -> Any:
     return {NPY: base64.b64encode(whole).decode()}
 
 
-def _read(text: Any) -> _File:
+def header_of(text: Any) -> tuple[Any, tuple[int, ...]]:
+    """Return the element type and the shape of a .npy file in base64, whose values are not read; raises
+    NotSplittable."""
+    descr, shape, _, _ = _fields(_decoded(text[:HEADER_CHARS_MAX] if isinstance(text, str) else text))
+    return descr, shape
+
+
+def _decoded(text: Any) -> bytes:
     try:
-        data = base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error):
         raise NotSplittable("npy_base64 is not valid base64") from None
+
+
+def _fields(data: bytes) -> tuple[Any, tuple[int, ...], bool, int]:
+    """Return the element type, the shape, whether it is in Fortran order, and where the data begins."""
     header, begin = _header_text(data)
     try:
         fields = ast.literal_eval(header)
@@ -112,6 +125,12 @@ def _read(text: Any) -> _File:
         raise NotSplittable("the .npy header cannot be read") from None
     if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
         raise NotSplittable("the .npy header cannot be read")
+    return descr, shape, bool(fortran), begin
+
+
+def _read(text: Any) -> _File:
+    data = _decoded(text)
+    descr, shape, fortran, begin = _fields(data)
     if not shape:
         raise NotSplittable("it is a single value, which has no rows")
     if fortran and len(shape) > 1:

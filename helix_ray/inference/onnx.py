@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helix_ray.inference.errors import BadModelFile, InferenceRefused, ModelNotFound
+from helix_ray.inference.folder import DEFAULT_ROOT, NAME, model_names
 from helix_ray.inference.loaded import LOADED_BYTES_MAX, LoadedSessions
 from helix_ray.inference.sessions import SessionPlan, open_session, plan_for
 from helix_ray.inference.weights import Weights, scan
@@ -23,10 +23,6 @@ __all__ = ["DEFAULT_ROOT", "InferenceRefused", "Model", "ModelInfo", "ModelNotFo
 MODEL_BYTES_MAX = 256 * 1024 * 1024
 """Largest model file that is loaded, in bytes."""
 
-DEFAULT_ROOT = Path(__file__).parent.parent / "models"
-"""The models that come with the package."""
-
-_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 _Stamp = tuple[int, int]  # of a file: time of change in ns, size in bytes
 
 
@@ -82,8 +78,7 @@ class ModelStore:
 
     def list(self) -> list[ModelInfo]:
         """Return all models by name; files that cannot be used are left out."""
-        names = sorted(path.stem for path in self._root.glob("*.onnx") if _NAME.fullmatch(path.stem))
-        return [info for name in names if (info := self._info(name)) is not None]
+        return [info for name in model_names(self._root) if (info := self._info(name)) is not None]
 
     def model(self, name: str) -> Model:
         """Return the loaded model; raises ModelNotFound and BadModelFile."""
@@ -119,7 +114,7 @@ class ModelStore:
         return self.model(name).session
 
     def _find(self, name: str) -> tuple[Path, _Stamp]:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             raise ModelNotFound(
                 f"model {name!r} is not a valid name: use 1 to 64 characters from a-z 0-9 _ . -"
             )

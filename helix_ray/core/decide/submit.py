@@ -8,7 +8,7 @@ from helix_ray.core.access import Principal, in_scope
 from helix_ray.core.decide.datasets import refuse_dataset
 from helix_ray.core.decide.demands import unplaceable
 from helix_ray.core.decide.inferences import refuse_file, refuse_unsplittable
-from helix_ray.core.decide.model_runs import refuse_model, with_model
+from helix_ray.core.decide.model_runs import ModelRuns, with_model
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.decide.quotas import refuse_full_queue, refuse_over_quota
 from helix_ray.core.decide.recalling import not_in_memory, unasked
@@ -49,7 +49,7 @@ def submit(body: SubmitTasks, ctx: Context) -> Decision[SubmittedData] | Rejecte
     if refusal is not None:
         return refusal
     check = _Checks(ctx)
-    refused = [body.refused.get(i) or check.refusal(spec) for i, spec in enumerate(specs)]
+    refused = [body.refused.get(i) or check.refusal(spec, ids[i]) for i, spec in enumerate(specs)]
     if absent := unasked(ctx, _dependencies(specs, refused)):
         return not_in_memory(ctx, unknown_dependency(absent[0]), absent)
     waits = _waits(specs, ids, refused, ctx)
@@ -145,17 +145,18 @@ class _Checks:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._policy = ctx.policy
+        self._models = ModelRuns(ctx)
         self._accepted: dict[str, int] = {}
         # Demands that were checked already: specs of one order are mostly alike.
         self._demands: dict[Demand, Rejected | None] = {}
 
-    def refusal(self, spec: TaskSpec) -> Rejected | None:
-        """Return why a spec is refused, None when it is accepted."""
+    def refusal(self, spec: TaskSpec, task_id: str) -> Rejected | None:
+        """Return why the spec of a task is refused, None when it is accepted."""
         return (
             self._scope(spec)
             or self._shape(spec)
             or self._project(spec)
-            or self._run(spec)
+            or self._run(spec, task_id)
             or self._shards(spec)
             or self._placement(spec)
         )
@@ -184,9 +185,13 @@ class _Checks:
     def _project(self, spec: TaskSpec) -> Rejected | None:
         return refuse_use(self._ctx.state, self._ctx.order.by, spec.get("project_id"))
 
-    def _run(self, spec: TaskSpec) -> Rejected | None:
+    def _run(self, spec: TaskSpec, task_id: str) -> Rejected | None:
         run = spec.get("run")
-        return _run_refusal(run, self._ctx, self._policy) if run else None
+        if not run:
+            return None
+        refusal = _run_refusal(run, self._ctx, self._policy)
+        refusal = refusal or self._models.refusal(run, task_id, sharded="shards" in spec)
+        return refusal or refuse_dataset(run, self._ctx)
 
     def _shards(self, spec: TaskSpec) -> Rejected | None:
         shards = spec.get("shards")
@@ -243,7 +248,7 @@ def _run_refusal(run: Run, ctx: Context, policy: Policy) -> Rejected | None:
             if run.get(field) is not None:
                 message = f"{what} are accepted only from inside the cluster"
                 return forbidden(message, field=f"run.{field}")
-    return refuse_file(run, policy) or refuse_model(run, ctx) or refuse_dataset(run, ctx)
+    return refuse_file(run, policy)
 
 
 SUBMIT_ORDERS: dict[type, Decider] = {SubmitTasks: submit}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from actors.devices import sampler_of
 from actors.node_care import offer_of
-from actors.usage import NodeOffer, inference_class
+from actors.usage import NodeOffer, inference_class, registration, tell_models
+from helix_ray.core.folder_models import MODELS_LABEL, NAMES_MAX
 from helix_ray.inference.node_class import node_class, nvidia_gpus
 
 MB = 1024 * 1024
@@ -38,6 +41,25 @@ def test_nodes_without_gpus_of_their_own_share_the_class_of_their_host() -> None
     plain = offer(resources={"cpu": 2.0, "gpu": 0.0}, labels={})
     logical = offer(resources={"cpu": 2.0, "gpu": 4.0}, labels={"helix-simulated": "GPU"})
     assert inference_class(plain) == inference_class(logical) == node_class(gpus=[]).name
+
+
+def test_a_node_tells_the_models_in_its_folder(tmp_path: Path) -> None:
+    """And whether they are others than before; a folder with very many tells none, and any may be named."""
+    plain = offer(resources={}, labels={"a": "b"})
+    (tmp_path / "mobile.onnx").touch()
+    assert tell_models(plain, tmp_path)
+    assert plain["labels"] == {"a": "b", MODELS_LABEL: "mobile"}
+    (tmp_path / "Not A Name.onnx").touch()
+    assert not tell_models(plain, tmp_path)
+    (tmp_path / "depth.onnx").touch()
+    assert tell_models(plain, tmp_path)
+    assert plain["labels"][MODELS_LABEL] == "depth,mobile"
+    for number in range(NAMES_MAX):
+        (tmp_path / f"m{number}.onnx").touch()
+    assert tell_models(plain, tmp_path)
+    assert registration(plain, "boot").labels == {"a": "b"}
+    assert tell_models(plain, tmp_path / "none")
+    assert plain["labels"][MODELS_LABEL] == ""
 
 
 def test_the_class_of_a_gpu_is_that_of_its_driver_or_of_ray() -> None:

@@ -16,7 +16,7 @@ from tests.unit.core.stage import Stage
 PUBLISHER = Principal("user-pub", "pub", ("publisher", "developer"))
 RIVAL = Principal("user-rival", "rival", ("publisher", "developer"))
 CLASS = "x86-avx2"
-INPUTS = [{"name": "x", "shape": [None, 64], "type": "float32"}]
+INPUTS = [{"name": "x", "shape": [None, 1], "dtype": "float32"}]
 
 
 def file_of(text: str) -> dict[str, Any]:

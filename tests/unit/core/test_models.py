@@ -158,7 +158,8 @@ def test_shards_share_the_version_of_their_parent(stage: ModelStage) -> None:
 
 
 def test_names_that_nobody_pushed_stay_as_they_are(stage: ModelStage) -> None:
-    """They are models of the nodes' own folder; so are those of others, whom the caller does not see."""
+    """They are models of the nodes' own folder, as far as these may have them; so are those of others, which
+    the caller does not see."""
     stage.ready("one", name="mine")
     assert stage.model_of(stage.infer("digits_resnet20")) == "digits_resnet20"
     assert stage.model_of(stage.infer("mine", by=DEV)) == "mine"
