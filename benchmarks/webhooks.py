@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from actors.collector import collect_less_often
 from benchmarks.hook_receivers import SECRET, SIGNING_SECRET
 from benchmarks.report import Goal, Line, Report, Series
 from benchmarks.scale import Scale
@@ -121,6 +122,7 @@ class Notified:
             self.plane, desk or PlaneDesk(self.plane), self.sender.post, path, send_s_max=send_s_max
         )
         await made.begin()
+        collect_less_often()
         following = Following("webhooks", made, self, BatchLimits(1000))
         works = (following.step, made.catch_up, made.read_unread, made.send, made.care_soon)
         tasks = [asyncio.create_task(_for_ever(work)) for work in works]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -63,7 +64,17 @@ class Post(Protocol):
     """Sends one request."""
 
     async def __call__(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, ca: str | None = None
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        ca: str | None = None,
+        limit: asyncio.Timeout | None = None,
     ) -> PostOutcome:
-        """Return how it ended; never raises for failures of the network."""
+        """Return how it ended; never raises for failures of the network.
+
+        It ends after `timeout_s`, or when `limit` does, which the caller moves as it likes.
+        """
         ...

@@ -52,13 +52,23 @@ class Sender:
         self._connector.close()
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, ca: str | None = None
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        ca: str | None = None,
+        limit: asyncio.Timeout | None = None,
     ) -> PostOutcome:
-        """Send a POST and return how it ended within `timeout_s`; never raises for what others did."""
+        """Send a POST and return how it ended within `timeout_s`; never raises for what others did.
+
+        With a `limit`, that is what ends it; `timeout_s` is then what its sentence says.
+        """
         began = time.monotonic()
         where: list[Address] = []
         try:
-            async with asyncio.timeout(timeout_s):
+            async with limit or asyncio.timeout(timeout_s):
                 response = await self._sent(url, body, headers, ca, where)
         except PostFailed as failed:
             return _failed(failed, began, where)

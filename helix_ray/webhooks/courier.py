@@ -36,6 +36,7 @@ from helix_ray.webhooks.messages import (
 from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.request import TIMEOUT_S, masked, request_of, shown_headers
 from helix_ray.webhooks.schedule import AfterTry, verdict
+from helix_ray.webhooks.send_limits import SendLimits
 from helix_ray.webhooks.tally import SendTally
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Courier:
         self._timeout_s = timeout_s
         self._board: HookBoard | None = None
         self._lanes = Lanes()
+        self._limits = SendLimits(timeout_s, lambda: self._lanes.is_busy)
         self._ended: list[Settled] = []
         self._standings: dict[str, Standing] = {}
         self._woken = asyncio.Event()
@@ -121,6 +123,8 @@ class Courier:
 
     async def leisure(self, wait_s: float) -> None:
         """Wait until receivers that work have got what is due, but not longer than so."""
+        if not self._lanes.is_busy:
+            return
         self._at_leisure.clear()
         try:
             async with asyncio.timeout(wait_s):
@@ -155,6 +159,7 @@ class Courier:
             task.cancel()
         for handle in filter(None, (self._soon, self._opening)):
             handle.cancel()
+        self._limits.stop()
         await asyncio.gather(*self._sends, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------ turns
@@ -280,16 +285,18 @@ class Courier:
     async def _send(self, one: _Begun, message: HookMessage) -> None:
         lane, hook = one.lane, one.hook
         at = self._now()
+        limit = self._limits.limit()
         try:
             request = request_of(hook, message, one.known.payload, at)
             outcome = await self._post(
-                hook.url, request.body, request.headers, timeout_s=self._timeout_s, ca=hook.ca
+                hook.url, request.body, request.headers, timeout_s=self._timeout_s, ca=hook.ca, limit=limit
             )
         except Exception:
             log.exception("cannot send message %d of %s", message.seq, hook.id)
             outcome = PostOutcome(None, "error", "the request could not be made", (), b"", 0.0, None, None)
         finally:
             one.window.end(one.young)
+            self._limits.forget(limit)
         self._ended_with(message, one, outcome, at)
         lane.sending.discard(message.seq)
         self._lanes.wake(lane)

@@ -27,6 +27,8 @@ YOUNG_MAX = 3
 YOUNG_OTHERS_MAX, YOUNG_OTHERS_BESIDE_MAX = 24, 1
 # What failed last is asked again one at a time: hundreds that began together would time out together, too.
 YOUNG_FAILED_MAX = 1
+# While receivers that work are being told, so long passes between two requests to those that failed last.
+FAILED_BESIDE_S = 0.025
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.01
 NEAR_S = 0.004
 # So many answers in a row that take longer make a receiver a far one; one that is not known is far.
@@ -85,6 +87,8 @@ class YoungSends:
         # Until when each is young.
         self._young: dict[int, float] = {}
         self._last = 0
+        # When a request last began.
+        self.begun_at = -math.inf
 
     @property
     def is_busy(self) -> bool:
@@ -110,7 +114,8 @@ class YoungSends:
     def begin(self, lane: SendLane) -> int:
         """Count a request that begins, and return its number."""
         self._last += 1
-        self._young[self._last] = self._clock() + lane.young_s
+        self.begun_at = self._clock()
+        self._young[self._last] = self.begun_at + lane.young_s
         return self._last
 
     def end(self, number: int) -> None:
@@ -123,6 +128,7 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.all: dict[str, SendLane] = {}
+        self._clock = clock
         self._proven = YoungSends(clock, YOUNG_MAX)
         self._others = YoungSends(clock, YOUNG_OTHERS_MAX)
         self._failed = YoungSends(clock, YOUNG_FAILED_MAX)
@@ -165,7 +171,10 @@ class Lanes:
 
     def opens_at(self) -> float:
         """Return when a window that is full opens by itself for who waits, by the clock; infinite: never."""
-        return min(self._proven.opens_at(), self._others.opens_at(self._others_max), self._failed.opens_at())
+        failed_at = self._failed.opens_at()
+        if self._failed.lanes and self._failed_waits:
+            failed_at = self._failed.begun_at + FAILED_BESIDE_S
+        return min(self._proven.opens_at(), self._others.opens_at(self._others_max), failed_at)
 
     @property
     def is_busy(self) -> bool:
@@ -175,6 +184,11 @@ class Lanes:
     @property
     def _others_max(self) -> int:
         return YOUNG_OTHERS_BESIDE_MAX if self.is_busy else YOUNG_OTHERS_MAX
+
+    @property
+    def _failed_waits(self) -> bool:
+        """Whether it is too soon for another request to a receiver that failed last."""
+        return self.is_busy and self._clock() < self._failed.begun_at + FAILED_BESIDE_S
 
     def due(self, now: float) -> Iterator[tuple[YoungSends, SendLane]]:
         """Yield lanes that may begin a request, in turn, while the windows are open.
@@ -190,7 +204,7 @@ class Lanes:
             yield self._proven, self._popped(self._proven)
         while self._others.lanes and self._others.is_open(self._others_max):
             yield self._others, self._popped(self._others)
-        while self._failed.lanes and self._failed.is_open():
+        while self._failed.lanes and self._failed.is_open() and not self._failed_waits:
             yield self._failed, self._popped(self._failed)
 
     def _popped(self, window: YoungSends) -> SendLane:

@@ -32,7 +32,7 @@ from helix_ray.webhooks.messages import (
     Settled,
     Standing,
 )
-from helix_ray.webhooks.outbox_file import TABLES, opened
+from helix_ray.webhooks.outbox_file import TABLES, checkpoint, opened
 from helix_ray.webhooks.send_turns import SendTurns
 
 DELETED, SKIPPED = "deleted", "skipped"
@@ -82,6 +82,10 @@ class HookOutbox:
         """Close the file; safe to call twice."""
         self._turns.close()
         self._con.close()
+
+    def checkpoint(self) -> None:
+        """Write a large log of transactions into the file; for another thread. Raises sqlite3.Error."""
+        checkpoint(self._path)
 
     @property
     def deliveries(self) -> Deliveries:
@@ -292,11 +296,16 @@ class HookOutbox:
 
     def next_due_at(self, hook: str) -> float | None:
         """Return when the next message of a webhook is due (0: at once); None where none waits."""
-        self._turns.store()
-        (at,) = self._con.execute(
-            "SELECT min(due_at) FROM messages INDEXED BY due WHERE hook = ? AND state = 0", (hook,)
-        ).fetchone()
-        return None if at is None else float(at)
+        if self._turns.has_waiting(hook):
+            self._turns.store()
+        place = self.places.get(hook)
+        unlike = self._turns.ended(hook) | (place.sending if place else set())
+        found = self._con.execute(
+            "SELECT seq, due_at FROM messages INDEXED BY due WHERE hook = ? AND state = 0 "
+            "ORDER BY due_at LIMIT ?",
+            (hook, len(unlike) + 1),
+        )
+        return next((float(due_at) for seq, due_at in found if seq not in unlike), None)
 
     def turn(
         self, settled: Sequence[Settled], claimed: Sequence[HookMessage], standings: Mapping[str, Standing]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
 from pathlib import Path
@@ -14,8 +15,10 @@ FILE_NAME = "outbox.sqlite"
 LAYOUT = 1
 # How long to wait for a program that reads the file.
 BUSY_WAIT_S = 5.0
-# Pages of the write-ahead log, each of 4 KiB, after which it is written into the file.
-WAL_PAGES = 4000
+# From so many bytes on, a thread writes the write-ahead log into the file, and waits for the disk. Where
+# that does not keep up, a transaction does it from so many pages of 4 KiB on.
+CHECKPOINT_BYTES = 4 << 20
+WAL_PAGES = 16_000
 
 TABLES = ("place", "hooks", "messages", "tries", "again")
 _MAKE = """
@@ -75,6 +78,15 @@ def _opened(path: Path) -> sqlite3.Connection:
         con.close()
         raise
     return con
+
+
+def checkpoint(path: Path) -> None:
+    """Write a large write-ahead log into the file; for a thread, while others go on. Raises sqlite3.Error."""
+    log = path.with_name(path.name + "-wal")
+    if not log.exists() or log.stat().st_size < CHECKPOINT_BYTES:
+        return
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=BUSY_WAIT_S)) as con:
+        con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 class Transaction:

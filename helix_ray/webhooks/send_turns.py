@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from helix_ray.webhooks.messages import DELIVERED, DROPPED, FAILED, HookMessage, Settled, Standing
+from helix_ray.webhooks.messages import DELIVERED, DROPPED, FAILED, WAITING, HookMessage, Settled, Standing
 from helix_ray.webhooks.outbox_file import Transaction
 
 ENDED = (DELIVERED, FAILED, DROPPED)
@@ -39,6 +39,8 @@ class _Unstored:
     numbers: dict[str, int] = field(default_factory=dict)
     standings: dict[str, Sequence[float | None]] = field(default_factory=dict)
     ended: dict[str, set[int]] = field(default_factory=dict)
+    # The webhooks of messages that wait for another try.
+    waiting: set[str] = field(default_factory=set)
     is_any: bool = False
 
     def add(self, line: Sequence[Any]) -> None:
@@ -49,6 +51,8 @@ class _Unstored:
             self.begun.pop((hook, seq), None)
             self.ends[hook, seq] = tuple(row)
             self.ended.setdefault(hook, set()).add(seq)
+            if row[0] == WAITING:
+                self.waiting.add(hook)
         for hook, seq, number in begun:
             self.begun[hook, seq] = number
         self.tries += tries
@@ -111,6 +115,10 @@ class SendTurns:
     def ended(self, hook: str) -> set[int]:
         """Return the seqs of a webhook's messages that are otherwise in the tables than they are."""
         return self._unstored.ended.get(hook, set())
+
+    def has_waiting(self, hook: str) -> bool:
+        """Say whether messages of a webhook wait for another try, of which the tables do not know."""
+        return hook in self._unstored.waiting
 
     def note(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from helix_ray.webhooks.deliveries import Again
 from helix_ray.webhooks.lanes import (
+    FAILED_BESIDE_S,
     FAR_ANSWERS,
     NEAR_S,
     YOUNG_MAX,
@@ -18,7 +20,7 @@ from helix_ray.webhooks.lanes import (
     YOUNG_S,
     Lanes,
 )
-from helix_ray.webhooks.messages import DELIVERED, START, HookMessage, Match, Settled, Try
+from helix_ray.webhooks.messages import DELIVERED, START, WAITING, HookMessage, Match, Settled, Try
 from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.send_turns import SUFFIX, UNSTORED_MAX
 
@@ -69,6 +71,36 @@ def test_what_was_noted_is_known_after_a_kill(tmp_path: Path) -> None:
     assert again.places[HOOK].number == 4
     assert [message.number for message in again.due(HOOK, 1_000.0, 10)] == [4, None, None]
     again.close()
+
+
+def test_what_is_due_next_is_known_before_it_is_stored(tmp_path: Path) -> None:
+    """Of messages that arrived nothing is due, and one that failed is due when it says so."""
+    outbox = opened(tmp_path, 3)
+    deliver(outbox, 3)
+    assert outbox.next_due_at(HOOK) is None
+    assert lines(tmp_path).stat().st_size > 0
+    outbox.close()
+    outbox = opened(tmp_path)
+    outbox.take(5, {HOOK: [Match(seq, "a") for seq in (4, 5)]}, {})
+    fourth, _ = outbox.turn([], outbox.due(HOOK, 1_000.0, 2), {})
+    assert outbox.next_due_at(HOOK) is None
+    outbox.turn([Settled(fourth, WAITING, 3_000.0, "timeout", ANSWER._replace(status=None))], [], {})
+    assert outbox.next_due_at(HOOK) == 3_000.0
+    assert [message.seq for message in outbox.due(HOOK, 3_000.0, 2)] == [4]
+    outbox.close()
+
+
+def test_a_thread_writes_the_log_into_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large log of transactions is written while the outbox is open; a small one stays."""
+    outbox = opened(tmp_path, 100)
+    file = tmp_path / "outbox.sqlite"
+    before = file.read_bytes()
+    outbox.checkpoint()
+    assert file.read_bytes() == before
+    monkeypatch.setattr("helix_ray.webhooks.outbox_file.CHECKPOINT_BYTES", 0)
+    asyncio.run(asyncio.to_thread(outbox.checkpoint))
+    assert len(file.read_bytes()) > len(before)
+    outbox.close()
 
 
 def test_half_a_line_counts_for_nothing(tmp_path: Path) -> None:
@@ -200,6 +232,15 @@ def test_receivers_that_may_hang_get_what_others_leave() -> None:
     assert begun() == ["hangs0"]
     now += 1.1 * YOUNG_S
     assert begun()[-1] == "hangs1"
+    works.sending.clear()
+    lanes.wake(works)
+    now += 1.1 * YOUNG_S
+    assert begun() == ["works", "works"]
+    assert lanes.opens_at() == pytest.approx(now - 1.1 * YOUNG_S + FAILED_BESIDE_S)
+    now += FAILED_BESIDE_S
+    works.sending.clear()
+    lanes.wake(works)
+    assert begun() == ["works", "works", "hangs2"]
 
 
 def test_some_may_have_theirs_before_the_cursor_moves(tmp_path: Path) -> None:

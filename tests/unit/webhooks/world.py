@@ -158,7 +158,14 @@ class World:
     # ------------------------------------------------------------------------------------------ receivers
 
     async def post(
-        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, ca: str | None = None
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        timeout_s: float,
+        ca: str | None = None,
+        limit: asyncio.Timeout | None = None,
     ) -> PostOutcome:
         mode = self.modes[url]
         self.flying[url] += 1
@@ -167,7 +174,8 @@ class World:
             await asyncio.sleep(0)
             if mode == "hang":
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.Event().wait(), timeout_s)
+                    async with limit or asyncio.timeout(timeout_s):
+                        await asyncio.Event().wait()
                 return PostOutcome(None, "timeout", "no response", (), b"", timeout_s, "192.0.2.1", None)
             got = Got(json.loads(body))
             got.headers = headers
