@@ -21,7 +21,7 @@ from helix_ray.views.audit import SHOWN
 from helix_ray.views.columns import text_of
 
 FILTERS_MAX: Final = 1_000
-# A page mostly lies within its nearest facts: the others are looked at when it does not.
+# Most pages lie within so many facts: the others are looked at for those that do not.
 NEAR_FACTS: Final = 4_096
 # Within so many facts, a page's records are found again by its filters sooner than by their seqs.
 CLOSE_FACTS_MAX: Final = 65_536
@@ -29,10 +29,18 @@ _Filter = tuple[object, ...]
 
 
 class _Counted(NamedTuple):
-    """So many records of facts up to `through` match."""
+    """So many records of facts up to `through` match, and their first and last seq."""
 
-    total: int
-    through: int
+    total: int = 0
+    through: int = 0
+    oldest: int = 0
+    newest: int = 0
+
+    def and_more(self, total: int, through: int, oldest: int | None, newest: int | None) -> _Counted:
+        """Add those of later facts."""
+        if oldest is None or newest is None:
+            return self._replace(through=through)
+        return _Counted(self.total + total, through, self.oldest or oldest, newest)
 
 
 class _Look(NamedTuple):
@@ -63,11 +71,17 @@ class _Part(NamedTuple):
         # A record of many facts may have been cut differently when the history was built anew.
         return cls("last_seq > ? AND seq <= ?", question.after, through, "ASC", question.limit + 1)
 
-    def near(self) -> _Part:
-        """Return the beginning of this part."""
+    def among(self, counted: _Counted) -> _Part:
+        """Return the same part of what was counted."""
         if self.order == "DESC":
-            return self._replace(first=self.last - NEAR_FACTS)
-        return self._replace(last=min(self.last, self.first + NEAR_FACTS))
+            return self._replace(first=counted.oldest, last=min(self.last, counted.newest))
+        return self._replace(last=min(self.last, counted.newest))
+
+    def beginning(self, counted: _Counted) -> _Part:
+        """Return where it begins."""
+        if self.order == "DESC":
+            return self._replace(first=max(self.first, self.last - NEAR_FACTS))
+        return self._replace(last=min(self.last, max(self.first, counted.oldest) + NEAR_FACTS))
 
 
 class AuditSearch:
@@ -95,11 +109,12 @@ class AuditSearch:
             part = _Part.of(question, look.through)
             if look.known is None and (question.text is not None or question.resource is not None):
                 # These are read as slowly as they are long: once for both.
-                total, found = _count_and_find(look, where, values, part)
+                counted, found = _count_and_find(look, where, values, part)
             else:
-                total, found = _count(look, where, values), _find(con, question, where, values, part)
+                counted = _count(look, where, values)
+                found = _find(con, where, values, part, counted)
             rows = _rows(con, where, values, found[: question.limit])
-        self._keep(by, look.removals, _Counted(total, look.through))
+        self._keep(by, look.removals, counted)
         has_more = len(found) > question.limit
         following = found[question.limit - 1] if has_more else None
         if question.after is not None:
@@ -107,7 +122,7 @@ class AuditSearch:
             last = [question.after, *(row["last_seq"] for row in rows)]
             following = max(last if has_more else [look.through, *last])
         return {
-            "through": look.through, "rows": rows, "total": total, "next": following,
+            "through": look.through, "rows": rows, "total": counted.total, "next": following,
             "removed_through": look.removed_through,
         }  # fmt: skip
 
@@ -133,27 +148,34 @@ class AuditSearch:
                 self._counted.popitem(last=False)
 
 
-def _count(look: _Look, where: str, values: list[Any]) -> int:
-    known = look.known or _Counted(0, 0)
+_COUNT: Final = "count(*), min(seq), max(seq)"
+
+
+def _count(look: _Look, where: str, values: list[Any]) -> _Counted:
+    known = look.known or _Counted()
     if known.through >= look.through:
         # Somebody who asked later has counted: theirs is as true.
-        return known.total
+        return known
     # A record has the seq of its first fact: those of later facts are behind all that were counted.
-    [(more,)] = look.con.execute(
-        f"SELECT count(*) FROM audit WHERE {where} AND seq > ? AND seq <= ?",
-        [*values, known.through, look.through],
+    [more] = look.con.execute(
+        f"SELECT {_COUNT} FROM audit WHERE {where} AND seq BETWEEN ? AND ?",
+        [*values, known.through + 1, look.through],
     ).fetchall()
-    return known.total + int(more)
+    total, oldest, newest = more
+    return known.and_more(total, look.through, oldest, newest)
 
 
 def _find(
-    con: duckdb.DuckDBPyConnection, question: ListAudit, where: str, values: list[Any], part: _Part
+    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], part: _Part, counted: _Counted
 ) -> list[int]:
     """Return the seqs of the page, and of one more."""
-    if question.start is None and question.end is None:
-        near = _within(con, where, values, part.near())
-        if len(near) == part.wanted:
-            return near
+    if counted.total == 0:
+        return []
+    part = part.among(counted)
+    beginning = part.beginning(counted)
+    found = _within(con, where, values, beginning)
+    if len(found) == part.wanted or beginning == part:
+        return found
     return _within(con, where, values, part)
 
 
@@ -165,14 +187,15 @@ def _within(con: duckdb.DuckDBPyConnection, where: str, values: list[Any], part:
     return [seq for (seq,) in found]
 
 
-def _count_and_find(look: _Look, where: str, values: list[Any], part: _Part) -> tuple[int, list[int]]:
+def _count_and_find(look: _Look, where: str, values: list[Any], part: _Part) -> tuple[_Counted, list[int]]:
     first = "max" if part.order == "DESC" else "min"
-    [(total, seqs)] = look.con.execute(
-        f"SELECT count(*), {first}(seq, {part.wanted}) FILTER ({part.bound}) FROM audit "
+    [(total, oldest, newest, seqs)] = look.con.execute(
+        f"SELECT {_COUNT}, {first}(seq, {part.wanted}) FILTER ({part.bound}) FROM audit "
         f"WHERE {where} AND seq <= ?",
         [part.first, part.last, *values, look.through],
     ).fetchall()
-    return total, sorted(seqs or (), reverse=part.order == "DESC")
+    counted = _Counted().and_more(total, look.through, oldest, newest)
+    return counted, sorted(seqs or (), reverse=part.order == "DESC")
 
 
 def _rows(
