@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from helix_ray.inference.examine import examine
 from helix_ray.inference.onnx import DEFAULT_ROOT
 from helix_ray.inference.providers import CPU, CUDA
 from helix_ray.inference.tune import tune
-from helix_ray.inference.tuner import TuningJob, TuningReport
+from helix_ray.inference.tuner import TrialRow, TuningJob, TuningReport, is_reference, named
 from helix_ray.inference.variants import ExaminationJob
 
 NAME = "gpu"
@@ -84,11 +84,19 @@ def smi(field: str) -> list[str]:
 
 
 def guarded(what: str, part: Callable[[], Part]) -> Part:
-    """Return what a part found; what went wrong in it is a note."""
+    """Return what a part found, and print it at once; what went wrong in it is a note."""
+    started = time.perf_counter()
     try:
-        return part()
+        lines, notes = part()
     except Exception as error:
-        return [], [f"{what}: failed: {type(error).__name__}: {error}"]
+        lines, notes = [], [f"{what}: failed: {type(error).__name__}: {error}"]
+    print(f"{what}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    for line in lines:
+        beside = f"; {line.anchor.name}: {line.anchor.text()}" if line.anchor else ""
+        print(f"  {line.what}: {line.ours.text()}{beside}", file=sys.stderr)
+    for note in notes:
+        print(f"  {note}", file=sys.stderr)
+    return lines, notes
 
 
 def _with_a_server(device: Device, scale: Scale) -> Part:
@@ -251,7 +259,24 @@ def _tuning(name: str, file: bytes, scale: Scale) -> Part:
         tuned = tune(job, Path(folder), models.silently)
     variants = ", ".join(f"{each['name']} {each['state']}" for each in examined["variants"])
     took = f"{name}: examined in {taken:.0f} s, no child so far took more than {peak_mb:,.0f} {MIB}"
-    return tuning_lines(name, tuned), [f"{took}: {variants}"]
+    return tuning_lines(name, tuned), [f"{took}: {variants}", *ratios(name, tuned["rows"])]
+
+
+def ratios(name: str, rows: Sequence[TrialRow]) -> list[str]:
+    """Return a note for each batch and provider that is not the CPU's: the ratio to FP32 of all that ran."""
+    groups: dict[tuple[str, int], list[TrialRow]] = {}
+    for row in rows:
+        if row["provider"] != CPU and not is_reference(row):
+            groups.setdefault((row["provider"], row["batch"]), []).append(row)
+    return [
+        f"{name}, batch {batch}, {provider}, ratio to FP32: "
+        + ", ".join(f"{named(row)} {_ratio(row)}" for row in group)
+        for (provider, batch), group in groups.items()
+    ]
+
+
+def _ratio(row: TrialRow) -> str:
+    return f"({row['why_not']})" if row["ratio"] is None else f"{row['ratio']:.2f}"
 
 
 def tuning_lines(name: str, tuned: TuningReport) -> list[Line]:
@@ -262,7 +287,7 @@ def tuning_lines(name: str, tuned: TuningReport) -> list[Line]:
             continue
         rate = choice["items_per_s"]
         interval = f"{choice['low']:.2f}..{choice['high']:.2f}"
-        what = f"{name}, batch {choice['batch']}: {choice['variant']} ({interval}) on {choice['provider']}"
+        what = f"{name}, batch {choice['batch']}: {named(choice)} ({interval}) on {choice['provider']}"
         anchor = Series("fp32", "rows/s", (rate / choice["ratio"],))
         lines.append(Line(what, Series("", "rows/s", (rate,)), anchor))
     return lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from helix_ray.cli.output import print_table, put
 from helix_ray.cli.tables import Columns
 from helix_ray.core.model_choice import automatic
-from helix_ray.inference.tuner import GAIN_MIN, IN_EXAMINATION, OTHER_IS_FASTER
+from helix_ray.inference.tuner import GAIN_MIN, IN_EXAMINATION, OTHER_IS_FASTER, named
 
 if TYPE_CHECKING:
     from helix_ray.core.model_records import AccuracyRecord, ChoiceRecord, VariantRecord
@@ -94,7 +94,7 @@ def left_out(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     faster: dict[tuple[Any, ...], dict[int, float]] = {}
     failed: dict[tuple[Any, ...], list[int]] = {}
     for row in rows:
-        key = (row["variant"], row["provider"], row["threads"], row["why_not"])
+        key = (named(row), row["provider"], row["threads"], row["why_not"])
         if row["why_not"] is None or row["why_not"].endswith(OTHER_IS_FASTER):
             continue
         if row["low"] is not None and row["low"] >= GAIN_MIN:
@@ -115,7 +115,7 @@ def _where(provider: str, threads: int) -> str:
 
 def _choice_row(choice: ChoiceRecord) -> tuple[str, ...]:
     return (
-        str(choice["batch"]), choice["variant"], choice["provider"], str(choice["threads"]),
+        str(choice["batch"]), named(choice), choice["provider"], str(choice["threads"]),
         f"{choice['ratio']:.2f}", f"{choice['low']:.2f} to {choice['high']:.2f}",
     )  # fmt: skip
 

@@ -25,12 +25,14 @@ NEED_GPU = frozenset(("CUDAExecutionProvider", "MIGraphXExecutionProvider", "Ten
 
 class Chosen(NamedTuple):
     """A variant to run, on which provider; `threads` is None for all that the task's CPUs allow. `tf32` has
-    the file of FP32. `measured`: it is the fastest of those that were measured on this class of nodes."""
+    the file of FP32. `measured`: it is the fastest of those that were measured on this class of nodes, with
+    CUDA graphs where `cuda_graph`."""
 
     variant: VariantRecord
     provider: str
     threads: int | None
     measured: bool
+    cuda_graph: bool = False
 
 
 def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
@@ -49,7 +51,8 @@ def choose(files: ModelFiles, precision: str, rows: int) -> Chosen:
     variant = variants[choice["variant"]]
     if variant["digest"] is None:
         variant = {**variant, "digest": _file_of_fp32(files)}
-    return Chosen(variant, choice["provider"], _threads(choice, measured), measured=True)
+    threads, graph = _threads(choice, measured), choice.get("cuda_graph", False)
+    return Chosen(variant, choice["provider"], threads, measured=True, cuda_graph=graph)
 
 
 def automatic(choices: Iterable[ChoiceRecord]) -> list[ChoiceRecord]:

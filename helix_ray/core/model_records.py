@@ -94,7 +94,8 @@ class ExaminationRecord(TypedDict):
 class ChoiceRecord(TypedDict):
     """What to run a batch of this size with, and its speed as a ratio to FP32 of the same run.
 
-    `only_by_name`: it is for tasks that ask for its precision, and no others.
+    `only_by_name`: it is for tasks that ask for its precision, and no others. `cuda_graph`: runs of equal
+    shapes are recorded and launched as a whole.
     """
 
     batch: int
@@ -106,6 +107,7 @@ class ChoiceRecord(TypedDict):
     high: float
     items_per_s: NotRequired[float]
     only_by_name: NotRequired[bool]
+    cuda_graph: NotRequired[bool]
 
 
 class TuningRecord(TypedDict):

@@ -104,9 +104,11 @@ class ModelStore:
             return model
         return self._loaded(replace(info, name=name), path, plan)
 
-    def plan(self, provider: str, variant: str, threads: int | None = None) -> SessionPlan:
+    def plan(
+        self, provider: str, variant: str, threads: int | None = None, *, cuda_graph: bool = False
+    ) -> SessionPlan:
         """Return the plan for a variant on a provider; no more threads than this process may use."""
-        plan = plan_for(self._cpus, provider, variant)
+        plan = replace(plan_for(self._cpus, provider, variant), cuda_graph=cuda_graph)
         return plan if threads is None else replace(plan, threads=min(threads, plan.threads))
 
     def session(self, name: str) -> onnxruntime.InferenceSession:

@@ -114,7 +114,7 @@ def _of_version(
     digest = variant["digest"] or ""
     if digest not in sources.files:
         raise InferenceRefused(f"variant {variant['name']} of {name}@{files['version']} is not on this node")
-    plan = models.plan(chosen.provider, variant["name"], chosen.threads)
+    plan = models.plan(chosen.provider, variant["name"], chosen.threads, cuda_graph=chosen.cuda_graph)
     model = models.by_digest(digest, sources.files[digest], name, plan)
     wanted = wanted_outputs(run.get("outputs"), model.info)
     batch = _examined_batch(files["batch"])

@@ -10,7 +10,8 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from helix_ray.inference.threads import usable_threads
 if TYPE_CHECKING:
     import onnxruntime
 
-__all__ = ["SessionPlan", "check_shares", "node_shares", "open_session", "plan_for"]
+    from helix_ray.inference.cuda_graphs import GraphSession
+
+__all__ = ["SessionPlan", "check_shares", "node_shares", "open_session", "plan_for", "with_graphs"]
 
 PROVIDER_SHARE_MIN = 0.5
 """Smallest part of a model's computing nodes that must run on the provider that was asked for."""
@@ -38,12 +41,13 @@ _BOOKKEEPING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """How a session runs: the provider by name, its threads (those of the CPU), and whether FP32 may be
-    computed in TF32 (CUDA only)."""
+    """How a session runs: the provider by name, its threads (those of the CPU), and, with CUDA only, whether
+    FP32 may be computed in TF32 and whether runs are recorded as CUDA graphs."""
 
     provider: str = CPU
     threads: int = 1
     tf32: bool = False
+    cuda_graph: bool = False
 
 
 def plan_for(cpus: float | None = None, provider: str = CPU, variant: str = "fp32") -> SessionPlan:
@@ -57,12 +61,33 @@ def open_session(name: str, model: bytes | Path, plan: SessionPlan) -> onnxrunti
     Raises BadModelFile where the model cannot be loaded, and ProviderNotUsed where the provider is missing
     or its share of the model is less than PROVIDER_SHARE_MIN.
     """
+    if plan.cuda_graph:
+        plain = _open(name, model, replace(plan, cuda_graph=False), {})
+        return with_graphs(plain, name, model, plan)
+    return _open(name, model, plan, {})
+
+
+def with_graphs(
+    session: onnxruntime.InferenceSession, name: str, model: bytes | Path, plan: SessionPlan
+) -> GraphSession:
+    """Return a session that runs as the given one does, of the same model, with CUDA graphs."""
+    from helix_ray.inference.cuda_graphs import GraphSession
+
+    return GraphSession(session, partial(_open, name, model, replace(plan, cuda_graph=True)))
+
+
+def _open(
+    name: str, model: bytes | Path, plan: SessionPlan, sizes: Mapping[str, int]
+) -> onnxruntime.InferenceSession:
+    """Open a session; `sizes` are those of free axes that are fixed, by the names of the axes."""
     import onnxruntime
 
     options = session_options(plan)
+    for axis, size in sizes.items():
+        options.add_free_dimension_override_by_name(axis, size)
     plugged = plan.provider in PLUGGED and plan.provider in register_plugins()
     _require(name, plan.provider, plugged)
-    chosen = provider_options(plan.provider, plan.threads, tf32=plan.tf32)
+    chosen = provider_options(plan.provider, plan.threads, tf32=plan.tf32, cuda_graph=plan.cuda_graph)
     ways: dict[str, Any] = {}
     if plugged:
         options.add_provider_for_devices(devices_of(plan.provider)[:1], chosen)
@@ -70,6 +95,7 @@ def open_session(name: str, model: bytes | Path, plan: SessionPlan) -> onnxrunti
         ways["providers"] = [(plan.provider, chosen), *([] if plan.provider == CPU else [CPU])]
     if plan.provider == CUDA and hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # CUDA and cuDNN may be wheels, which the loader does not search
+        onnxruntime.set_default_logger_severity(4)  # it calls each kernel that cuDNN has not an error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is checked below
@@ -92,7 +118,7 @@ def session_options(plan: SessionPlan) -> onnxruntime.SessionOptions:
     options.intra_op_num_threads = plan.threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # fatal: what goes wrong is raised
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     if plan.provider != CPU:

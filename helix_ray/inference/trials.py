@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -24,7 +24,7 @@ from helix_ray.inference.gate import Comparison, faults
 from helix_ray.inference.given_rows import ReadingLimits, read_rows
 from helix_ray.inference.graphs import embedding_sizes
 from helix_ray.inference.providers import CPU, CUDA, find_providers
-from helix_ray.inference.sessions import SessionPlan, open_session
+from helix_ray.inference.sessions import SessionPlan, open_session, with_graphs
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.timing import ROUNDS_MIN, Ratio, Rounds, ratio_of, seconds_per_call
 from helix_ray.inference.tuner import (
@@ -40,6 +40,8 @@ from helix_ray.inference.variants import FP32, TF32, Message, Variant
 
 if TYPE_CHECKING:
     import onnxruntime
+
+    from helix_ray.inference.cuda_graphs import GraphSession
 
 __all__ = ["Trials", "batch_of", "batches_of", "providers_here"]
 
@@ -57,7 +59,7 @@ Send = Callable[[Message], None]
 @dataclass(slots=True)
 class Trials:
     """The trials of one job. `skip` says why a variant with a provider is not to be opened, by "VARIANT
-    PROVIDER": it ended a process before this one."""
+    PROVIDER", with " graph" behind it for CUDA graphs: it ended a process before this one."""
 
     job: TuningJob
     blobs: Path
@@ -78,7 +80,9 @@ class Trials:
             for size in measured:
                 self.send({"fraction": 1 - left / total})
                 now = time.monotonic()
-                self._timed(opened, _feed(given, batch, size), size, now + (deadline - now) / left)
+                graphs = self._with_graphs(opened, given, batch, size) if provider == CUDA else {}
+                feed = _feed(given, batch, size)
+                self._timed({**opened, **graphs}, feed, size, now + (deadline - now) / left)
                 left -= 1
 
     def _given(self, batch: str) -> NamedRows:
@@ -113,8 +117,8 @@ class Trials:
             name = variant["name"]
             if name == TF32 and provider != CUDA:
                 continue
-            self.send({"step": _key(name, provider)})
             for plan in plans:
+                self.send({"step": _key(name, plan)})
                 try:
                     opened[name, plan] = self._opened(variant, plan, reference, given, batch)
                 except (InferenceRefused, NotUsable, ValueError) as error:
@@ -134,8 +138,7 @@ class Trials:
     ) -> onnxruntime.InferenceSession:
         """Return a session that is proven here; raises NotUsable and InferenceRefused with the reason."""
         name = variant["name"]
-        if (reason := self.skip.get(_key(name, plan.provider))) is not None:
-            raise NotUsable(reason)
+        self._check_not_skipped(name, plan)
         if variant["state"] != "ready" or (variant["gate"] is not None and not variant["gate"]["passed"]):
             raise NotUsable(f"{variant['state']} {IN_EXAMINATION}: {variant['reason']}")
         path = self._file(name)
@@ -158,6 +161,49 @@ class Trials:
             )
         return session
 
+    def _with_graphs(
+        self,
+        opened: Mapping[Candidate, onnxruntime.InferenceSession],
+        given: NamedRows,
+        batch: str,
+        size: int,
+    ) -> dict[Candidate, GraphSession]:
+        """Return the same with CUDA graphs for batches of this size, as far as they can be recorded and then
+        give what they gave before."""
+        found: dict[Candidate, GraphSession] = {}
+        for (name, plan), session in opened.items():
+            graph = replace(plan, cuda_graph=True)
+            self.send({"step": _key(name, graph)})
+            try:
+                self._check_not_skipped(name, graph)
+                found[name, graph] = self._recorded(name, graph, session, (given, batch, size))
+            except NotUsable as error:
+                self.rows.append(_row(name, graph, size, str(error)))
+        self.send({"step": ""})
+        return found
+
+    def _recorded(
+        self,
+        name: str,
+        plan: SessionPlan,
+        session: onnxruntime.InferenceSession,
+        rows: tuple[NamedRows, str, int],
+    ) -> GraphSession:
+        recording = with_graphs(session, name, self._file(name), replace(plan, tf32=name == TF32))
+        for _ in range(2):  # of shapes that come twice a graph is recorded
+            run(recording, _feed(*rows))
+        if recording.why_not is not None:
+            raise NotUsable(recording.why_not)
+        comparison, other = Comparison(), _feed(*rows, start=1)
+        comparison.add(run(session, other), run(recording, other))
+        if found := faults(comparison.result("given", plan.provider), self.job.bounds):
+            raise NotUsable(f"its outputs with CUDA graphs differ from those without: {'; '.join(found)}")
+        return recording
+
+    def _check_not_skipped(self, name: str, plan: SessionPlan) -> None:
+        if (reason := self.skip.get(_key(name, plan))) is not None:
+            raise NotUsable(reason)
+
     def _timed(
         self, opened: Mapping[Candidate, onnxruntime.InferenceSession], feed: Feed, size: int, until: float
     ) -> None:
@@ -168,8 +214,8 @@ class Trials:
         rounds = Rounds({each: partial(session.run, None, feed) for each, session in opened.items()})
         rounds.warm_up(first_run=False)
         hopeless: list[Candidate] = []
-        for reference in (each for each in opened if each[0] == FP32):
-            rivals = [each for each in opened if each[1] == reference[1]]
+        for reference in filter(_is_reference, opened):
+            rivals = [each for each in opened if _reference(each) == reference]
             by_cpu = reference[1].provider == CPU
             hopeless += rounds.hopeless(reference, rivals, HOPELESS, by_cpu=by_cpu)
         for _ in range(ROUNDS_MAX):
@@ -197,7 +243,7 @@ class Trials:
                 self.rows.append(_row(name, plan, size, str(error)))
                 continue
             able[name, plan] = session
-        lone = [each for each in able if (FP32, each[1]) not in able]
+        lone = [each for each in able if _reference(each) not in able]
         self.rows += [_row(name, plan, size, "FP32 cannot run so many rows here") for name, plan in lone]
         return {each: session for each, session in able.items() if each not in lone}
 
@@ -245,12 +291,12 @@ def batches_of(batch: str, wanted: Sequence[int], provider: str) -> list[int]:
     return [1] if batch == "none" else [int(batch.split()[1])]
 
 
-def _feed(rows: NamedRows, batch: str, size: int) -> Feed:
+def _feed(rows: NamedRows, batch: str, size: int, start: int = 0) -> Feed:
     """Return the inputs of one call with so many rows; the given ones are repeated where they are fewer."""
     if batch == "none":
-        return {name: array[0] for name, array in rows.arrays.items()}
+        return {name: array[start % len(rows)] for name, array in rows.arrays.items()}
     count = size if batch == "dynamic" else int(batch.split()[1])
-    chosen = np.arange(count) % len(rows)
+    chosen = np.arange(start, start + count) % len(rows)
     return {name: np.ascontiguousarray(array[chosen]) for name, array in rows.arrays.items()}
 
 
@@ -273,14 +319,14 @@ def _is_made_only(variant: Variant) -> bool:
 
 def _is_open(rounds: Rounds[Candidate]) -> bool:
     """Say whether a further round can still tell something: FP32 is measured even where nothing rivals it."""
-    fewest = min(len(samples) for (name, _), samples in rounds.samples.items() if name == FP32)
-    return fewest < ROUNDS_MIN or any(name != FP32 for name, _ in rounds.running())
+    fewest = min(len(samples) for each, samples in rounds.samples.items() if _is_reference(each))
+    return fewest < ROUNDS_MIN or not all(map(_is_reference, rounds.running()))
 
 
 def _leave_out(rounds: Rounds[Candidate]) -> None:
     """Spend no more time on what is not faster beyond doubt."""
     for candidate in rounds.running():
-        is_measured = candidate[0] != FP32 and len(rounds.samples[candidate]) >= ROUNDS_MIN
+        is_measured = not _is_reference(candidate) and len(rounds.samples[candidate]) >= ROUNDS_MIN
         if is_measured and _ratio(rounds, candidate).high < GAIN_MIN:
             rounds.leave_out(candidate)
 
@@ -289,7 +335,7 @@ def _ratio(rounds: Rounds[Candidate], candidate: Candidate) -> Ratio:
     """Compare with FP32 on the same provider and threads; on the CPU by CPU time, which other tasks do not
     stretch."""
     by_cpu = candidate[1].provider == CPU
-    reference = rounds.samples[FP32, candidate[1]]
+    reference = rounds.samples[_reference(candidate)]
     return ratio_of(
         seconds_per_call(reference, by_cpu=by_cpu),
         seconds_per_call(rounds.samples[candidate], by_cpu=by_cpu),
@@ -304,7 +350,9 @@ def _measured(candidate: Candidate, size: int, rounds: Rounds[Candidate]) -> Tri
         row["why_not"] = f"not measured: the time limit allowed {len(samples)} rounds of {ROUNDS_MIN}"
         return row
     found = _ratio(rounds, candidate)
-    walls = [seconds_per_call(each, by_cpu=False) for each in (rounds.samples[FP32, plan], samples)]
+    walls = [
+        seconds_per_call(each, by_cpu=False) for each in (rounds.samples[_reference(candidate)], samples)
+    ]
     row["items_per_s"] = _rate(size, walls[1])
     row["cpu_items_per_s"] = _rate(size, seconds_per_call(samples, by_cpu=True))
     row["n"], row["ratio"] = found.n, round(found.median, 3)
@@ -319,12 +367,22 @@ def _rate(size: int, seconds: Sequence[float]) -> float | None:
 
 
 def _row(name: str, plan: SessionPlan, size: int, why_not: str | None) -> TrialRow:
-    return {
+    row: TrialRow = {
         "variant": name, "provider": plan.provider, "threads": plan.threads, "batch": size,
         "items_per_s": None, "cpu_items_per_s": None, "n": 0, "ratio": None, "low": None, "high": None,
         "wall_ratio": None, "why_not": why_not,
     }  # fmt: skip
+    return {**row, "cuda_graph": True} if plan.cuda_graph else row
 
 
-def _key(variant: str, provider: str) -> str:
-    return f"{variant} {provider}"
+def _key(variant: str, plan: SessionPlan) -> str:
+    return f"{variant} {plan.provider}{' graph' if plan.cuda_graph else ''}"
+
+
+def _reference(candidate: Candidate) -> Candidate:
+    """Return what a candidate is compared with: FP32 on the same provider and threads, without graphs."""
+    return FP32, replace(candidate[1], cuda_graph=False)
+
+
+def _is_reference(candidate: Candidate) -> bool:
+    return candidate == _reference(candidate)

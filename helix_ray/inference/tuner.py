@@ -1,14 +1,14 @@
 """What a tuning measures, and how it chooses: for each batch, provider and number of threads the fastest
-variant.
+variant, with CUDA graphs or without.
 
-A variant is chosen where its speed is above that of FP32 beyond doubt, and FP32 everywhere else.
+It is chosen where its speed is above that of FP32 without graphs beyond doubt, and that everywhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from helix_ray.inference.node_class import Machine
 from helix_ray.inference.variants import FP32, TF32, GateBounds, TensorShape, Variant
@@ -23,6 +23,8 @@ __all__ = [
     "TuningReport",
     "choose",
     "choose_by_name",
+    "is_reference",
+    "named",
 ]
 
 BATCHES = (1, 16, 128)
@@ -72,12 +74,12 @@ class TuningJob:
 
 
 class TrialRow(TypedDict):
-    """One line of the evidence: a candidate at one batch size.
+    """One line of the evidence: a candidate at one batch size. `cuda_graph` is there where it is true.
 
     `items_per_s` is by the wall clock, `cpu_items_per_s` by the CPU time of the process. `ratio` is to FP32
-    with the same provider and threads in the same `n` rounds, by CPU time on the CPU and by the wall clock
-    elsewhere; `low` and `high` are its interval of 95 %, `wall_ratio` is by the wall clock. All are null
-    where it was not measured. `why_not` says why it is not the choice.
+    with the same provider and threads and without graphs in the same `n` rounds, by CPU time on the CPU and
+    by the wall clock elsewhere; `low` and `high` are its interval of 95 %, `wall_ratio` is by the wall clock.
+    All are null where it was not measured. `why_not` says why it is not the choice.
     """
 
     variant: str
@@ -92,6 +94,7 @@ class TrialRow(TypedDict):
     high: float | None
     wall_ratio: float | None
     why_not: str | None
+    cuda_graph: NotRequired[bool]
 
 
 class Choice(TypedDict):
@@ -109,6 +112,7 @@ class Choice(TypedDict):
     high: float
     items_per_s: float
     only_by_name: NotRequired[bool]
+    cuda_graph: NotRequired[bool]
 
 
 class TuningReport(TypedDict):
@@ -156,7 +160,7 @@ def choose_by_name(rows: Iterable[TrialRow], chosen: Iterable[Choice]) -> list[C
 
 
 def _best(group: Sequence[TrialRow]) -> Choice | None:
-    reference = next((row for row in group if row["variant"] == FP32), None)
+    reference = next((row for row in group if is_reference(row)), None)
     if reference is None or reference["items_per_s"] is None:
         return None
     best = reference
@@ -167,8 +171,18 @@ def _best(group: Sequence[TrialRow]) -> Choice | None:
                 best = row
     for row in group:
         if row is not best and row["why_not"] is None:
-            row["why_not"] = f"{best['variant']} {OTHER_IS_FASTER}"
+            row["why_not"] = f"{named(best)} {OTHER_IS_FASTER}"
     return _choice(best)
+
+
+def is_reference(row: TrialRow) -> bool:
+    """Say whether a row is what its ratios are to: FP32 without graphs."""
+    return row["variant"] == FP32 and not row.get("cuda_graph", False)
+
+
+def named(row: Mapping[str, Any]) -> str:
+    """Return what a row or a choice is called: its variant, and whether it runs with CUDA graphs."""
+    return f"{row['variant']} with CUDA graphs" if row.get("cuda_graph", False) else str(row["variant"])
 
 
 def _why_not(row: TrialRow) -> str | None:
@@ -182,7 +196,7 @@ def _why_not(row: TrialRow) -> str | None:
 
 
 def _choice(row: TrialRow) -> Choice:
-    return {
+    found: Choice = {
         "batch": row["batch"],
         "variant": row["variant"],
         "provider": row["provider"],
@@ -192,3 +206,4 @@ def _choice(row: TrialRow) -> Choice:
         "high": row["high"] or 1.0,
         "items_per_s": row["items_per_s"] or 0.0,
     }
+    return {**found, "cuda_graph": True} if row.get("cuda_graph", False) else found

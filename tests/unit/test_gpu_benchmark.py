@@ -73,6 +73,16 @@ def test_choices_of_devices_are_shown_beside_fp32() -> None:
     assert line.ratio == 2.0
 
 
+def test_all_that_was_tried_on_a_device_is_said() -> None:
+    """A ratio, or why there is none; FP32 is what the ratios are to."""
+    fp32: Any = {"variant": "fp32", "provider": CUDA, "batch": 1, "ratio": 1.0, "why_not": None}
+    graph = {**fp32, "cuda_graph": True, "ratio": 3.0}
+    failed = {**fp32, "variant": "fp16", "ratio": None, "why_not": "not finite"}
+    (note,) = gpu.ratios("digits", [fp32, graph, failed, {**graph, "provider": CPU}])
+    said = "fp32 with CUDA graphs 3.00, fp16 (not finite)"
+    assert note == f"digits, batch 1, {CUDA}, ratio to FP32: {said}"
+
+
 def test_a_load_counts_its_rows_and_does_not_fall_back() -> None:
     """What the device's provider cannot do is an error."""
     assert gpu_load.main(CPU, 4, 0.01) > 0

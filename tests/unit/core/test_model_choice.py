@@ -82,6 +82,14 @@ def measured(*rows: tuple[int, str, str, int, float]) -> list[ChoiceRecord]:
     return [cast("ChoiceRecord", dict(zip(names, row, strict=True))) for row in rows]
 
 
+def test_a_choice_with_cuda_graphs_says_so() -> None:
+    """The session records its runs then."""
+    files = version((16, "int8-static"))
+    assert not choose(files, "auto", 16).cuda_graph
+    files["choices"][0]["cuda_graph"] = True
+    assert choose(files, "auto", 16).cuda_graph
+
+
 CUDA = "CUDAExecutionProvider"
 GPU_NODE = measured(
     (1, "int8-static", CPU, 1, 300.0), (1, "int8-static", CPU, 2, 200.0), (1, "tf32", CUDA, 1, 100.0),

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 from onnxruntime import InferenceSession
 
+from helix_ray.inference.candidate import NamedRows
 from helix_ray.inference.providers import CPU, CUDA
 from helix_ray.inference.sessions import SessionPlan
 from helix_ray.inference.trials import Trials, batches_of
@@ -96,6 +97,40 @@ def test_what_was_not_chosen_is_kept_for_tasks_that_ask_for_its_precision() -> N
     kept = choose_by_name(rows, chosen)
     assert [(each["variant"], each["only_by_name"]) for each in kept] == [("fp32", True), ("fp16", True)]
     assert choose_by_name(rows, []) == []
+
+
+def test_graphs_are_compared_with_fp32_without_them() -> None:
+    """FP32 with CUDA graphs is a candidate like others, and is said where it wins."""
+    fp32 = row("fp32", 1, 1, 1, provider=CUDA, items_per_s=5.0)
+    graph = row("fp32", 2.9, 3, 3.1, provider=CUDA, items_per_s=15.0, cuda_graph=True)
+    slow = row("fp16", 0.6, 0.7, 0.8, provider=CUDA, items_per_s=3.5)
+    fast = row("fp16", 3.9, 4, 4.1, provider=CUDA, items_per_s=20.0, cuda_graph=True)
+    (choice,) = choose([fp32, graph, slow])
+    assert (choice["variant"], choice["cuda_graph"], choice["ratio"]) == ("fp32", True, 3)
+    assert fp32["why_not"] == "fp32 with CUDA graphs is faster"
+    rows = [{**fp32, "why_not": None}, {**graph}, {**slow}, {**fast}]
+    (choice,) = choose(rows)
+    assert (choice["variant"], choice["cuda_graph"]) == ("fp16", True)
+    (kept,) = choose_by_name(rows, [choice])
+    assert (kept["variant"], kept["cuda_graph"], kept["only_by_name"]) == ("fp32", True, True)
+    assert choose([graph]) == []
+
+
+def test_graphs_that_cannot_be_recorded_are_left_out_with_the_reason(tmp_path: Path) -> None:
+    """And those that ended a process before this one are not tried again."""
+    path = tmp_path / "model"
+    path.write_bytes(linear().SerializeToString())
+    plan, session = SessionPlan(CUDA), InferenceSession(path, providers=[CPU])
+    variants: Any = [{"name": name, "digest": "model"} for name in ("fp32", "fp16")]
+    trials = Trials(
+        TuningJob(variants, []), tmp_path, lambda message: None, {f"fp16 {CUDA} graph": "signal 11"}
+    )
+    given = NamedRows({"x": np.ones((3, 8), np.float32)}, None, "given")
+    opened: Any = {("fp32", plan): session, ("fp16", plan): session}
+    assert trials._with_graphs(opened, given, "dynamic", 2) == {}
+    reasons = {each["variant"]: each["why_not"] or "" for each in trials.rows if each["cuda_graph"]}
+    assert "which this runtime does not have" in reasons["fp32"]
+    assert reasons["fp16"] == "signal 11"
 
 
 def test_large_batches_are_measured_where_a_device_computes() -> None:
