@@ -40,7 +40,7 @@ from helix_ray.core.questions import Counts
 from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
-from helix_ray.followers.feed import BatchLimits, GatheringFeed, HeadFeed, PlaneFeed
+from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.proving import prove_stored
@@ -57,8 +57,6 @@ FILE_NAME = "history.duckdb"
 NICENESS = 5
 # A transaction costs as much as a thousand rows in it.
 FACTS_PER_INGEST_MAX = 8_000
-# The master makes an answer in one turn of its loop.
-FACTS_PER_ANSWER_MAX = 4_000
 # The pause between batches of facts: the history may lag, and small batches are the most expensive.
 PAUSE_S = 0.5
 # Tidying asks the master: not after each batch that somebody waited for.
@@ -98,8 +96,7 @@ class Historian(LivingActor):
         self._hurry = asyncio.Event()
         self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._hurry.set)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
-        gathering = GatheringFeed(feed, FACTS_PER_ANSWER_MAX)
-        self._following = Following("history", self, gathering, BatchLimits(FACTS_PER_INGEST_MAX))
+        self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
         self._traces = self._task_traces()
 

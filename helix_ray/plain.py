@@ -40,7 +40,8 @@ def plain_bytes(value: Any) -> int | None:
 
 def is_deep(text: bytes, value: Any, depth_max: int = VALUE_DEPTH_MAX) -> bool:
     """Say whether a value, of which `text` is the JSON, has more than `depth_max` levels."""
-    if text.count(b"[") + text.count(b"{") <= depth_max:
+    # Each level has two brackets: most values are too short to be counted.
+    if len(text) < 2 * depth_max or text.count(b"[") + text.count(b"{") <= depth_max:
         return False
     wrapped = value
     # orjson itself counts levels: wrap the value so that only `depth_max` levels are left.

@@ -68,11 +68,19 @@ def values_of(kind: str) -> Callable[[Any], tuple[Any, ...]]:
 
 def from_values(kind: str, version: int, subject: str, values: list[Any]) -> Event:
     """Build an event from the values of values_of; raise UnknownKind where this release cannot."""
+    return maker_of(kind, version)(subject, values)
+
+
+def maker_of(kind: str, version: int) -> Callable[[str, list[Any]], Event]:
+    """Return a function that makes events from subject and values of values_of; it or its function raises
+    UnknownKind where this release cannot."""
     if version != VERSIONS.get(kind, 1) or kind not in KINDS:
         names = FORMER_FIELDS.get((kind, version), ())
-        return from_body(kind, version, named(names, subject, values))
-    event: Event = KINDS[kind](subject, *values) if kind in _WITH_SUBJECT else KINDS[kind](*values)
-    return event
+        return lambda subject, values: from_body(kind, version, named(names, subject, values))
+    made = KINDS[kind]
+    if kind in _WITH_SUBJECT:
+        return lambda subject, values: made(subject, *values)
+    return lambda subject, values: made(*values)
 
 
 def named(names: tuple[str, ...], subject: str, values: list[Any]) -> dict[str, Any]:

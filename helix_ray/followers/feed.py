@@ -1,9 +1,10 @@
-"""Sources of a follower's facts: the control plane while the follower is near the head, the journal's files
-while it is far behind.
+"""Sources of a follower's facts: the control plane, or the journal's files.
 
-The process of the control plane has the newest facts in memory and answers a long poll with them. It must not
-read its disk for a follower that is a million facts behind: on the machine with the data directory the
-follower reads the files itself, sealed segments included, up to the last head that it got.
+The process of the control plane has the newest facts in memory and answers a long poll with them. To pickle a
+fact there and to read it here costs more than to read its row, and the control plane is the one process that
+everything waits for: on the machine with the data directory, a follower gets the first facts after its cursor
+from the control plane, and reads those that follow in the files itself, sealed segments included, up to the
+head that it was told.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from helix_ray.ports import Batch, ControlPlane
 
 log = logging.getLogger(__name__)
 
-# A follower further behind the head reads the files. The engine keeps many more facts than this in memory.
-NEAR_FACTS_MAX = 20_000
+# A follower further behind the head reads the files. Fewer facts cost less in an answer, which is needed to
+# learn the head, than a transaction of the files and its statements.
+NEAR_FACTS_MAX = 250
+# Where the files cannot be read: the control plane makes an answer in one turn of its loop.
+ANSWER_FACTS_MAX = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +69,28 @@ class HeadFeed:
         self._head = 0
 
     async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        """Return the next facts: from the files if the last known head is far ahead."""
-        if self._reader is not None and self._head - cursor > NEAR_FACTS_MAX:
-            batch = await self._from_files(self._reader, cursor, limits)
+        """Return the next facts: from the files if the last known head is far ahead, else an answer of the
+        control plane, and what follows it in the files. Both together have at most `facts_max` facts, and
+        twice `bytes_max`."""
+        if self._head - cursor > NEAR_FACTS_MAX:
+            batch = await self._from_files(cursor, limits)
             if batch is not None:
                 return batch
-        batch = await self._near.after(cursor, limits, wait_s)
-        self._head = batch.head
-        return batch
+        near_max = ANSWER_FACTS_MAX if self._reader is None else NEAR_FACTS_MAX
+        asked = replace(limits, facts_max=min(limits.facts_max, near_max))
+        near = await self._near.after(cursor, asked, wait_s)
+        self._head = near.head
+        left = limits.facts_max - len(near.facts)
+        # An answer that bytes have cut is large enough.
+        if len(near.facts) < asked.facts_max or left <= 0 or near.cursor >= near.head:
+            return near
+        rest = await self._from_files(near.cursor, replace(limits, facts_max=left))
+        return near if rest is None else replace(rest, facts=(*near.facts, *rest.facts))
 
-    async def _from_files(self, reader: FactReader, cursor: int, limits: BatchLimits) -> Batch | None:
+    async def _from_files(self, cursor: int, limits: BatchLimits) -> Batch | None:
+        reader = self._reader
+        if reader is None:
+            return None
         try:
             facts = await asyncio.to_thread(
                 reader.read, cursor, self._head, limits.facts_max, limits.bytes_max
@@ -85,31 +101,3 @@ class HeadFeed:
             self._reader = None
             return None
         return Batch(tuple(facts), facts[-1].seq, self._head) if facts else None
-
-
-class GatheringFeed:
-    """The facts of several answers of another feed in one batch, for a consumer to which a batch costs much
-    and the source of an answer must not take long.
-
-    It asks again only after an answer with as many facts as it may have: one that bytes have cut is large
-    enough, so a batch has at most `facts_max` / `answer_facts_max` times the bytes of an answer.
-    """
-
-    def __init__(self, feed: Feed, answer_facts_max: int) -> None:
-        self._feed = feed
-        self._answer_facts_max = answer_facts_max
-
-    async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-        """Return the next facts: waits for the first answer only."""
-        each = replace(limits, facts_max=min(limits.facts_max, self._answer_facts_max))
-        batch = answer = await self._feed.after(cursor, each, wait_s)
-        while len(answer.facts) == each.facts_max and answer.cursor < answer.head:
-            if len(batch.facts) + each.facts_max > limits.facts_max:
-                break
-            answer = await self._feed.after(batch.cursor, each, 0.0)
-            if answer.head < batch.cursor:
-                # It is another journal: the next request says so again.
-                break
-            facts, abouts = (*batch.facts, *answer.facts), (*batch.abouts, *answer.abouts)
-            batch = Batch(facts, answer.cursor, answer.head, abouts)
-        return batch

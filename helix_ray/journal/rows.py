@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from helix_ray.core.codec import FIELDS, KINDS, SUBJECT, VERSIONS, from_values, values_of
-from helix_ray.core.events import Erased, Fact
+from helix_ray.core.codec import FIELDS, KINDS, SUBJECT, VERSIONS, maker_of, values_of
+from helix_ray.core.events import Erased, Event, Fact
 from helix_ray.core.origin import OK
 from helix_ray.journal import layout
 from helix_ray.journal.encoding import to_json
@@ -199,6 +199,7 @@ class RowReader:
         at, author, request = shared
         kind_of, author_of = self._words.kind, self._words.author
         actor, origin, known = "", None, None
+        makers: dict[int, tuple[str, Callable[[str, list[Any]], Event]]] = {}
         try:
             for seq, kind, subject, content, at_, author_, request_, _ in rows:
                 if at_ is not None:
@@ -211,9 +212,12 @@ class RowReader:
                     # A row without an author raises KeyError.
                     who = author_of(author)  # type: ignore[arg-type]
                     actor, origin, known = who.actor, who.origin(), author
-                name, version, _ = kind_of(kind)
+                if kind not in makers:
+                    name, version, _ = kind_of(kind)
+                    makers[kind] = name, maker_of(name, version)
+                name, make = makers[kind]
                 event = (
-                    from_values(name, version, subject, stored(content[SALT_BYTES:]))
+                    make(subject, stored(content[SALT_BYTES:]))
                     if content is not None
                     else Erased(subject, name)
                 )

@@ -18,6 +18,7 @@ FOLDER = "segments"
 # How often to look again for a row that has just moved to a segment.
 TRIES = 3
 
+_BYTES = "SELECT coalesce(sum(length(content)), 0) FROM facts WHERE seq > ? AND seq <= ?"
 _SHARED = "SELECT {0} FROM facts WHERE seq <= ? AND seq > ? AND {0} IS NOT NULL ORDER BY seq DESC LIMIT 1"
 
 
@@ -99,6 +100,8 @@ class StoredFacts:
     def _reaching(self, after: int, through: int, bytes_max: int) -> int:
         """Return the seq of the fact of the file whose body reaches `bytes_max`, or `through`: bodies that
         are not wanted are not read into memory."""
+        if self._con.execute(_BYTES, (after, through)).fetchone()[0] < bytes_max:
+            return through
         sizes = self._con.execute(
             "SELECT seq, coalesce(length(content), 0) FROM facts WHERE seq > ? AND seq <= ? ORDER BY seq",
             (after, through),

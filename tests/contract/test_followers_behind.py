@@ -10,8 +10,8 @@ import pytest
 from helix_ray.core.events import Fact
 from helix_ray.followers import feed as feed_module
 from helix_ray.followers.cursor import CursorFile
-from helix_ray.followers.feed import BatchLimits, Feed, GatheringFeed, HeadFeed
-from helix_ray.followers.following import Effect, WithCursor
+from helix_ray.followers.feed import BatchLimits, Feed, HeadFeed
+from helix_ray.followers.following import WithCursor
 from helix_ray.journal import sealing
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
@@ -108,84 +108,64 @@ def test_a_reader_that_sleeps_holds_no_log_up(tmp_path: Path) -> None:
     journal.close()
 
 
-def gathered(feed: Feed, cursor: int, facts_max: int = 30) -> Batch:
-    return asyncio.run(GatheringFeed(feed, 10).after(cursor, BatchLimits(facts_max), 5.0))
+@pytest.fixture
+def asks_for_ten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "NEAR_FACTS_MAX", 10)
 
 
+def head_feed(tmp_path: Path, known: int, owner: GivenFacts | None = None) -> HeadFeed:
+    """Return a feed of a journal that has so many facts in its file."""
+    journal = SqliteJournal(tmp_path, KEY)
+    if known:
+        journal.append(facts(1, known))
+    journal.close()
+    return HeadFeed(owner or GivenFacts(facts(1, known)), FactReader(tmp_path))
+
+
+def after(feed: Feed, cursor: int, facts_max: int = 30) -> Batch:
+    return asyncio.run(feed.after(cursor, BatchLimits(facts_max), 5.0))
+
+
+@pytest.mark.usefixtures("asks_for_ten")
 @pytest.mark.parametrize(("known", "expected"), [(0, 0), (7, 7), (10, 10), (24, 24), (30, 30), (95, 30)])
-def test_a_batch_of_several_answers_ends_with_its_limit_or_the_head(known: int, expected: int) -> None:
-    """It has the facts of up to three answers in order, once each, and the last one's cursor and head."""
-    feed = GivenFacts(facts(1, known))
-    batch = gathered(feed, 0)
+def test_what_follows_an_answer_is_read_from_the_files(tmp_path: Path, known: int, expected: int) -> None:
+    """The owner is asked for ten facts; a batch has these and those of the files behind them, in order, once
+    each, up to its limit or the head."""
+    owner = GivenFacts(facts(1, known))
+    batch = after(head_feed(tmp_path, known, owner), 0)
     assert [fact.seq for fact in batch.facts] == list(range(1, expected + 1))
     assert (batch.cursor, batch.head) == (expected, known)
-    assert feed.asked == list(range(0, max(expected, 1), 10))
+    assert owner.asked == [0]
 
 
-def test_an_answer_that_bytes_have_cut_is_a_batch_alone() -> None:
-    """Its facts may be large: a second answer would double what the consumer keeps in memory."""
-    feed = GivenFacts(facts(1, 95), size=9)
-    assert len(gathered(feed, 0).facts) == 9
-    assert feed.asked == [0]
+@pytest.mark.usefixtures("asks_for_ten")
+def test_an_answer_that_bytes_have_cut_is_a_batch_alone(tmp_path: Path) -> None:
+    """Its facts may be large: more from the files would double what the consumer keeps in memory."""
+    owner = GivenFacts(facts(1, 95), size=9)
+    assert len(after(head_feed(tmp_path, 95, owner), 0).facts) == 9
+    assert owner.asked == [0]
 
 
-def test_only_the_first_answer_of_a_batch_is_waited_for() -> None:
-    """What is there is not kept back for what may come."""
-    waits: list[float] = []
-
-    class Waited(GivenFacts):
-        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-            waits.append(wait_s)
-            return await super().after(cursor, limits, wait_s)
-
-    gathered(Waited(facts(1, 24)), 0)
-    assert waits == [5.0, 0.0, 0.0]
+@pytest.mark.usefixtures("asks_for_ten")
+def test_nothing_behind_the_head_that_was_told_is_read(tmp_path: Path) -> None:
+    """The file may have facts of a commit that its owner has not answered for yet."""
+    assert after(head_feed(tmp_path, 95, GivenFacts(facts(1, 14))), 0).cursor == 14
 
 
-def test_a_journal_that_is_replaced_between_two_answers_adds_nothing() -> None:
-    """The facts of two journals are never in one batch; the next request meets the other one."""
-    feed = GivenFacts(facts(1, 40))
-
-    class Replaced(GivenFacts):
-        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-            answer = await super().after(cursor, limits, wait_s)
-            self.known = facts(1, 3)
-            return answer
-
-    batch = gathered(Replaced(feed.known), 0)
-    assert [fact.seq for fact in batch.facts] == list(range(1, 11))
-    assert batch.head == 40
+@pytest.mark.usefixtures("asks_for_ten")
+def test_without_files_the_owner_is_asked_for_all_facts(tmp_path: Path) -> None:
+    """The answer that was there when they failed is used, and later ones are as large as they may be."""
+    owner = GivenFacts(facts(1, 95), size=50)
+    feed = HeadFeed(owner, FactReader(tmp_path / "elsewhere"))
+    assert len(after(feed, 0).facts) == 10
+    assert len(after(feed, 10).facts) == 30
 
 
-def test_a_failure_between_two_answers_loses_nothing() -> None:
+@pytest.mark.usefixtures("asks_for_ten")
+def test_a_failed_request_loses_nothing(tmp_path: Path) -> None:
     """The consumer's cursor has not moved, so the same facts are asked for again."""
-    feed = GivenFacts(facts(1, 35))
-
-    class Failing(GivenFacts):
-        async def after(self, cursor: int, limits: BatchLimits, wait_s: float) -> Batch:
-            if cursor == 10 and self.asked.count(10) < 2:
-                self.failures = [OSError("the link is cut")]
-            return await super().after(cursor, limits, wait_s)
-
-    async def effect(batch: Batch) -> None:
-        got.extend(fact.seq for fact in batch.facts)
-
-    got: list[int] = []
-    following = follower(Consumed(effect), GatheringFeed(Failing(feed.known), 10), BatchLimits(20))
-    asyncio.run(follow_to_head(following))
-    assert got == list(range(1, 36))
-
-
-class Consumed:
-    """A consumer whose cursor is in memory."""
-
-    def __init__(self, effect: Effect) -> None:
-        self._effect = effect
-        self.cursor = 0
-
-    async def take(self, batch: Batch) -> None:
-        await self._effect(batch)
-        self.cursor = batch.cursor
-
-    async def beyond(self, head: int) -> None:
-        raise AssertionError(f"the journal ends at {head}")
+    owner = GivenFacts(facts(1, 35))
+    owner.failures = [OSError("the link is cut")]
+    consumer = Seen(None, CursorFile(tmp_path, "trial", 0))
+    asyncio.run(follow_to_head(follower(consumer, head_feed(tmp_path, 35, owner), BatchLimits(20))))
+    assert consumer.seqs == list(range(1, 36))
