@@ -93,6 +93,12 @@ def main() -> int:
         "--audit-records", type=int, metavar="N", help="how many records `audit` searches (1,000,000)"
     )
     parser.add_argument(
+        "--chaos-events",
+        type=int,
+        metavar="N",
+        help="how many events `webhook_chaos` sends to each of 20 receivers",
+    )
+    parser.add_argument(
         "--json", type=Path, metavar="FILE", help="where the figures go (benchmarks/results/DATE.json)"
     )
     given = parser.parse_args()
@@ -109,6 +115,8 @@ def main() -> int:
     scale = QUICK if given.quick else FULL
     if given.audit_records is not None:
         scale = replace(scale, audit_records=given.audit_records)
+    if given.chaos_events is not None:
+        scale = replace(scale, webhook_chaos_events=given.chaos_events)
     found = [_run(name, scale, console) for name in names]
     reports = [each for each in found if each is not None]
     report.show_summary(reports, console)
