@@ -319,7 +319,10 @@ class HookOutbox:
         for message in claimed:
             if message.number is None:
                 numbers[message.hook] += 1
-                message = message._replace(number=numbers[message.hook])
+                # `_replace` takes ten times as long.
+                message = HookMessage(
+                    message.hook, message.seq, message.event, numbers[message.hook], message.tries
+                )
             sending.append(message)
         if self._turns.are_many:
             self._turns.store()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from helix_ray.core.secrets import MASK
 from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT
-from helix_ray.webhooks.board import Hook
+from helix_ray.webhooks.board import Hook, SigningSecret
 from helix_ray.webhooks.body import Payload
 from helix_ray.webhooks.messages import HookMessage
-from helix_ray.webhooks.signing import message_id, signed_headers
+from helix_ray.webhooks.signing import KEYS_CACHED_MAX, message_id, signed_headers
 
 # How long a receiver may take for its whole response.
 TIMEOUT_S = 15.0
@@ -56,7 +57,7 @@ def masked(hook: Hook, answer: bytes) -> bytes:
     """Return what a receiver answered without the webhook's secrets, which one that echoes requests repeats;
     the end may be cut within one."""
     is_cut = len(answer) >= RESPONSE_BYTES_KEPT
-    for secret in _secrets(hook):
+    for secret in _secrets(hook.secret, hook.signing_secrets, tuple(hook.headers.values())):
         if secret in answer:
             answer = answer.replace(secret, MASK.encode())
         if is_cut:
@@ -66,10 +67,13 @@ def masked(hook: Hook, answer: bytes) -> bytes:
     return answer
 
 
-def _secrets(hook: Hook) -> list[bytes]:
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def _secrets(
+    text: str, signing_secrets: tuple[SigningSecret, ...], header_values: tuple[str, ...]
+) -> list[bytes]:
     """Return what is secret, the longest first: of `Authorization: Bearer TOKEN` both the value and TOKEN."""
-    texts = {hook.secret, *(one.secret for one in hook.signing_secrets)}
-    for value in hook.headers.values():
+    texts = {text, *(one.secret for one in signing_secrets)}
+    for value in header_values:
         texts.update((value.strip(), *value.split()))
     found = (text.encode("utf-8", "surrogatepass") for text in texts)
     return sorted((secret for secret in found if len(secret) >= SECRET_BYTES_MIN), key=len, reverse=True)
