@@ -13,6 +13,7 @@ from itertools import islice
 
 from actors.inbox import Answers, Inbox
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.audit.kinds import ACTS
 from helix_ray.core.fact_figures import FactFigures
 from helix_ray.core.histogram import Histogram
 from helix_ray.core.orders import AnyOrder, Order
@@ -35,6 +36,8 @@ class Commits:
         self._inbox = Inbox(lambda order: order.work_in(engine.state))
         # How long commits took that have facts, and what their facts say.
         self.took, self.figures = Histogram(), FactFigures()
+        # The newest fact since the start that the audit has a record of.
+        self.acted = 0
         # Orders of the followers, which react again only when all of them are carried out.
         self._ordered: deque[AnyOrder] = deque()
 
@@ -76,6 +79,7 @@ class Commits:
         if facts := self._engine.committed:
             self.took.note(self._engine.clock.monotonic() - began)
             self.figures.note(self._engine.state, facts)
+            self.acted = next((fact.seq for fact in reversed(facts) if type(fact.event) in ACTS), self.acted)
         for order in islice(orders, len(answers)):
             self._ran(type(order.body).__name__)
         return answers

@@ -35,7 +35,13 @@ from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.posture import Findings
-from helix_ray.core.proof_questions import NewestCheckpoint, ProofQuestion
+from helix_ray.core.proof_questions import (
+    ListCheckpoints,
+    NewestCheckpoint,
+    ProofQuestion,
+    ProveConsistency,
+    ProveInclusion,
+)
 from helix_ray.core.questions import Counts
 from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.core.views.tasks import ItemsView, LogView
@@ -145,7 +151,11 @@ class Historian(LivingActor):
         return look(findings, self._settings, os.environ, ray.util.get_node_ip_address())
 
     async def prove(self, question: ProofQuestion) -> Mapping[str, object] | SourceUnavailable:
-        """Return the newest checkpoint or a proof, from the data directory."""
+        """Return the newest checkpoint or a proof, from the data directory, or checkpoints so far."""
+        if isinstance(question, ListCheckpoints):
+            if (away := await self._away()) is not None:
+                return away
+            return await self._on_file(self._history.checkpoints, question)
         try:
             return await asyncio.to_thread(_proof, self._settings.data_dir, question)
         except CheckpointFailed:
@@ -288,7 +298,9 @@ class Historian(LivingActor):
         return answer.data["archived"] if isinstance(answer, Receipt) else 0
 
 
-def _proof(data_dir: Path, question: ProofQuestion) -> Mapping[str, object]:
+def _proof(
+    data_dir: Path, question: NewestCheckpoint | ProveInclusion | ProveConsistency
+) -> Mapping[str, object]:
     if isinstance(question, NewestCheckpoint):
         return {"note": newest(data_dir)}
     return prove_stored(data_dir, question)

@@ -38,9 +38,9 @@ from actors.life import Fatal, LivingActor, Work
 from actors.local_server import LocalServer
 from actors.master_figures import with_processes
 from actors.sealer import Sealer
+from actors.signer import Signer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
-from helix_ray.checkpoints import CheckpointKeeper
 from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
@@ -92,7 +92,7 @@ class Master(LivingActor):
         self._keeping = Keeping(settings.data_dir, settings.disk_reserve_bytes)
         self._meter = TurnMeter("master")
         self._turn_reports = TurnReports()
-        self._checkpoints = CheckpointKeeper(settings.data_dir)
+        self._signer = Signer(settings.data_dir, settings.audit_checkpoint_every_s, self.execute_batch)
         self._board: BoardWriter | None = None
         # One long answer at a time: a second one would only delay both.
         self._long_answer = asyncio.Lock()
@@ -254,7 +254,7 @@ class Master(LivingActor):
             with contextlib.suppress(OSError, sqlite3.Error, JournalFailed):
                 self._engine.end()
                 self._engine.save_snapshot()
-                self._checkpoints.keep_newest(self._journal())
+                self._signer.sign_newest(self._journal())
             self._keeping.journal.close()
 
     # ------------------------------------------------------------------------------------------ loops
@@ -306,12 +306,9 @@ class Master(LivingActor):
             await asyncio.sleep(HEAD_EVERY_S)
             self._keeping.mark_head()
             # At most once in HEAD_EVERY_S, and never by a commit.
-            await self._keep_checkpoint()
+            if self._keeping.hindrance() is None:
+                await self._signer.sign(self._journal(), self._commits.acted)
             leave_out_of_collections()
-
-    async def _keep_checkpoint(self) -> None:
-        if self._keeping.hindrance() is None and (due := self._checkpoints.due(self._journal())) is not None:
-            await asyncio.to_thread(self._checkpoints.keep, due)
 
     async def _keep_loop(self) -> None:
         """Keep snapshots, and carry out erasures, which take one."""

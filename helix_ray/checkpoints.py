@@ -124,19 +124,22 @@ class CheckpointKeeper:
         if (due := self.due(tree)) is not None:
             self.keep(due)
 
-    def keep(self, checkpoint: Checkpoint) -> None:
-        """Sign and write a checkpoint; a failure is logged once. May run on a thread."""
+    def keep(self, checkpoint: Checkpoint) -> str | None:
+        """Sign and write a checkpoint and return the note; a failure is logged once, and returns None. May
+        run on a thread."""
         try:
             # Read each time: the key may have been replaced.
             seed = _seed(self._folder)
             note_key(self._folder, notes.verifier_of(checkpoint.origin, seed))
-            replace_text(self._folder / FILE, notes.sign(checkpoint.text(), checkpoint.origin, seed))
+            note = notes.sign(checkpoint.text(), checkpoint.origin, seed)
+            replace_text(self._folder / FILE, note)
         except (OSError, keys.KeyFileUnsafe) as error:
             if not self._said:
                 log.error("cannot write %s, retrying: %s", FILE, error)
             self._said = True
-            return
+            return None
         self._size, self._said = checkpoint.size, False
+        return note
 
 
 def newest(data_dir: Path) -> str:

@@ -190,6 +190,7 @@ class Settings:
     lost_worker_keep_s: float = bounded(7 * 86_400.0, ge=0)
     history_keep_s: float = bounded(90 * 86_400.0, ge=0)
     audit_keep_s: float = bounded(400 * 86_400.0, ge=0)
+    audit_checkpoint_every_s: float = bounded(60.0, ge=1)
     webhook_log_keep_s: float = bounded(30 * 86_400.0, ge=0)
     webhook_response_s_max: float = bounded(15.0, gt=0, le=60)
     journal_check_every_s: float = bounded(86_400.0, ge=60)

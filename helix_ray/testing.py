@@ -21,6 +21,7 @@ from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import Answer, has_news
 from helix_ray.core.errors import Refused, Rejected
+from helix_ray.core.events import CheckpointSigned
 from helix_ray.core.host_points import span_of
 from helix_ray.core.host_sample import HeardSample
 from helix_ray.core.lifecycle import TERMINAL, Status
@@ -29,10 +30,9 @@ from helix_ray.core.orders.kind import Data, OrderKind
 from helix_ray.core.policy import Policy
 from helix_ray.core.proof_questions import (
     JournalSize,
+    ListCheckpoints,
     NewestCheckpoint,
     ProofQuestion,
-    ProveConsistency,
-    ProveInclusion,
     within,
 )
 from helix_ray.core.questions import (
@@ -52,6 +52,7 @@ from helix_ray.core.questions import (
 from helix_ray.core.views.deliveries import no_deliveries
 from helix_ray.core.views.figures import MetricsView, ReplicaReport
 from helix_ray.core.views.log_text import text_of
+from helix_ray.core.views.proofs import CheckpointPageView, RecordedCheckpointView, page_of
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.engine import Engine
 from helix_ray.execution.log_reading import read_items
@@ -158,7 +159,7 @@ class MemoryControlPlane:
             return await self._until(
                 lambda: self._synced(question, by), lambda reply: self.sync.is_news(question, reply), wait_s
             )
-        if isinstance(question, NewestCheckpoint | ProveInclusion | ProveConsistency):
+        if isinstance(question, ProofQuestion):
             return self._proof(question, by)
         if isinstance(question, Metrics) and self._replica is not None:
             return {**cast("MetricsView", self.ask(question, by)), **self._replica()}
@@ -309,11 +310,23 @@ class MemoryControlPlane:
             complete = within(question, journal["size"])
             if isinstance(complete, Rejected):
                 return complete
+            if isinstance(complete, ListCheckpoints):
+                return self._checkpoints(complete)
             tree = self.engine.journal
             if not isinstance(complete, NewestCheckpoint):
                 return prove(tree, complete)
             due = Checkpoint(origin_of(tree.leaf(1)), tree.head(), tree.root())
             return {"note": sign(due.text(), due.origin, self.checkpoint_seed)}
+
+    def _checkpoints(self, question: ListCheckpoints) -> CheckpointPageView:
+        """Answer from the facts."""
+        before = self.engine.state.seq + 1 if question.before is None else question.before
+        rows: list[RecordedCheckpointView] = [
+            {"seq": fact.seq, "at": fact.at, "size": event.size, "root": event.id, "note": event.note}
+            for fact in reversed(self.engine.facts(0, before).facts)
+            if isinstance(event := fact.event, CheckpointSigned) and fact.seq < before
+        ]
+        return page_of(rows, question.limit)
 
     def _wake(self) -> None:
         # Under the lock a waiter cannot be removed, so its event loop is still open.

@@ -8,7 +8,7 @@ from helix_ray.client.session import ClientSession
 
 if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditOut
-    from helix_ray.wire.audit_proofs import CheckpointOut, ConsistencyOut, InclusionOut
+    from helix_ray.wire.audit_proofs import CheckpointOut, CheckpointsOut, ConsistencyOut, InclusionOut
     from helix_ray.wire.monitoring import SystemOut
     from helix_ray.wire.security import SecurityOut
 
@@ -69,6 +69,13 @@ class MonitoringCalls:
         """Return the newest signed checkpoint of the journal, a note in the format of C2SP."""
         found: CheckpointOut = self._session.call("GET", "/aurora/audit/checkpoint")
         return found["checkpoint"]
+
+    def audit_checkpoints(self, limit: int = 100, cursor: int | None = None) -> CheckpointsOut:
+        """Return signed checkpoints that were recorded, the newest first; `next_cursor` continues a page."""
+        found: CheckpointsOut = self._session.call(
+            "GET", "/aurora/audit/checkpoints", limit=limit, cursor=cursor
+        )
+        return found
 
     def prove_inclusion(self, seq: int, size: int | None = None) -> InclusionOut:
         """Return the proof that a fact is among the first `size`, by default all."""

@@ -26,14 +26,23 @@ from typing import Any, Final, Literal, NamedTuple
 from helix_ray.core import events as ev
 from helix_ray.core.access import Principal, in_scope, may
 from helix_ray.core.lifecycle import after
-from helix_ray.core.questions import ListQuotas, ListWorkers
+from helix_ray.core.questions import ListAudit, ListQuotas, ListWorkers
 from helix_ray.core.specs import TaskEdits, TaskSpec
 from helix_ray.core.state import State, Task, project_of
 from helix_ray.core.views.tasks import TaskView
 from helix_ray.core.visibility import administers, reads_all_tasks, sees_all_tasks
 
 Reach = Literal[
-    "tasks", "projects", "models", "everybody", "workers", "quotas", "users", "administrators", "nobody"
+    "tasks",
+    "projects",
+    "models",
+    "everybody",
+    "workers",
+    "quotas",
+    "users",
+    "auditors",
+    "administrators",
+    "nobody",
 ]
 
 
@@ -47,6 +56,7 @@ class Audience(NamedTuple):
 
 
 ADMINISTRATORS: Final = Audience("administrators")
+AUDITORS: Final = Audience("auditors")
 NOBODY: Final = Audience("nobody")
 NO_LABELS: Final[Mapping[str, str]] = {}
 
@@ -118,6 +128,7 @@ _HEARS: Final[dict[Reach, Callable[[Principal, Audience], bool]]] = {
     "workers": lambda by, audience: by.id in audience.users or may(by, ListWorkers),
     "quotas": _quota,
     "users": lambda by, audience: by.id in audience.users or administers(by),
+    "auditors": lambda by, audience: may(by, ListAudit),
     "administrators": lambda by, audience: administers(by),
     "nobody": lambda by, audience: False,
 }
@@ -233,6 +244,10 @@ def _administrators(state: State, event: Any) -> About:
     return About(ADMINISTRATORS)
 
 
+def _auditors(state: State, event: Any) -> About:
+    return About(AUDITORS)
+
+
 def _nobody(state: State, event: Any) -> About:
     return About(NOBODY)
 
@@ -286,6 +301,7 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
         ),
         _administrators,
     ),
+    ev.CheckpointSigned: _auditors,
     ev.ReceiptKept: _nobody,
 }  # fmt: skip
 # Kinds of facts that somebody decides who hears of.

@@ -34,8 +34,8 @@ BY_ID_ONLY = (
     ev.DatasetUploaded, ev.DatasetDeleted,
     # Its `id` is the name of a place where the audit is kept, too.
     ev.AuditExported,
-    # Their `id` is the hash of a certificate.
-    ev.CertificateChanged, ev.CertificateRefused,
+    # Their `id` is the hash of a certificate, or the root of the tree.
+    ev.CertificateChanged, ev.CertificateRefused, ev.CheckpointSigned,
 )  # fmt: skip
 
 

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from helix_ray.core.access import AUDITORS
 from helix_ray.core.errors import ErrorCode, Rejected, not_found
 from helix_ray.core.question_kind import QuestionKind
-from helix_ray.core.views.proofs import CheckpointView, ConsistencyView, InclusionView, SizeView
+from helix_ray.core.views.proofs import (
+    CheckpointPageView,
+    CheckpointView,
+    ConsistencyView,
+    InclusionView,
+    SizeView,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,17 @@ class NewestCheckpoint(QuestionKind[CheckpointView]):
 
     allowed = AUDITORS
     of_journal = True
+
+
+@dataclass(frozen=True, slots=True)
+class ListCheckpoints(QuestionKind[CheckpointPageView]):
+    """Signed checkpoints that were recorded, the newest first: at most `limit`, from before fact `before`."""
+
+    allowed = AUDITORS
+    of_journal = True
+
+    limit: int = 100
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,7 @@ class ProveConsistency(QuestionKind[ConsistencyView]):
     new: int | None = None
 
 
-ProofQuestion = NewestCheckpoint | ProveInclusion | ProveConsistency
+ProofQuestion = NewestCheckpoint | ListCheckpoints | ProveInclusion | ProveConsistency
 
 
 def within(question: ProofQuestion, head: int) -> ProofQuestion | Rejected:

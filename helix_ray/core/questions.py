@@ -30,6 +30,7 @@ from helix_ray.core.node_questions import NodeDevices as NodeDevices
 from helix_ray.core.node_questions import SystemFigures as SystemFigures
 from helix_ray.core.node_questions import SystemHistory as SystemHistory
 from helix_ray.core.proof_questions import JournalSize as JournalSize
+from helix_ray.core.proof_questions import ListCheckpoints as ListCheckpoints
 from helix_ray.core.proof_questions import NewestCheckpoint as NewestCheckpoint
 from helix_ray.core.proof_questions import ProveConsistency as ProveConsistency
 from helix_ray.core.proof_questions import ProveInclusion as ProveInclusion
@@ -394,5 +395,5 @@ Question = (
     | SystemFigures | SystemHistory
     | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
     | ListAudit | SecurityFigures
-    | JournalSize | NewestCheckpoint | ProveInclusion | ProveConsistency | RecordedReads
+    | JournalSize | NewestCheckpoint | ListCheckpoints | ProveInclusion | ProveConsistency | RecordedReads
 )  # fmt: skip

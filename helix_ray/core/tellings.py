@@ -156,6 +156,10 @@ def _login_refused(fact: ev.Fact, event: ev.LoginRefused, about: About) -> Notic
     }  # fmt: skip
 
 
+def _checkpoint(fact: ev.Fact, event: ev.CheckpointSigned, about: About) -> NoticeData:
+    return {"size": event.size, "root": event.id, "checkpoint": event.note}
+
+
 def _model_deleted(fact: ev.Fact, event: ev.ModelDeleted, about: About) -> NoticeData:
     return {"model": event.id, "version": None}
 
@@ -225,6 +229,7 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.SessionClosed: _always("security.session_closed", _fields("session_id", "reason")),
     ev.CertificateChanged: _always("security.certificate_changed", _fields("fingerprint", "expires_at")),
     ev.CertificateRefused: _always("security.certificate_refused", _fields("fingerprint", "reason")),
+    ev.CheckpointSigned: _always("audit.checkpoint_signed", _checkpoint),
     ev.TokenCreated: _always(
         "security.token_created",
         _fields("token_id", "user_id", "name", "shown", "roles", "projects", "expires_at"),

@@ -9,6 +9,7 @@ import duckdb
 
 from helix_ray.derived import names_passing_cause, set_aside
 from helix_ray.views.audit import AUDIT, CONFIGURED
+from helix_ray.views.checkpoints import CHECKPOINTS
 from helix_ray.views.columns import SUBMITTED, TASKS, table
 
 # One row: the position of the history.
@@ -30,6 +31,7 @@ _TABLES = "\n".join(
         table("tasks", TASKS),
         table("audit", AUDIT),
         table("configured", CONFIGURED),
+        table("checkpoints", CHECKPOINTS),
         _ERASED,
         _POSITION,
     )

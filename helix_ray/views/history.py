@@ -16,12 +16,13 @@ import duckdb
 import orjson
 
 from helix_ray.core.events import Fact, TaskRestored
-from helix_ray.core.questions import ListAudit, ListTasks
+from helix_ray.core.questions import ListAudit, ListCheckpoints, ListTasks
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.proofs import CheckpointPageView
 from helix_ray.core.views.security import SignInsView
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
-from helix_ray.views import audit, read
+from helix_ray.views import audit, checkpoints, read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.audit_search import AuditSearch
 from helix_ray.views.file import open_history
@@ -213,6 +214,11 @@ class History:
         """Return a page of the audit, of facts up to `until`."""
         with self._asking() as con:
             return self._search.page(con, question, until)
+
+    def checkpoints(self, question: ListCheckpoints) -> CheckpointPageView:
+        """Return a page of signed checkpoints."""
+        with self._asking() as con:
+            return checkpoints.page(con, question)
 
     def sign_ins(self) -> SignInsView:
         """Count the sign-ins of the audit."""

@@ -14,8 +14,9 @@ from helix_ray.core.audit.records import Recorder
 from helix_ray.core.execution import Execution
 from helix_ray.core.specs import TaskEdits, TaskError, TaskSpec
 from helix_ray.core.views.tasks import shown_run
-from helix_ray.views import audit
-from helix_ray.views.batch import as_table
+from helix_ray.views import audit, checkpoints
+from helix_ray.views.batch import as_table, insert
+from helix_ray.views.checkpoints import CHECKPOINTS
 from helix_ray.views.columns import EDITED, ENDED, GONE, KEY, SUBMITTED, Column, facets, text_of, values
 from helix_ray.views.keys import key_of
 
@@ -39,6 +40,7 @@ class Changes:
     ended: list[Row] = field(default_factory=list)
     requeued: list[Row] = field(default_factory=list)
     deleted: list[Row] = field(default_factory=list)
+    checkpoints: list[Row] = field(default_factory=list)
     erased: list[int] = field(default_factory=list)
     erased_by: int = 0
     acts: Recorder = field(default_factory=Recorder)
@@ -57,6 +59,8 @@ class Changes:
             self.deleted.append((key_of(event.id), event.id, fact.seq))
         elif isinstance(event, ev.TaskRequeued) and event.cause == "manual":
             self.requeued.append((key_of(event.id), event.id, fact.seq))
+        elif isinstance(event, ev.CheckpointSigned):
+            self.checkpoints.append(checkpoints.row_of(fact, event))
         elif isinstance(event, ev.FactsErased):
             self.erased += event.seqs
             self.erased_by = fact.seq
@@ -69,6 +73,8 @@ class Changes:
         _write(con, ENDED, self.ended, _INSERT_ENDED)
         _write(con, GONE, [*self.requeued, *self.deleted], _delete("tasks", "finished_seq"))
         _write(con, GONE, self.deleted, _delete("submitted", "seq"))
+        if self.checkpoints:
+            insert(con, "checkpoints", CHECKPOINTS, self.checkpoints)
         audit.write(con, self.acts.records, self.erased)
         if self.erased:
             con.execute("INSERT INTO erased VALUES (?)", [self.erased_by])

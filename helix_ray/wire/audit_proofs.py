@@ -8,10 +8,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
-from helix_ray.core.views.proofs import CheckpointView, ConsistencyView, InclusionView
+from helix_ray.core.views.proofs import CheckpointPageView, CheckpointView, ConsistencyView, InclusionView
+from helix_ray.wire.times import iso
 from helix_ray.wire.values import CLOSED
 
 SEQ_MAX = 2**63 - 1
+CHECKPOINTS_MAX = 1_000
 Size = Annotated[int, Field(ge=0, le=SEQ_MAX)]
 Seq = Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
@@ -41,6 +43,34 @@ class CheckpointOut(TypedDict):
     checkpoint: str
 
 
+class CheckpointsQuery(BaseModel):
+    """The query of a page of checkpoints."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=CHECKPOINTS_MAX)] = 100
+    cursor: Seq | None = None
+
+
+@with_config(CLOSED)
+class RecordedCheckpointOut(TypedDict):
+    """A checkpoint that was recorded: `checkpoint` is the signed note, `seq` the fact that has it."""
+
+    seq: int
+    timestamp: Annotated[str, Field(examples=["2025-11-07T10:00:00.000Z"])]
+    size: int
+    root: str
+    checkpoint: str
+
+
+@with_config(CLOSED)
+class CheckpointsOut(TypedDict):
+    """A page of checkpoints, the newest first."""
+
+    checkpoints: list[RecordedCheckpointOut]
+    next_cursor: int | None
+
+
 @with_config(CLOSED)
 class InclusionOut(TypedDict):
     """The path from a fact's leaf to the root of the first `size` facts."""
@@ -66,6 +96,18 @@ class ConsistencyOut(TypedDict):
 def checkpoint_out(view: CheckpointView) -> CheckpointOut:
     """Return a checkpoint for JSON."""
     return {"checkpoint": view["note"]}
+
+
+def checkpoints_out(view: CheckpointPageView) -> CheckpointsOut:
+    """Return a page of checkpoints for JSON."""
+    return {
+        "checkpoints": [
+            {"seq": row["seq"], "timestamp": iso(row["at"]), "size": row["size"], "root": row["root"],
+             "checkpoint": row["note"]}
+            for row in view["rows"]
+        ],
+        "next_cursor": view["next"],
+    }  # fmt: skip
 
 
 def inclusion_out(view: InclusionView) -> InclusionOut:

@@ -7,7 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import PlainTextResponse, Response
 
-from helix_ray.core.proof_questions import NewestCheckpoint, ProveConsistency, ProveInclusion
+from helix_ray.core.proof_questions import (
+    ListCheckpoints,
+    NewestCheckpoint,
+    ProveConsistency,
+    ProveInclusion,
+)
 from helix_ray.wire import audit_proofs as shapes
 from serve_app.answers import json_answer
 from serve_app.deps import SignedIn
@@ -26,6 +31,13 @@ async def get_checkpoint(caller: SignedIn) -> Response:
     if "application/json" in caller.request.headers.get("accept", ""):
         return json_answer(shapes.checkpoint_out(view))
     return PlainTextResponse(view["note"])
+
+
+@router.get("/checkpoints", **verb("ListCheckpoints", answers=shapes.CheckpointsOut))
+async def list_checkpoints(caller: SignedIn, query: Annotated[shapes.CheckpointsQuery, Query()]) -> Response:
+    """Return the signed checkpoints that were recorded, the newest first."""
+    found = await caller.query(ListCheckpoints(query.limit, query.cursor))
+    return json_answer(shapes.checkpoints_out(found))
 
 
 @router.get("/proof/inclusion", **verb("ProveInclusion", answers=shapes.InclusionOut, may_miss=True))

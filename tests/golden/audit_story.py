@@ -1,4 +1,4 @@
-"""What happens in journal-certificates, journal-exports and journal-reads."""
+"""What happens in journal-certificates, journal-checkpoints, journal-exports and journal-reads."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def certificates(story: Story) -> None:
     """The public port got another certificate, and refused files (journal-certificates)."""
     story.tell(o.NoteCertificate("ab" * 32, 1_800_000_000.0), SYSTEM)
     story.tell(o.NoteCertificate("", refused="cert.pem does not contain a certificate"), SYSTEM)
+
+
+def checkpoints(story: Story) -> None:
+    """A signed checkpoint was recorded (journal-checkpoints)."""
+    note = f"helix-ray/{'0' * 32}\n3\n{'A' * 43}=\n\n\u2014 helix-ray/{'0' * 32} AAAA\n"
+    story.tell(o.NoteCheckpoint(3, "A" * 43 + "=", note), SYSTEM)
 
 
 def exports(story: Story) -> None:

@@ -13,7 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
-from tests.golden.audit_story import certificates, exports, reads
+from tests.golden.audit_story import certificates, checkpoints, exports, reads
 from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
@@ -384,6 +384,7 @@ STORIES = {
     "journal-restored": (restored,),
     "journal-reads": (reads,),
     "journal-certificates": (certificates,),
+    "journal-checkpoints": (checkpoints,),
     "journal-exports": (exports,),
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),

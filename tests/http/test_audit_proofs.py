@@ -14,11 +14,11 @@ import pytest
 
 from helix_ray.checkpoints import Checkpoint
 from helix_ray.client import Client
-from helix_ray.core.orders import CreateProject
+from helix_ray.core.orders import CreateProject, NoteCheckpoint
 from helix_ray.journal.memory import MemoryJournal
 from helix_ray.journal.proofs import verify_consistency, verify_inclusion
 from helix_ray.security import notes
-from helix_ray.wire.audit_proofs import ConsistencyOut, InclusionOut
+from helix_ray.wire.audit_proofs import CheckpointsOut, ConsistencyOut, InclusionOut
 from tests.http.api_server import error_of
 from tests.http.fleet import Fleet
 from tests.http.running_node import Helix
@@ -72,6 +72,24 @@ def test_auditors_ask_with_the_client_and_others_may_not(fleet: Fleet) -> None:
         grown = client.prove_consistency(1, found["size"])
         path = [b64decode(node) for node in grown["path"]]
         assert verify_consistency(1, found["size"], path, b64decode(grown["old_root"]), root)
+
+
+def test_recorded_checkpoints_are_told_and_listed(fleet: Fleet) -> None:
+    """To auditors: as events, and in pages, the newest first."""
+    auditor, developer = fleet.api.add("listing", "auditor"), fleet.api.add("hearing", "developer")
+    for size in (1, 2, 3):
+        fleet.api.plane.give(NoteCheckpoint(size, f"root-{size}", f"note-{size}"))
+    error_of(developer.get(f"{CHECKPOINT}s"), 403, "FORBIDDEN")
+    first = shaped(CheckpointsOut, auditor.get(f"{CHECKPOINT}s", params={"limit": 2}).json())
+    assert [each["checkpoint"] for each in first["checkpoints"]] == ["note-3", "note-2"]
+    with Client(fleet.api.url, auditor.headers["Authorization"].split()[1]) as client:
+        rest = client.audit_checkpoints(cursor=first["next_cursor"])
+        assert ([each["size"] for each in rest["checkpoints"]], rest["next_cursor"]) == ([1], None)
+        with client.events(["audit.*"], after=0) as events:
+            told = next(iter(events))
+        assert told["event"] == "audit.checkpoint_signed"
+        assert told["data"] == {"size": 1, "root": "root-1", "checkpoint": "note-1"}
+    error_of(auditor.get(f"{CHECKPOINT}s", params={"cursor": "x' OR 1=1"}), 400, "VALIDATION_ERROR")
 
 
 def test_what_is_not_in_the_journal_is_refused(fleet: Fleet) -> None:

@@ -30,6 +30,7 @@ BY_FRAMEWORK = {
     ("GET", "/api/v1/harmony/ai/acceleration"),
     ("GET", "/api/v1/harmony/nodes/{node_id}/devices"),
     ("GET", "/api/v1/aurora/audit"),
+    ("GET", "/api/v1/aurora/audit/checkpoints"),
     ("GET", "/api/v1/aurora/monitoring/system"),
     ("GET", "/api/v1/aurora/audit/proof/inclusion"),
     ("GET", "/api/v1/aurora/audit/proof/consistency"),

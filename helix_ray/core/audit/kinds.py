@@ -95,7 +95,7 @@ INTERNAL: Final = frozenset({
     ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked,
     ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskDeferred, ev.TaskRestored, ev.TasksRetired,
     ev.WorkerLost, ev.TokenUsed, ev.ReceiptKept, ev.WebhooksMarked, ev.ModelVersionExamined,
-    ev.ModelTuningBegun, ev.ModelTuned,
+    ev.ModelTuningBegun, ev.ModelTuned, ev.CheckpointSigned,
 })  # fmt: skip
 # By the names of kinds, which erased facts keep.
 BY_NAME: Final = {kind.__name__: act for kind, act in {**ACTS, **BY_PEOPLE}.items()}

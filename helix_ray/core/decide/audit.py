@@ -7,8 +7,8 @@ from typing import Final
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.events import AuditExported
-from helix_ray.core.orders import AcknowledgeExport
+from helix_ray.core.events import AuditExported, CheckpointSigned
+from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint
 from helix_ray.core.orders.kind import NoData
 
 EXPORT_NAME_CHARS_MAX: Final = 100
@@ -38,4 +38,9 @@ def acknowledge(body: AcknowledgeExport, ctx: Context) -> Decision[NoData] | Rej
     return Decision([exported], {})
 
 
-AUDIT_ORDERS: dict[type, Decider] = {AcknowledgeExport: acknowledge}
+def note_checkpoint(body: NoteCheckpoint, ctx: Context) -> Decision[NoData]:
+    """Record it."""
+    return Decision([CheckpointSigned(body.root, body.size, body.note)], {})
+
+
+AUDIT_ORDERS: dict[type, Decider] = {AcknowledgeExport: acknowledge, NoteCheckpoint: note_checkpoint}

@@ -6,6 +6,16 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
+class CheckpointSigned:
+    """The tree of the first `size` facts has the root `id`, in base64; `note` is the signed checkpoint
+    (helix_ray/checkpoints.py)."""
+
+    id: str
+    size: int
+    note: str
+
+
+@dataclass(slots=True)
 class AuditExported:
     """The fact's author has the records of the facts up to `exported_through` elsewhere, in the place named
     `id`, with the checkpoint of `checkpoint_size` facts and its root in base64 (0 and "" without one).

@@ -6,11 +6,14 @@ from helix_ray.core import events as ev
 from helix_ray.core.evolve.applier import Appliers
 from helix_ray.core.state import State
 
-Recorded = ev.LoginRefused | ev.RequestsRefused | ev.DataRead | ev.CertificateChanged | ev.CertificateRefused
+Recorded = (
+    ev.LoginRefused | ev.RequestsRefused | ev.DataRead | ev.CertificateChanged | ev.CertificateRefused
+    | ev.CheckpointSigned
+)  # fmt: skip
 
 
 def _recorded(state: State, event: Recorded, fact: ev.Fact) -> None:
-    """Do nothing: for the audit only."""
+    """Do nothing: for the audit and those who are told."""
 
 
 RECORD_FACTS: Appliers = {
@@ -19,4 +22,5 @@ RECORD_FACTS: Appliers = {
     ev.DataRead: _recorded,
     ev.CertificateChanged: _recorded,
     ev.CertificateRefused: _recorded,
+    ev.CheckpointSigned: _recorded,
 }

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import AUDITORS
+from helix_ray.core.access import AUDITORS, SYSTEM_ONLY
 from helix_ray.core.orders.kind import NoData, OrderKind
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCheckpoint(OrderKind[NoData]):
+    """Record a checkpoint that was signed; the fields are those of CheckpointSigned."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = True
+
+    size: int
+    root: str
+    note: str
 
 
 @dataclass(frozen=True, slots=True)

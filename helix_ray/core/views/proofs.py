@@ -17,6 +17,29 @@ class CheckpointView(TypedDict):
     note: str
 
 
+class RecordedCheckpointView(TypedDict):
+    """A checkpoint that fact `seq` has, signed at `at` (epoch seconds)."""
+
+    seq: int
+    at: float
+    size: int
+    root: str
+    note: str
+
+
+class CheckpointPageView(TypedDict):
+    """A page of checkpoints, the newest first; `next` is the `before` of the next page."""
+
+    rows: list[RecordedCheckpointView]
+    next: int | None
+
+
+def page_of(rows: list[RecordedCheckpointView], limit: int) -> CheckpointPageView:
+    """Return a page of the first rows, of which there is one more where another page follows."""
+    shown = rows[:limit]
+    return {"rows": shown, "next": shown[-1]["seq"] if len(rows) > limit else None}
+
+
 class InclusionView(TypedDict):
     """The path from fact `seq` with this leaf to the root of the first `size` facts."""
 

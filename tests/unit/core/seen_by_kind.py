@@ -10,7 +10,7 @@ from helix_ray.core import events as ev
 from helix_ray.core.access import Principal, in_scope, may
 from helix_ray.core.datasets import DataSet
 from helix_ray.core.membership import seen_uploads, sees_model
-from helix_ray.core.questions import ListQuotas, ListWorkers
+from helix_ray.core.questions import ListAudit, ListQuotas, ListWorkers
 from helix_ray.core.state import State
 from helix_ray.core.visibility import (
     EVERY_TASK,
@@ -47,6 +47,8 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
         return administers(by) or by.id == owner
     if kind == "ReceiptKept":
         return False
+    if kind == "CheckpointSigned":
+        return may(by, ListAudit)
     return _of_family(state, by, kind, event)
 
 

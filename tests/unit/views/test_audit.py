@@ -10,7 +10,7 @@ import pytest
 
 from helix_ray.core import events as ev
 from helix_ray.core.origin import Origin
-from helix_ray.core.questions import ListAudit
+from helix_ray.core.questions import ListAudit, ListCheckpoints
 from helix_ray.views import audit_search
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
@@ -152,6 +152,24 @@ def test_who_follows_goes_on_behind_what_they_were_given(history: History) -> No
     assert history.audit(ListAudit(after=2))["removed_through"] == 6
     history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
     assert history.audit(ListAudit(after=2))["removed_through"] == 6
+
+
+def test_checkpoints_are_listed_in_stable_pages(history: History) -> None:
+    """The newest first; the cursor is the seq of the last one, whatever comes later."""
+
+    def signed(seq: int) -> ev.Fact:
+        return ev.Fact(
+            seq, 200.0 + seq, "system", "req-7", ev.CheckpointSigned(f"root-{seq}", seq - 1, "note")
+        )
+
+    history.ingest([signed(seq) for seq in range(9, 16)])
+    page = history.checkpoints(ListCheckpoints(limit=2))
+    assert page["rows"][0] == {"seq": 15, "at": 215.0, "size": 14, "root": "root-15", "note": "note"}
+    assert (len(page["rows"]), page["next"]) == (2, 14)
+    history.ingest([signed(16)])
+    page = history.checkpoints(ListCheckpoints(before=page["next"]))
+    assert ([row["seq"] for row in page["rows"]], page["next"]) == ([13, 12, 11, 10, 9], None)
+    assert history.audit(ListAudit())["total"] == 6
 
 
 def test_sign_ins_are_counted(history: History) -> None:
