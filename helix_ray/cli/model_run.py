@@ -161,6 +161,7 @@ def _write(result: InferenceResult, path: Path) -> None:
     # Here, because they load numpy and DuckDB.
     import numpy as np
 
+    from helix_ray.inference.numpy_files import write_archive
     from helix_ray.inference.outputs import arrays_of
 
     if path.suffix == ".json":
@@ -168,8 +169,7 @@ def _write(result: InferenceResult, path: Path) -> None:
 
         path.write_bytes(orjson.dumps(result["outputs"]))
     elif path.suffix == ".npz":
-        arrays: Any = arrays_of(result)
-        np.savez(path, **arrays)
+        write_archive(path, arrays_of(result))
     elif path.suffix == ".npy":
         arrays = arrays_of(result)
         if len(arrays) != 1:

@@ -12,6 +12,7 @@ from typing import Any
 
 from helix_ray.core.model_inputs import NPY, NotSplittable, header_of
 from helix_ray.core.model_records import TensorRecord
+from helix_ray.core.names import first_names
 
 # The types of .npy files by numpy's names, without their byte order.
 NPY_TYPES = {
@@ -29,12 +30,12 @@ def inputs_breach(inputs: Any, declared: Sequence[TensorRecord]) -> str | None:
     named = isinstance(inputs, dict) and set(inputs) != {NPY}
     if not named:
         if len(names) != 1:
-            return f"the model has {len(names)} inputs: give them by name: {', '.join(names)}"
+            return f"the model has {len(names)} inputs: give them by name: {first_names(names)}"
         inputs = {names[0]: inputs}
     if unknown := sorted(set(map(str, inputs)) - set(names)):
-        return f"unknown inputs: {', '.join(unknown)}; the model's inputs are {', '.join(names)}"
+        return f"unknown inputs: {first_names(unknown)}; the model's inputs are {first_names(names)}"
     if missing := [name for name in names if name not in inputs]:
-        return f"missing inputs: {', '.join(missing)}"
+        return f"missing inputs: {first_names(missing)}"
     found = (_breach_of(inputs[each["name"]], each) for each in declared)
     return next((why for why in found if why is not None), None)
 

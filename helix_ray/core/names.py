@@ -8,6 +8,8 @@ in a table on a terminal and in a log. A *term* may also have slashes, as `examp
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from itertools import islice
 
 WORD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$"
 TERM_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:/-]*$"
@@ -18,6 +20,10 @@ HOSTNAME_CHARS_MAX = 253  # RFC 1035, 2.3.4
 WORKER_PREFIX = "worker-"
 # A node's name never has an underscore.
 EXTERNAL_PREFIX = "worker-ext_"
+
+# Of names that somebody gave, as a message repeats them.
+NAMES_SHOWN_MAX = 10
+NAME_CHARS_SHOWN = 64
 
 _WORD = re.compile(WORD_PATTERN.removesuffix("$") + r"\Z")
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
@@ -47,3 +53,13 @@ def external_worker_id(seed: str) -> str:
 def shard_id(parent_id: str, index: int) -> str:
     """Return the id of a shard's task."""
     return f"{parent_id}-s{index}"
+
+
+def first_names(names: Collection[str]) -> str:
+    """Return names for a message: of many the first ones, of long ones the beginning."""
+    shown = [
+        name if len(name) <= NAME_CHARS_SHOWN else f"{name[:NAME_CHARS_SHOWN]}..."
+        for name in islice(names, NAMES_SHOWN_MAX)
+    ]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -11,6 +11,7 @@ The kind of a file is read from its first bytes. What a file has beyond the mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from helix_ray.inference.errors import BadInput
 from helix_ray.inference.line_rows import LineRows
+from helix_ray.inference.numpy_files import read_header
 from helix_ray.inference.rows import ArchiveRows, ArrayRows, Rows
 from helix_ray.inference.tensors import NPY_MAGIC, Array, TensorSpec
 
@@ -49,6 +51,11 @@ def _mapped(path: Path, specs: Sequence[TensorSpec]) -> dict[str, Array]:
         names = ", ".join(spec.name for spec in specs)
         raise BadInput(f"a .npy file has one array, and the model has {len(specs)} inputs: {names}")
     try:
+        with path.open("rb") as file:
+            shape, _, dtype = read_header(file)
+            claimed, has = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if claimed > has:
+            raise ValueError(f"its header says {claimed} bytes of data, and it has {has}")
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise BadInput(f"the .npy file cannot be read: {error}") from None

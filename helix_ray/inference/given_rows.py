@@ -13,7 +13,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from helix_ray.core.names import first_names
 from helix_ray.inference.candidate import NamedRows, NotUsable
+from helix_ray.inference.numpy_files import ArrayArchive, read_header
 from helix_ray.inference.tensors import NPY_MAGIC
 from helix_ray.inference.variants import TensorShape
 
@@ -52,7 +54,7 @@ def read_rows(
     Sizes are read before the data. `word` names the file in messages. Raises NotUsable where it does not fit.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with ArrayArchive(path) as archive:
             headers = _headers(archive, inputs, word)
             labels_header = headers.pop(_LABELS, None) if not _is_input(_LABELS, inputs) else None
             _check_lengths(headers, labels_header, word)
@@ -92,10 +94,12 @@ def _headers(archive: zipfile.ZipFile, inputs: Sequence[TensorShape], word: str)
     members = {name.removesuffix(".npy") for name in archive.namelist()}
     wanted = {each["name"] for each in inputs}
     if missing := sorted(wanted - members):
-        have = ", ".join(sorted(members)) or "none"
+        have = first_names(sorted(members)) or "none"
         raise NotUsable(f"{word}: no array for input {missing[0]!r}; it has {have}")
     if unknown := sorted(members - wanted - {_LABELS}):
-        raise NotUsable(f"{word}: {unknown[0]!r} is not an input; the inputs are {', '.join(sorted(wanted))}")
+        raise NotUsable(
+            f"{word}: {unknown[0]!r} is not an input; the inputs are {first_names(sorted(wanted))}"
+        )
     found = {}
     for name in sorted(members):
         with archive.open(f"{name}.npy") as file:
@@ -105,11 +109,7 @@ def _headers(archive: zipfile.ZipFile, inputs: Sequence[TensorShape], word: str)
 
 def _header(file: IO[bytes], where: str) -> _Header:
     try:
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = read_header(file)
     except ValueError as error:
         raise NotUsable(f"{where}: not a .npy array: {error}") from error
     if dtype.hasobject:

@@ -14,6 +14,9 @@ from helix_ray.inference.rows import within_limit
 from helix_ray.inference.tensors import Array, TensorSpec, checked
 
 LINE_BYTES_MAX = 16 << 20
+TEXT_BYTES_MAX = 128 << 20
+"""Most text of one batch: its values are objects of some twenty times its size, until they are an array."""
+
 MARK_EVERY_LINES = 1024
 
 
@@ -38,8 +41,14 @@ class LineRows:
         self._go_to(start)
         within_limit(stop - start, self._longest)
         values: dict[str, list[Any]] = {spec.name: [] for spec in self._specs}
+        left = TEXT_BYTES_MAX
         for number in range(start, stop):
-            row = self._row(self._file.readline(), number)
+            line = self._file.readline()
+            left -= len(line)
+            if left < 0:
+                message = f"lines {start + 1} to {number + 1} have more than {TEXT_BYTES_MAX} bytes"
+                raise BadInput(f"{message}: ask for a smaller batch_size")
+            row = self._row(line, number)
             for name, column in values.items():
                 column.append(row[name])
         self._at = stop

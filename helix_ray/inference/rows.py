@@ -7,11 +7,13 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 
+from helix_ray.core.names import first_names
 from helix_ray.inference.errors import BadInput
+from helix_ray.inference.numpy_files import ArrayArchive, read_header
 from helix_ray.inference.tensors import Array, TensorSpec, checked
 
 SKIP_BYTES = 1 << 20
@@ -57,7 +59,7 @@ class ArchiveRows:
     def __init__(self, path: Path, specs: Sequence[TensorSpec]) -> None:
         self._specs = specs
         try:
-            self._archive = zipfile.ZipFile(path)
+            self._archive = ArrayArchive(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise BadInput(f"the .npz file cannot be read: {error}") from None
         self._members: dict[str, _Member] = {}
@@ -88,10 +90,10 @@ class _Member:
         self._archive, self._name, self._at = archive, spec.name, 0
         names = sorted(name.removesuffix(".npy") for name in archive.namelist())
         if spec.name not in names:
-            raise BadInput(f"the .npz file has no array {spec.name!r}: it has {', '.join(names)}")
+            raise BadInput(f"the .npz file has no array {spec.name!r}: it has {first_names(names)}")
         self._file = self._opened()
         try:
-            self.shape, fortran, self._dtype = header_of(self._file)
+            self.shape, fortran, self._dtype = read_header(self._file)
         except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
             self._file.close()
             raise self._unreadable(error) from None
@@ -106,7 +108,7 @@ class _Member:
             if start < self._at:
                 self._file.close()
                 self._file = self._opened()
-                header_of(self._file)
+                read_header(self._file)
                 self._at = 0
             self._skip((start - self._at) * self._row_bytes)
             within_limit(stop - start, self._row_bytes)
@@ -134,14 +136,6 @@ class _Member:
     def _skip(self, left: int) -> None:
         while left > 0:
             left -= len(self._file.read(min(left, SKIP_BYTES))) or left
-
-
-def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of a .npy file: shape, whether it is in Fortran order, element type. Raises
-    ValueError."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
 
 
 def common_count(counts: Mapping[str, int]) -> int:

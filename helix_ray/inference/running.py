@@ -19,6 +19,7 @@ from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.inference_run import PRECISIONS, breach_of
 from helix_ray.core.model_choice import CPU, FILE_BATCH_ROWS, choose, rows_of_batch
 from helix_ray.core.model_inputs import row_range
+from helix_ray.core.names import first_names
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import InferenceRefused, ModelNotFound
 from helix_ray.inference.node_class import cpu_flags
@@ -88,7 +89,7 @@ def infer(models: ModelStore, run: Mapping[str, Any], part: Part | None = None) 
 def loaded(models: ModelStore, run: Mapping[str, Any], part: Part) -> Loaded:
     """Return the variant that a run is run with on this node; raises InferenceRefused."""
     if unknown := sorted(run.keys() - KEYS):
-        raise InferenceRefused(f"unknown fields: {', '.join(unknown)}")
+        raise InferenceRefused(f"unknown fields: {first_names(unknown)}")
     if part.version is None:
         found = models.model(_packaged_name(run.get("model", "")))
     if (wrong := breach_of(run)) is not None:
@@ -182,7 +183,7 @@ def wanted_outputs(wanted: Any, info: ModelInfo) -> list[str]:
     if not isinstance(wanted, list | tuple) or not wanted:
         raise InferenceRefused("outputs must be a list of names")
     if unknown := [name for name in wanted if name not in names]:
-        raise InferenceRefused(f"unknown output {unknown[0]!r}; the model's outputs are {', '.join(names)}")
+        raise InferenceRefused(f"unknown output {unknown[0]!r}; the model's outputs are {first_names(names)}")
     return list(dict.fromkeys(wanted))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from helix_ray.core.names import first_names
 from helix_ray.inference.errors import BadInput
 from helix_ray.inference.rows import within_limit
 from helix_ray.inference.table_file import quoted
@@ -18,6 +19,8 @@ from helix_ray.inference.tensors import Array, TensorSpec, checked
 CHUNK_BYTES = 16 << 20
 CHUNK_ROWS_MAX = 16_384
 MEMORY_LIMIT = "512MB"
+# Of the lists of a chunk: a column that repeats one value is small in the file, whatever its lists have.
+VALUES_MAX = 1 << 27
 NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
     "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN",
@@ -102,8 +105,11 @@ class TableRows:
         different, absent = self._query(lengths, *where).fetchone() or (1, 0)
         if different > 1 or absent:
             raise BadInput(f"column {column!r}: the rows must be lists of equal lengths")
-        values = f"SELECT unnest(v, recursive := true) AS v FROM {within}"
-        return self._plain(column, self._query(values, *where))
+        values = f"SELECT unnest(v, recursive := true) AS v FROM {within} LIMIT {VALUES_MAX + 1}"
+        found = self._plain(column, self._query(values, *where))
+        if len(found) > VALUES_MAX:
+            raise BadInput(f"column {column!r}: {stop - start} rows have more than {VALUES_MAX} values")
+        return found
 
     def _plain(self, column: str, found: duckdb.DuckDBPyConnection) -> Array:
         values: Any = found.fetchnumpy()["v"]
@@ -121,7 +127,7 @@ def _columns_of(spec: TensorSpec, types: dict[str, str], inputs: int) -> list[st
     numbers = [name for name, kind in types.items() if kind.partition("(")[0] in NUMBERS]
     if inputs == 1 and len(spec.shape) == 2 and len(numbers) == len(types) == spec.shape[1]:
         return numbers
-    raise BadInput(f"the .parquet file has no column {spec.name!r}: it has {', '.join(types)}")
+    raise BadInput(f"the .parquet file has no column {spec.name!r}: it has {first_names(types)}")
 
 
 def _row_bytes(spec: TensorSpec) -> int:

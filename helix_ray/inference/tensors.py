@@ -14,7 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from helix_ray.core.names import first_names
 from helix_ray.inference.errors import BadInput, InferenceRefused
+from helix_ray.inference.numpy_files import read_header
 
 Array: TypeAlias = NDArray[Any]
 
@@ -114,10 +116,10 @@ def _by_name(inputs: Any, specs: Sequence[TensorSpec]) -> Mapping[str, Any]:
     known = {spec.name for spec in specs}
     if unknown := sorted(map(str, inputs.keys() - known)):
         raise BadInput(
-            f"unknown inputs: {', '.join(unknown)}; the model's inputs are {', '.join(sorted(known))}"
+            f"unknown inputs: {first_names(unknown)}; the model's inputs are {first_names(sorted(known))}"
         )
     if missing := sorted(known - inputs.keys()):
-        raise BadInput(f"missing inputs: {', '.join(missing)}")
+        raise BadInput(f"missing inputs: {first_names(missing)}")
     return inputs
 
 
@@ -192,11 +194,7 @@ def _read_npy(data: bytes, spec: TensorSpec) -> Array:
         raise BadInput(f"input {spec.name!r}: not a .npy file")
     file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read(file)
+        shape, _, dtype = read_header(file)
     except (ValueError, EOFError) as error:
         raise BadInput(f"input {spec.name!r}: the .npy header cannot be read: {error}") from error
     if dtype.hasobject:

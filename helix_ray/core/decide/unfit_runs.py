@@ -7,6 +7,7 @@ from helix_ray.core.declared_inputs import declared_of, inputs_breach
 from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.model_choice import is_of
 from helix_ray.core.models import ModelRecord, ModelVersion, reference
+from helix_ray.core.names import first_names
 from helix_ray.core.specs import InferenceRun
 
 NO_ROWS = "none"
@@ -40,7 +41,7 @@ def _refuse_outputs(run: InferenceRun, named: str, version: ModelVersion) -> Rej
     unknown = [name for name in wanted if name not in has] if isinstance(wanted, list | tuple) else []
     if not has or not unknown:
         return None
-    message = f"{named} has no output {unknown[0]!r}: its outputs are {', '.join(has)}"
+    message = f"{named} has no output {first_names(unknown[:1])!r}: its outputs are {first_names(has)}"
     return invalid(message, field="run.outputs", model=named, allowed_values=has)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+import zipfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helix_ray.inference import line_rows, table_rows
 from helix_ray.inference.data_sets import open_rows
 from helix_ray.inference.errors import BadInput
+from helix_ray.inference.numpy_files import write_archive
 from helix_ray.inference.tensors import TensorSpec, by_rows
 
 ROWS = 37
@@ -138,6 +142,86 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, files: dict[str, Pa
     assert "line 1 must be an object" in refused(lines(tmp_path / "c.jsonl", [1]), TWO)
     assert "expects int64, not text" in refused(lines(tmp_path / "d.jsonl", ["a"]), text)
     assert "No such file" in refused(tmp_path / "none", ONE)
+
+
+def npy(shape: str, descr: str = "<f4", padding: int = 0) -> bytes:
+    """Return a .npy file of format 2.0 that claims a shape and a type, and has 64 bytes."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode() + b" " * padding
+    return b"\x93NUMPY\x02\x00" + (len(header) + 1).to_bytes(4, "little") + header + b"\n" + b"\0" * 64
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(f"{name}.npy", data)
+    return path
+
+
+CLAIMS = {
+    "a header of 64 MB": (npy("(2, 2, 3)", padding=64 << 20), "its header claims"),
+    "fewer than no rows": (npy("(-1, 2, 3)"), "its shape cannot be (-1, 2, 3)"),
+    "true rows": (npy("(True, 2, 3)"), "its shape cannot be (True, 2, 3)"),
+    "elements of nothing": (npy("(2, 2, 3)", "|V0"), "have no bytes"),
+    "huge elements": (npy("(2, 2, 3)", "|V2000000000"), "a batch has at most"),
+    "huge rows": (npy(f"(1, {2**62}, {2**62})"), "a batch has at most"),
+    "brackets in brackets": (npy("(" * 3000 + ")" * 3000), "cannot be read"),
+    "another format": (b"\x93NUMPY\x09\x00" + b"\0" * 64, "its format is version 9.0"),
+}
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_what_arrays_claim_is_bounded(tmp_path: Path, claim: str) -> None:
+    """In an archive, where a few bytes can claim anything, and in a file; neither is believed."""
+    data, reason = CLAIMS[claim]
+    tracemalloc.start()
+    said = refused(archive(tmp_path / "x.npz", x=data), ONE)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reason in said
+    assert len(said) < 4_096
+    assert peak < 16 << 20, peak
+    assert refused(written(tmp_path / "x.npy", data), ONE)
+
+
+def test_rows_beyond_what_there_is(tmp_path: Path) -> None:
+    """A file cannot be mapped beyond its end."""
+    assert "cannot be read" in refused(written(tmp_path / "x.npy", npy(f"({10**18}, 2, 3)")), ONE)
+
+
+def test_a_list_of_members_is_bounded(tmp_path: Path) -> None:
+    """One of very many is not read, and of many the first ones are named."""
+    path = archive(tmp_path / "x.npz", **{f"m{number}": b"" for number in range(200)})
+    assert "it has m0, m1, m10, m100" in refused(path, ONE)
+    assert refused(path, ONE).endswith("and 190 more")
+    path = archive(tmp_path / "y.npz", **{f"m{number}" + "x" * 40_000: b"" for number in range(30)})
+    assert "the list of its files has" in refused(path, ONE)
+
+
+def test_lists_of_a_table_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a small file says of their length."""
+    monkeypatch.setattr(table_rows, "VALUES_MAX", 1_000)
+    path = parquet(tmp_path / "x.parquet", "SELECT [[i FOR i IN range(1001)]] AS x FROM range(1) r(i)")
+    free = by_rows([TensorSpec("x", "float32", ("n", "k", "m"))])
+    assert "1 rows have more than 1000 values" in refused(path, free)
+
+
+def test_text_of_a_batch_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what helps."""
+    monkeypatch.setattr(line_rows, "TEXT_BYTES_MAX", 100)
+    path = lines(tmp_path / "x.jsonl", [list(range(20))] * 4)
+    specs = by_rows([TensorSpec("x", "int64", ("n", 20))])
+    with closing(open_rows(path, specs)) as rows:
+        assert rows.read(2, 3)["x"].shape == (1, 20)
+        with pytest.raises(BadInput, match="lines 1 to 2 have more than 100 bytes"):
+            rows.read(0, 2)
+
+
+def test_arrays_of_any_name_are_written(tmp_path: Path) -> None:
+    """Also such as numpy.savez would take for its own arguments."""
+    arrays = {"file": X, "args": K, "allow_pickle": np.array(["a"], object)}
+    write_archive(tmp_path / "x.npz", arrays)
+    with np.load(tmp_path / "x.npz") as back:
+        assert {name: back[name].tolist() for name in back} == {n: a.tolist() for n, a in arrays.items()}
 
 
 def test_many_lines_are_found_again(tmp_path: Path) -> None:
