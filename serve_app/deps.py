@@ -10,6 +10,7 @@ import asyncio
 import re
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Final, NoReturn, cast
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -216,17 +217,23 @@ async def _caller(request: Request) -> Caller:
     """Return the caller, who must have a live session and a role that allows the route's verb."""
     verb = (request.scope["route"].openapi_extra or {}).get(VERB)
     caller = await caller_of(request, services_of(request), verb)
-    _refuse_repeated(request)
+    _refuse_ambiguous(request)
     return caller
 
 
-def _refuse_repeated(request: Request) -> None:
-    """Raise Refused where a parameter of the route's query is given twice: which one was meant is unknown.
+def _refuse_ambiguous(request: Request) -> None:
+    """Raise Refused where a parameter of the route's query is given twice, or is not UTF-8: which one was
+    meant is unknown, and a search for another text finds nothing.
 
     A route without a query ignores whatever is given.
     """
-    if not request.scope["query_string"] or not request.scope["route"].dependant.query_params:
+    query: bytes = request.scope["query_string"]
+    if not query or not request.scope["route"].dependant.query_params:
         return
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError:
+        raise Refused(invalid("The query must be percent-encoded UTF-8", field="query")) from None
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name in seen:

@@ -24,6 +24,10 @@ def _a_time(text: str) -> str:
     return text
 
 
+def _epoch_or_none(text: str | None) -> float | None:
+    return None if text is None else epoch_of(text)
+
+
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must be printable text")
@@ -62,9 +66,20 @@ class AuditQuery(BaseModel):
             raise ValueError("give cursor or after, not both")
         return self
 
+    @model_validator(mode="after")
+    def _forward(self) -> AuditQuery:
+        start, end = self._span()
+        # Such a search would find nothing, and whoever reads that may believe it.
+        if start is not None and end is not None and end < start:
+            raise ValueError("end_time must not be before start_time")
+        return self
+
+    def _span(self) -> tuple[float | None, float | None]:
+        return _epoch_or_none(self.start_time), _epoch_or_none(self.end_time)
+
     def question(self) -> ListAudit:
         """Return the question."""
-        start, end = (None if text is None else epoch_of(text) for text in (self.start_time, self.end_time))
+        start, end = self._span()
         return ListAudit(
             self.event_type, start, end, self.limit, self.user, self.action, self.result, self.address,
             self.resource, self.q, self.cursor, self.after,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from helix_ray.core.errors import ErrorCode, Refused, invalid
+from helix_ray.core.proof_questions import ProveConsistency
 from helix_ray.core.questions import SecurityFigures
 from helix_ray.wire import audit as audit_shapes
 from helix_ray.wire import monitoring as shapes
 from helix_ray.wire import security as security_shapes
 from serve_app.answers import json_answer
 from serve_app.bodies import read
-from serve_app.deps import SignedIn
+from serve_app.deps import Caller, SignedIn
 from serve_app.openapi import verb
 
 router = APIRouter(prefix="/aurora", tags=["aurora"])
@@ -42,8 +45,25 @@ async def acknowledge_export(caller: SignedIn) -> Response:
     """Record up to which fact the audit is kept elsewhere."""
     sent = await read(caller.request)
     wanted = sent.validated(audit_shapes.EXPORT, "export")
+    await _compare(caller, wanted.get("checkpoint"))
     receipt = await caller.execute(audit_shapes.acknowledgement(wanted), sent)
     return json_answer({"name": wanted["name"], "through": wanted["through"]}, 201, receipt)
+
+
+async def _compare(caller: Caller, checkpoint: audit_shapes.AuditCheckpointIn | None) -> None:
+    """Raise Refused where a checkpoint is not of this journal."""
+    if checkpoint is None:
+        return
+    size = checkpoint["size"]
+    try:
+        proof = await caller.query(ProveConsistency(size, size))
+    except Refused as refused:
+        if refused.rejected.code is not ErrorCode.VALIDATION_ERROR:
+            raise
+        raise Refused(invalid(refused.rejected.message, field="checkpoint", size=size)) from None
+    if b64encode(proof["old_root"]).decode() != checkpoint["root"]:
+        message = f"The first {size} facts of this journal have another root"
+        raise Refused(invalid(message, field="checkpoint", size=size))
 
 
 @router.get("/metrics/security", **verb("SecurityFigures", answers=security_shapes.SecurityOut))

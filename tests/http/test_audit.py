@@ -44,6 +44,27 @@ def test_the_audit_is_read_through_the_api(world: World) -> None:
     assert "data_access" in refused.text
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "q=%FF",
+        "user=%ED%A0%80",
+        "action=login&action=logout",
+        "end_time=2025-11-07T00:00:00Z&start_time=2025-11-07T00:00:01Z",
+        "start_time=2025-11-07T00:00:00%2B99:99",
+        "start_time=0001-01-01T00:00:00%2B14:00",
+        "cursor=9223372036854775807",
+        "cursor=-1",
+        "cursor=1&after=1",
+        "q=a%00b",
+    ],
+)
+def test_what_would_find_something_else_is_refused(world: World, query: str) -> None:
+    """A search that finds nothing is taken for an answer: so it must be the one that was meant."""
+    answer = world.clients["admin"].get(f"/aurora/audit?{query}")
+    assert answer.status_code == 400, answer.text
+
+
 def test_the_audit_is_exported(
     world: World, helix: Helix, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -110,4 +131,8 @@ def test_what_is_kept_elsewhere_is_recorded(
     body = {"name": "vault", "through": 10**9}
     assert auditor.post("/aurora/audit/exports", json=body).status_code == 400
     assert auditor.post("/aurora/audit/exports", json={"name": "vault"}).status_code == 400
+    for size in (3, 10**9):
+        checkpoint = {"size": size, "root": "A" * 43 + "="}
+        refused = auditor.post("/aurora/audit/exports", json={**body, "through": 3, "checkpoint": checkpoint})
+        assert (refused.status_code, refused.json()["error"]["details"]["field"]) == (400, "checkpoint")
     assert world.clients["ann"].post("/aurora/audit/exports", json=body).status_code == 403

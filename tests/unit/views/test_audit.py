@@ -68,6 +68,20 @@ def test_each_filter_finds_its_records(history: History, question: ListAudit, ex
     assert seqs(history, question) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["' OR 1=1 --", "x') OR (1=1", "%", "_", "?", "$1", '"; DROP TABLE audit; --']
+)
+@pytest.mark.parametrize("name", ["event_type", "user", "action", "result", "address", "resource", "text"])
+def test_filters_are_texts(history: History, name: str, text: str) -> None:
+    """Whatever SQL or pattern they look like, they find what says them: here, one underscore in a name."""
+    found = history.audit(ListAudit(**{name: text}))  # type: ignore[arg-type]
+    if (name, text) == ("text", "_"):
+        assert found["total"] > 0
+    else:
+        assert (found["rows"], found["total"]) == ([], 0)
+    assert history.audit(ListAudit())["total"] == 6
+
+
 def test_pages_are_stable(history: History) -> None:
     """The pages of a search are all of it, also while more is written."""
     first = history.audit(ListAudit(limit=3))
