@@ -38,6 +38,9 @@ _PLACE = re.compile(r"/onnxruntime_src/\S+ (?:[\w:~<>*&\[\], ]+\([^)]*\)(?: cons
 _NODE = re.compile(
     r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message: "
 )
+# The path is that of a folder which is gone when somebody reads it.
+_LOADING = re.compile(r"Load model from \S+ failed:\s*")
+_STATUS = re.compile(r"status\.IsOK\(\) was false\. ")
 _WORDS_MAX = 300
 _OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
@@ -128,7 +131,8 @@ def feeds(rows: NamedRows, batch: str) -> Iterator[tuple[Feed, Array | None]]:
 
 def words(error: BaseException) -> str:
     """Return what an error of ONNX or its runtime says, on one line and without places in its source."""
-    text = _PLACE.sub("", _PREFIX.sub("", " ".join(str(error).split())))
+    text = _LOADING.sub("", _PREFIX.sub("", " ".join(str(error).split())))
+    text = _PLACE.sub("", _PREFIX.sub("", _STATUS.sub("", text)))
     text = _NODE.sub(r"\1 \2: ", text).replace(" : ", ": ", 1)
     return text[:_WORDS_MAX] or type(error).__name__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 import onnx
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
@@ -17,6 +18,10 @@ OPSET_MIN = 7
 """Operators before this version have other rules of broadcasting, and no converter reads them reliably."""
 
 NODES_MAX = 200_000
+# Inputs, and outputs: each is named in every answer about the model.
+TENSORS_MAX = 1_000
+NAME_CHARS_MAX = 256
+NAME_CHARS_SHOWN = 40
 
 _STANDARD = ("", "ai.onnx", "ai.onnx.ml")
 _RUNTIME_OWN = ("com.microsoft",)
@@ -102,13 +107,20 @@ def _graph(model: ModelProto) -> None:
 
 
 def _external(model: ModelProto) -> None:
-    for tensor in every_tensor(model):
+    for tensor in chain(every_tensor(model), _of_training(model)):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             place = next((each.value for each in tensor.external_data if each.key == "location"), "unnamed")
             raise NotUsable(
                 f"the weights {tensor.name!r} are in another file ({place!r}); save the model as one file: "
                 f"onnx.save(onnx.load(FILE), ONE_FILE), or torch.onnx.export(..., external_data=False)"
             )
+
+
+def _of_training(model: ModelProto) -> Iterator[TensorProto]:
+    """Yield what nobody computes with, and libraries may read all the same."""
+    for training in model.training_info:
+        for graph in (training.initialization, training.algorithm):
+            yield from graph.initializer
 
 
 def _opset(model: ModelProto) -> None:
@@ -143,8 +155,24 @@ def _interface(model: ModelProto) -> None:
     if not inputs_of(model.graph):
         raise NotUsable("the graph has no inputs: it would give the same answer to everything")
     for word, values in (("input", inputs_of(model.graph)), ("output", model.graph.output)):
+        if len(values) > TENSORS_MAX:
+            raise NotUsable(f"the graph has {len(values)} {word}s; the limit is {TENSORS_MAX}")
         for each in values:
+            _check_name(word, each.name)
             _check_type(word, each)
+    for each in inputs_of(model.graph):
+        if any(dim.HasField("dim_value") and dim.dim_value == 0 for dim in each.type.tensor_type.shape.dim):
+            raise NotUsable(f"input {each.name!r} has an axis of size 0, so that it never has a value")
+
+
+def _check_name(word: str, name: str) -> None:
+    """Refuse names that a listing, a column or a message cannot show."""
+    if not name or len(name) > NAME_CHARS_MAX or not name.isprintable():
+        shown = ascii(name[:NAME_CHARS_SHOWN])
+        raise NotUsable(
+            f"the {word} {shown} has no name that can be shown: it must have 1 to {NAME_CHARS_MAX} printable "
+            "characters"
+        )
 
 
 def _check_type(word: str, value: ValueInfoProto) -> None:

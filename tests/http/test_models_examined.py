@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from helix_ray.client import Client
 from helix_ray.config import Settings
 from helix_ray.core.models import NODE_CLASS_LABEL
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from tests.http.api_server import PASSWORD
 from tests.http.running_node import Helix, Node, serving
-from tests.unit.inference.small_models import matmul, save
+from tests.unit.inference.small_models import matmul, save, times
 
 CLASS = "test-class"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.py"
@@ -96,6 +99,61 @@ def _tuned(signed_in: Helix) -> list[dict[str, object]]:
     if tuning["state"] == "tuned":
         assert tuning["rows"], "all that was measured is in the evidence"
     return [tuning]
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    """The administrator."""
+    with Client(url) as client:
+        client.login("admin", PASSWORD)
+        yield client
+
+
+def infer_many(client: Client, count: int) -> dict[str, float]:
+    """Submit inferences of the model `times`, each on a row of its own; return that row by id."""
+    tasks = [
+        {"title": "t", "type": "testing",
+         "run": {"kind": "inference", "model": "times", "inputs": [[float(row), 1.0]]}}
+        for row in range(count)
+    ]  # fmt: skip
+    answers = client.submit_batch(tasks)
+    return {str(answer["id"]): float(row) for row, answer in enumerate(answers)}
+
+
+def versions_of(client: Client, rows: dict[str, float]) -> Counter[str]:
+    """Wait for inferences of `times`, which must have the right answer of the version that each names; return
+    how many there are of each."""
+    ended = client.wait(rows, float(WAIT_S))
+    assert {task["status"] for task in ended.values()} == {"completed"}
+    found: Counter[str] = Counter()
+    for task_id, row in rows.items():
+        run: Any = client.get(task_id)["run"]
+        result: Any = client.result(task_id)["result"]
+        factor = result["version"]
+        assert run["model"] == f"times@{factor}"
+        assert result["outputs"]["y"] == [[row * factor, factor]]
+        found[run["model"]] += 1
+    return found
+
+
+def test_one_hundred_activations_while_inferences_run(client: Client, tmp_path: Path) -> None:
+    """No inference fails, and each gives what the version says that it was submitted with; a canary gets its
+    share of them, and ends."""
+    for number in (1, 2):
+        save(times(number), tmp_path / "times.onnx")
+        assert client.push_model(tmp_path / "times.onnx", "times")["version"] == number
+        assert client.wait_for_model("times", number, float(WAIT_S))["state"] == "ready"
+    rows: dict[str, float] = {}
+    for number in range(100):
+        rows |= infer_many(client, 3)
+        client.activate_model("times", number % 2 + 1)
+    assert versions_of(client, rows) == {"times@1": 153, "times@2": 147}
+    client.set_canary("times", 1, 20.0)
+    found = versions_of(client, infer_many(client, 200))
+    # Five standard deviations.
+    assert 12 <= found["times@1"] <= 68, found
+    client.set_canary("times", 1, 0.0)
+    assert versions_of(client, infer_many(client, 20)) == {"times@2": 20}
 
 
 def test_what_is_no_model_is_rejected(signed_in: Helix, files: Path) -> None:

@@ -22,6 +22,12 @@ def doubling(batch: int | str = "batch") -> onnx.ModelProto:
     return _model(nodes, [batch, 8], [batch, 8], {})
 
 
+def times(factor: float) -> onnx.ModelProto:
+    """x [batch, 2] to `factor` x."""
+    nodes = [helper.make_node("Mul", ["x", "f"], ["y"], name="product")]
+    return _model(nodes, ["batch", 2], ["batch", 2], {"f": np.array([factor], np.float32)})
+
+
 def _model(
     nodes: list[onnx.NodeProto],
     inputs: list[str | int],

@@ -16,6 +16,7 @@ from helix_ray.blobs.errors import BlobMissing
 from helix_ray.inference.calibration import prepare
 from helix_ray.inference.candidate import NotUsable
 from helix_ray.inference.examine import examine
+from helix_ray.inference.upload_checks import check_upload
 from helix_ray.inference.variants import ExaminationJob, TensorShape
 from tests.unit.inference import onnx_models as models
 from tests.unit.inference.examining import examined, npz, put
@@ -120,6 +121,52 @@ def chance() -> ModelProto:
     return models.model(nodes, [models.value("x", [2, 8])], [models.value("y", [2, 8])])
 
 
+def named(name: str) -> ModelProto:
+    nodes = [helper.make_node("Relu", ["x"], [name])]
+    return models.model(nodes, [models.value("x", ["n", 8])], [models.value(name, ["n", 8])])
+
+
+def many_outputs() -> ModelProto:
+    names = [f"y{number}" for number in range(1_001)]
+    nodes = [helper.make_node("Relu", ["x"], [name]) for name in names]
+    return models.model(
+        nodes, [models.value("x", ["n", 8])], [models.value(name, ["n", 8]) for name in names]
+    )
+
+
+def no_values() -> ModelProto:
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    return models.model(nodes, [models.value("x", ["n", 0])], [models.value("y", ["n", 0])])
+
+
+def training_outside() -> ModelProto:
+    model = models.linear()
+    tensor = model.training_info.add().initialization.initializer.add()
+    tensor.CopyFrom(model.graph.initializer[0])
+    external_data_helper.set_external_data(tensor, location="/etc/passwd")
+    return model
+
+
+def folded(size: int) -> ModelProto:
+    """Return a model that has a constant of any size folded when it is loaded."""
+    nodes = [
+        helper.make_node("ConstantOfShape", ["size"], ["large"]),
+        helper.make_node("ReduceSum", ["large"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["x", "sum"], ["y"]),
+    ]
+    sizes = [models.weights("size", np.array([size], np.int64))]
+    return models.model(nodes, [models.value("x", ["n", 8])], [models.value("y", ["n", 8])], sizes)
+
+
+def recursive() -> ModelProto:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    again = helper.make_node("F", ["a"], ["b"], domain="own")
+    function = helper.make_function("own", "F", ["a"], ["b"], [again], opsets)
+    nodes = [helper.make_node("F", ["x"], ["y"], domain="own")]
+    inputs, outputs = [models.value("x", ["n", 8])], [models.value("y", ["n", 8])]
+    return models.model(nodes, inputs, outputs, domains=("own",), functions=(function,))
+
+
 REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
     "empty": (lambda: b"", "the file is empty"),
     "a zip archive": (lambda: b"PK\x03\x04rest", "not an ONNX model but a zip archive"),
@@ -154,6 +201,26 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto | bytes], str]] = {
 }  # fmt: skip
 
 
+# What is refused before the runtime sees it, without a process for each.
+REFUSED_UNSEEN: dict[str, tuple[Callable[[], ModelProto], str]] = {
+    "external data of a training": (training_outside, "are in another file ('/etc/passwd')"),
+    "a name for terminals": (lambda: named("\x1b[31my"), "the output '\\x1b[31my' has no name"),
+    "a very long name": (lambda: named("y" * 257), "no name that can be shown: it must have 1 to 256"),
+    "very many outputs": (many_outputs, "the graph has 1001 outputs; the limit is 1000"),
+    "an axis of nothing": (no_values, "input 'x' has an axis of size 0"),
+    "a constant that explodes": (lambda: folded(2**32), "the tensor 'large' would need 16,384 MB"),
+    "a function that calls itself": (recursive, "Model-local functions must not be recursive"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_UNSEEN)
+def test_refused_unseen(case: str) -> None:
+    """Each for its own reason; what the runtime would do with it does not matter."""
+    make, reason = REFUSED_UNSEEN[case]
+    with pytest.raises(NotUsable, match=re.escape(reason)):
+        check_upload(make().SerializeToString(), 256 * MIB)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(tmp_path: Path, case: str) -> None:
     """What cannot be used is rejected with its own reason, and leaves no file behind."""
@@ -168,7 +235,7 @@ def test_refused(tmp_path: Path, case: str) -> None:
 
 def test_each_reason_is_its_own() -> None:
     """No two kinds of bad upload are told apart by nothing; there are more than twenty."""
-    reasons = [reason for _, reason in REFUSED.values()]
+    reasons = [reason for _, reason in (*REFUSED.values(), *REFUSED_UNSEEN.values())]
     assert len(reasons) >= 20
     assert len(set(reasons)) >= len(reasons) - 2  # three are the runtime's or the checker's own words
 
