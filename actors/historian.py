@@ -10,7 +10,6 @@ that looks up the actor, and those do not need its 13 MiB.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -48,6 +47,7 @@ from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
+from helix_ray.followers.gathering import GatheringPauses, Pauses
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.proving import prove_stored
 from helix_ray.journal.room import DiskRoom
@@ -63,10 +63,11 @@ FILE_NAME = "history.duckdb"
 NICENESS = 5
 # A transaction costs as much as a thousand rows in it.
 FACTS_PER_INGEST_MAX = 8_000
-# The pause between batches of facts: the history may lag, and small batches are the most expensive.
-PAUSE_S = 0.5
+# Between batches, facts gather: the history may lag, and small batches are the most expensive. While 3,000
+# tasks a second end, it yields the processors to them for up to this much longer.
+PAUSES = Pauses(quiet_s=0.5, busy_s=2.0, busy_facts=5_000)
 # Tidying asks the master: not after each batch that somebody waited for.
-TIDY_EVERY_S = PAUSE_S / 2
+TIDY_EVERY_S = PAUSES.quiet_s / 2
 PRUNE_EVERY_S = 10.0
 ARCHIVE_TASKS_PER_ORDER = 5000
 # The maximum of finished tasks in the master's memory, however young they are.
@@ -99,8 +100,8 @@ class Historian(LivingActor):
         self._path = self._settings.data_dir / FILE_NAME
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
-        self._hurry = asyncio.Event()
-        self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._hurry.set)
+        self._gathering = GatheringPauses(PAUSES)
+        self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._gathering.hurry)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
         self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
@@ -213,7 +214,7 @@ class Historian(LivingActor):
     async def _follow(self) -> None:
         if self._room.look() is not None:
             # The history may lag; a failed write on a full disk would cost it more.
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(PAUSES.quiet_s)
             return
         at_head = await self._following.step()
         await self._prune()
@@ -221,7 +222,7 @@ class Historian(LivingActor):
             owed = time.monotonic() < self._tidy_at
             if not owed:
                 await self._tidy()
-            hurried = await self._pause()
+            hurried = await self._gathering.pause()
             if owed and not hurried:
                 await self._tidy()
 
@@ -232,15 +233,6 @@ class Historian(LivingActor):
         await self._archive_finished()
         self._tidy_at = time.monotonic() + TIDY_EVERY_S
 
-    async def _pause(self) -> bool:
-        """Let facts gather, unless somebody waits for them; say whether somebody does."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PAUSE_S):
-                await self._hurry.wait()
-        hurried = self._hurry.is_set()
-        self._hurry.clear()
-        return hurried
-
     @property
     def cursor(self) -> int:
         """The seq after which the history wants facts: followers.following.Consumer."""
@@ -250,6 +242,7 @@ class Historian(LivingActor):
         """Take facts into the tables; the cursor is in the same transaction."""
         await self._on_file(self._history.ingest, batch.facts)
         self._archive.grown()
+        self._gathering.took(len(batch.facts))
         if self._traces is not None:
             self._traces.take(batch.facts)
 
