@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +70,42 @@ def test_a_group_goes_with_its_cell(starter: StarterEnd) -> None:
     assert name in groups
     starter.close()
     assert not list(Path("/sys/fs/cgroup").rglob(name))
+
+
+def burning(group: cgroups.Cgroup, start: int, cpu_s: float) -> int:
+    """Start a process in a group that waits for `start` to be closed, and then uses so much time of one
+    processor, which it shares with others."""
+    child = os.fork()
+    if child:
+        group.add(child)
+        return child
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    os.read(start, 1)
+    while time.process_time() < cpu_s:
+        pass
+    os._exit(0)
+
+
+def test_under_contention_a_group_gets_the_cpus_that_its_task_asked_for() -> None:
+    """Of one processor that two busy tasks want, one that asked for 1.5 CPUs gets three times as much as one
+    that asked for 0.5. Neither is held back where a processor is free: it is a share, not a limit."""
+    made = [cgroups.make(999_990 + number, CellSpec(cpus=cpus)) for number, cpus in enumerate((0.5, 1.5))]
+    small, large = [group or pytest.skip("needs control groups that this process may make") for group in made]
+    waiting, start = os.pipe()
+    children = []
+    try:
+        children = [burning(small, waiting, 1e6), burning(large, waiting, 0.3)]
+        os.write(start, b"..")
+        os.waitpid(children.pop(), 0)
+        os.kill(children[0], 9)
+        _, _, used = os.wait4(children.pop(), 0)
+    finally:
+        for child in children:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        small.remove()
+        large.remove()
+    assert 0.3 / 4.5 < used.ru_utime + used.ru_stime < 0.3 / 2
 
 
 def test_a_tree_that_takes_more_memory_is_seen() -> None:
