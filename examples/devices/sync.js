@@ -14,6 +14,8 @@
   const PUSH_MUTATIONS_MAX = 100;
   const RESTARTS_MAX = 5;
   const REFUSALS_KEPT_MAX = 100;
+  // A request that cannot be read, or has too many bytes, as a whole.
+  const UNREAD = [400, 413];
   // A stamp is never before the one before it, unless that was of a clock that was wrong by more than this.
   const CLOCK_WRONG_MS_MIN = 60_000;
 
@@ -126,6 +128,15 @@
       return refused;
     }
 
+    // Take out a mutation that the server cannot read: those behind it get the numbers before theirs.
+    leaveOut(id, { code, message }) {
+      const mutation = this.queue.find((each) => each.id === id);
+      this.queue = this.queue.filter((each) => each !== mutation);
+      for (const each of this.queue) if (each.id > id) each.id -= 1;
+      this.next_id -= 1;
+      this.refused = [...this.refused, { mutation, code, reason: message }].slice(-REFUSALS_KEPT_MAX);
+    }
+
     // The server expected another number: what it has is not sent again, what it has lost is numbered again.
     expect(expected) {
       const left = this.queue.filter((each) => each.id >= expected);
@@ -188,9 +199,19 @@
 
   class Refused extends Error {
     constructor(status, error) {
-      super(`${error.code}: ${error.message}`);
+      super(`${error.code ?? status}: ${error.message}`);
       this.status = status;
       this.code = error.code;
+    }
+  }
+
+  // The error of an answer; without a code where something between here and the server has answered.
+  async function errorOf(answer) {
+    const text = await answer.text();
+    try {
+      return JSON.parse(text).error ?? { message: text };
+    } catch {
+      return { message: text };
     }
   }
 
@@ -239,18 +260,33 @@
       await this.pull();
     }
 
+    // Where the server cannot read a request it is sent in halves, and a mutation that it cannot read alone is
+    // refused: no answer names it, and nothing behind it would ever arrive.
     async push() {
-      let again = RESTARTS_MAX;
+      let [again, most] = [RESTARTS_MAX, PUSH_MUTATIONS_MAX];
       for (;;) {
-        const mutations = this.replica.unsent(PUSH_MUTATIONS_MAX);
+        const mutations = this.replica.unsent(most);
         if (!mutations.length) return;
         const answer = await this.request("POST", "/harmony/sync/mutations", { mutations });
-        if (answer.status === 409 && again-- > 0) {
-          this.replica.expect((await answer.json()).error.details.expected);
+        if (UNREAD.includes(answer.status) && mutations.length > 1) {
+          most = Math.floor(mutations.length / 2);
+          continue;
+        }
+        const error = answer.ok ? null : await errorOf(answer);
+        if (error?.code && UNREAD.includes(answer.status)) {
+          this.replica.leaveOut(mutations[0].id, error);
           await this.save();
           continue;
         }
-        const body = await this.checked(answer);
+        const expected = error?.details?.expected;
+        if (answer.status === 409 && Number.isInteger(expected) && again-- > 0) {
+          this.replica.expect(expected);
+          await this.save();
+          continue;
+        }
+        if (error) throw new Refused(answer.status, error);
+        const body = await answer.json();
+        most = Math.min(2 * most, PUSH_MUTATIONS_MAX);
         this.heard(body.server_time);
         this.replica.takeVerdicts(body.verdicts).forEach((refusal) => this.correct(refusal));
         await this.save();
@@ -303,9 +339,8 @@
     }
 
     async checked(answer) {
-      const body = await answer.json();
-      if (!answer.ok) throw new Refused(answer.status, body.error);
-      return body;
+      if (!answer.ok) throw new Refused(answer.status, await errorOf(answer));
+      return answer.json();
     }
   }
 

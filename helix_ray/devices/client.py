@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import orjson
 
 from helix_ray.devices.replica import RefusedMutation, Replica
 from helix_ray.devices.store import State, Store
@@ -22,6 +23,8 @@ PULL_LIMIT = 500
 TIMEOUT_S = 60.0
 # How often one call begins again before it gives up: each needs one more request.
 RESTARTS_MAX = 5
+# A request that cannot be read, or has too many bytes, as a whole.
+UNREAD = (400, 413)
 MADE_AGAIN = frozenset({"id", "stamp", "counter"})
 
 
@@ -79,7 +82,10 @@ class DeviceClient:
         return self._add({"op": op, **fields})
 
     def _add(self, mutation: Mapping[str, Any]) -> int:
-        number = self.replica.add(self._stamped(mutation))
+        """Queue a mutation. Raises TypeError for what is no JSON, and keeps nothing of it."""
+        made = self._stamped(mutation)
+        orjson.dumps(made)
+        number = self.replica.add(made)
         self.save()
         return number
 
@@ -100,16 +106,30 @@ class DeviceClient:
         self.pull()
 
     def push(self) -> None:
-        """Send all mutations in order; those that are refused are in `replica.refused` then."""
-        again = RESTARTS_MAX
-        while mutations := self.replica.unsent(PUSH_MUTATIONS_MAX):
+        """Send all mutations in order; those that are refused are in `replica.refused` then.
+
+        Where the server cannot read a request it is sent in halves, and a mutation that it cannot read alone
+        is refused: no answer names it, and nothing behind it would ever arrive.
+        """
+        again, most = RESTARTS_MAX, PUSH_MUTATIONS_MAX
+        while mutations := self.replica.unsent(most):
             answer = self._request("POST", "/harmony/sync/mutations", body={"mutations": mutations})
-            if answer.status_code == 409 and again:
+            if answer.status_code in UNREAD and len(mutations) > 1:
+                most = len(mutations) // 2
+                continue
+            error = None if answer.is_success else _error_of(answer)
+            if error is not None and answer.status_code in UNREAD and error.get("code"):
+                self.replica.leave_out(mutations[0]["id"], error["code"], error["message"])
+                self.save()
+                continue
+            expected = None if error is None else error.get("details", {}).get("expected")
+            if answer.status_code == 409 and again and expected is not None:
                 again -= 1
-                self.replica.expect(int(answer.json()["error"]["details"]["expected"]))
+                self.replica.expect(int(expected))
                 self.save()
                 continue
             body = self._checked(answer)
+            most = min(2 * most, PUSH_MUTATIONS_MAX)
             self._heard(body["server_time"])
             for refusal in self.replica.take_verdicts(body["verdicts"]):
                 self._correct(refusal)
@@ -164,10 +184,24 @@ class DeviceClient:
 
     def _request(self, method: str, path: str, *, params: Any = None, body: Any = None) -> httpx.Response:
         headers = {} if self._credential is None else {"Authorization": f"Bearer {self._credential}"}
-        return self._http.request(method, self._url + path, params=params, json=body, headers=headers)
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = orjson.dumps(body)
+        return self._http.request(method, self._url + path, params=params, content=content, headers=headers)
 
     def _checked(self, answer: httpx.Response) -> Any:
         if answer.is_success:
             return answer.json()
-        error = answer.json().get("error", {})
+        error = _error_of(answer)
         raise DeviceRefused(answer.status_code, error.get("code", ""), error.get("message", answer.text))
+
+
+def _error_of(answer: httpx.Response) -> State:
+    """Return the error of an answer; empty where something between here and the server has answered."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    error = found.get("error") if isinstance(found, dict) else None
+    return error if isinstance(error, dict) else {}

@@ -112,6 +112,16 @@ class Replica:
         self.refused = (self.refused + refused)[-REFUSALS_KEPT_MAX:]
         return refused
 
+    def leave_out(self, number: int, code: str, reason: str) -> None:
+        """Take out a mutation that the server cannot read: those behind it get the numbers before theirs."""
+        found = next(each for each in self.queue if each["id"] == number)
+        self.queue.remove(found)
+        for each in self.queue:
+            each["id"] -= each["id"] > number
+        self.next_id -= 1
+        refused: RefusedMutation = {"mutation": found, "code": code, "reason": reason}
+        self.refused = [*self.refused, refused][-REFUSALS_KEPT_MAX:]
+
     def expect(self, expected: int) -> None:
         """Take the number that the server expects next, where it did not expect ours: what it has is not
         sent again, and what it has lost (it was restored from a backup) gets the numbers that it expects."""

@@ -190,6 +190,40 @@ def test_a_refused_mutation_does_not_wedge_a_device(
 
 
 @EACH
+def test_what_the_server_cannot_read_does_not_wedge_a_device(
+    api: Api, require: Require, tmp_path: Path, kind: str
+) -> None:
+    """Half a character, a value that is too deep, and a note larger than a request may be are refused one by
+    one; notes that are too many bytes together arrive all the same."""
+    deep: Any = "bottom"
+    for _ in range(200):
+        deep = {"in": deep}
+    bad = {"half": "\ud83d", "deep": deep, "large": "x" * (1 << 20)}
+    with crowd(api, require, tmp_path, kind) as alone:
+        (device,) = alone.devices
+        device.ask("put", kind="settings", key="first", fields={"x": 1})
+        if kind == "p":
+            # Python says so at once, and keeps nothing of it.
+            with pytest.raises(TypeError, match="surrogates"):
+                device.ask("put", kind="notes", key="half", fields={"text": bad.pop("half")})
+        for key, value in bad.items():
+            device.ask("put", kind="notes", key=key, fields={"text": value})
+            device.ask("put", kind="settings", key=f"after-{key}", fields={"x": 1})
+        for number in range(18):
+            device.ask("put", kind="notes", key=f"n{number}", fields={"text": "y" * 60_000})
+        device.ask("sync")
+        state = device.ask("state")
+        assert [each["mutation"]["key"] for each in state["refused"]] == [*bad]
+        codes = ["VALIDATION_ERROR"] * (len(bad) - 1) + ["PAYLOAD_TOO_LARGE"]
+        assert [each["code"] for each in state["refused"]] == codes
+        assert all(each["reason"] for each in state["refused"])
+        assert set(alone.documents("settings")) == {"first", *(f"after-{key}" for key in bad)}
+        assert set(alone.documents("notes")) == {f"n{number}" for number in range(18)}
+        assert state["queue"] == []
+        assert state["sent"] == state["next_id"] - 1
+
+
+@EACH
 def test_an_edit_of_what_was_deleted_is_listed_and_revives_nothing(
     api: Api, require: Require, tmp_path: Path, kind: str
 ) -> None:
