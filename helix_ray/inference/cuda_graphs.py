@@ -10,13 +10,16 @@ opens the model, and fuses more of it. That is a copy of the weights on the devi
 GRAPHS_MAX of them, least recently used first to go, and only of shapes that come twice in a row, which the
 rest of a file's rows does not. Everything else runs in the session that was given, and everything does once
 a graph could not be recorded.
+
+One thread of the process runs all of this, in turn: the runtime keeps graphs by thread, and CUDA lets no
+other thread use the device while one is recorded.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ GRAPHS_MAX = 4
 """Graphs of a session, each with a copy of the weights."""
 
 Array = NDArray[Any]
+_THREAD = ThreadPoolExecutor(1, "helix-cuda-graphs")
 Reopen = Callable[[Mapping[str, int]], "onnxruntime.InferenceSession"]
 """Opens the model with CUDA graphs, and with these sizes for the free axes of its inputs, by their names."""
 
@@ -47,7 +51,7 @@ class _Recorded:
 
 
 class GraphSession:
-    """Stands in for the session that it is given. Several threads may use it: one runs at a time.
+    """Stands in for the session that it is given. Several threads may call it: they wait for each other.
 
     `why_not` says why graphs cannot be recorded, None while they can. On the device `cpu` there are buffers,
     and no graphs.
@@ -58,7 +62,6 @@ class GraphSession:
         self._session, self._reopen, self._device = session, reopen, device
         self._names = [each.name for each in session.get_outputs()]
         self._free = {each.name: list(each.shape) for each in session.get_inputs()}
-        self._lock = threading.Lock()  # guards all that changes, and the buffers
         self._recorded: OrderedDict[object, _Recorded] = OrderedDict()
         self._before: object = None  # the shapes of the run before this one
 
@@ -72,16 +75,17 @@ class GraphSession:
 
     def run(self, wanted: Sequence[str] | None, feed: Mapping[str, Array]) -> list[Array]:
         """Return the outputs of these names, all by default; raises what the runtime raises."""
-        names = list(wanted or self._names)
+        return _THREAD.submit(self._run, list(wanted or self._names), feed).result()
+
+    def _run(self, names: list[str], feed: Mapping[str, Array]) -> list[Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in feed.items()}
         shapes = (tuple(names), tuple((name, each.shape, each.dtype.str) for name, each in arrays.items()))
-        with self._lock:
-            is_again, self._before = shapes == self._before, shapes
-            if shapes not in self._recorded and is_again and self.why_not is None and not _is_odd(arrays):
-                self._record(shapes, names, arrays)
-            if shapes in self._recorded:
-                self._recorded.move_to_end(shapes)
-                return self._replayed(self._recorded[shapes], arrays)
+        is_again, self._before = shapes == self._before, shapes
+        if shapes not in self._recorded and is_again and self.why_not is None and not _is_odd(arrays):
+            self._record(shapes, names, arrays)
+        if shapes in self._recorded:
+            self._recorded.move_to_end(shapes)
+            return self._replayed(self._recorded[shapes], arrays)
         found: list[Array] = self._session.run(names, arrays)
         return found
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import numpy as np
 import onnx
 
 from helix_ray.inference.calibration import FREE_SIZES, ROWS_BYTES_MAX, made
@@ -27,14 +26,15 @@ from helix_ray.inference.providers import CPU, CUDA, find_providers
 from helix_ray.inference.sessions import SessionPlan, open_session, with_graphs
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.timing import ROUNDS_MIN, Ratio, Rounds, ratio_of, seconds_per_call
+from helix_ray.inference.trial_batches import batch_of, batches_of, feed_of, feeds_of
 from helix_ray.inference.tuner import (
     GAIN_MIN,
     IN_EXAMINATION,
-    LARGE_BATCHES,
     MADE_ROWS_ONLY,
     SLOWER,
     TrialRow,
     TuningJob,
+    unmeasured,
 )
 from helix_ray.inference.variants import FP32, TF32, Message, Variant
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from helix_ray.inference.cuda_graphs import GraphSession
 
-__all__ = ["Trials", "batch_of", "batches_of", "providers_here"]
+__all__ = ["Trials", "providers_here"]
 
 ROUNDS_MAX = 15
 ROWS_MAX = 256
@@ -67,23 +67,33 @@ class Trials:
     skip: dict[str, str] = field(default_factory=dict)
     rows: list[TrialRow] = field(default_factory=list, init=False)
     data: Literal["given", "synthetic"] = field(default="synthetic", init=False)
+    _sent: int = field(default=0, init=False)
 
     def run(self) -> None:
         """Measure everything within the time limit; the result is `rows`."""
         deadline = time.monotonic() + self.job.time_limit_s
         batch = batch_of(self.job)
         given = self._given(batch)
-        sizes = {each: batches_of(batch, self.job.batches, each) for each in providers_here()}
+        row_bytes = sum(each.nbytes for each in given.arrays.values()) // max(1, len(given))
+        sizes = {each: batches_of(batch, self.job.batches, each, row_bytes) for each in providers_here()}
         left = total = sum(map(len, sizes.values()))
+        self.send({"planned": [(each, size) for each, measured in sizes.items() for size in measured]})
         for provider, measured in sizes.items():
             opened = self._proven(provider, given, batch, measured)
             for size in measured:
                 self.send({"fraction": 1 - left / total})
                 now = time.monotonic()
                 graphs = self._with_graphs(opened, given, batch, size) if provider == CUDA else {}
-                feed = _feed(given, batch, size)
+                feed = feed_of(given, batch, size)
                 self._timed({**opened, **graphs}, feed, size, now + (deadline - now) / left)
+                self._say_measured()
                 left -= 1
+                del graphs  # before others are recorded
+
+    def _say_measured(self) -> None:
+        """Send the rows that are new: they count where a larger batch ends this process."""
+        self.send({"measured": [dict(row) for row in self.rows[self._sent :]], "data": self.data})
+        self._sent = len(self.rows)
 
     def _given(self, batch: str) -> NamedRows:
         """Return rows: given ones, or such that are made and that FP32 takes."""
@@ -98,7 +108,7 @@ class Trials:
         for free_size in FREE_SIZES:
             rows = made(self.job.inputs, sizes, batch, free_size, seed=3)
             try:
-                run(session, _feed(rows, batch, 1))
+                run(session, feed_of(rows, batch, 1))
             except NotUsable as refused:
                 error = refused
                 continue
@@ -122,7 +132,7 @@ class Trials:
                 try:
                     opened[name, plan] = self._opened(variant, plan, reference, given, batch)
                 except (InferenceRefused, NotUsable, ValueError) as error:
-                    self.rows += [_row(name, plan, size, str(error)) for size in sizes]
+                    self.rows += [unmeasured(name, plan, size, str(error)) for size in sizes]
             if not any(each == FP32 for each, _ in opened):
                 break  # nothing on this provider has anything to be compared with
         self.send({"step": ""})
@@ -152,7 +162,7 @@ class Trials:
             # Its ranges are those of real rows; beyond them it differs from FP32 wherever it runs.
             wanted, reference = name, open_session(name, path, SessionPlan())
         comparison = Comparison()
-        for feed in _feeds(given, batch):
+        for feed in feeds_of(given, batch):
             comparison.add(run(reference, feed), run(session, feed))
         found = faults(comparison.result("given", plan.provider), self.job.bounds)
         if found:
@@ -178,7 +188,7 @@ class Trials:
                 self._check_not_skipped(name, graph)
                 found[name, graph] = self._recorded(name, graph, session, (given, batch, size))
             except NotUsable as error:
-                self.rows.append(_row(name, graph, size, str(error)))
+                self.rows.append(unmeasured(name, graph, size, str(error)))
         self.send({"step": ""})
         return found
 
@@ -191,10 +201,10 @@ class Trials:
     ) -> GraphSession:
         recording = with_graphs(session, name, self._file(name), replace(plan, tf32=name == TF32))
         for _ in range(2):  # of shapes that come twice a graph is recorded
-            run(recording, _feed(*rows))
+            run(recording, feed_of(*rows))
         if recording.why_not is not None:
             raise NotUsable(recording.why_not)
-        comparison, other = Comparison(), _feed(*rows, start=1)
+        comparison, other = Comparison(), feed_of(*rows, start=1)
         comparison.add(run(session, other), run(recording, other))
         if found := faults(comparison.result("given", plan.provider), self.job.bounds):
             raise NotUsable(f"its outputs with CUDA graphs differ from those without: {'; '.join(found)}")
@@ -240,11 +250,13 @@ class Trials:
             try:
                 run(session, feed)
             except NotUsable as error:
-                self.rows.append(_row(name, plan, size, str(error)))
+                self.rows.append(unmeasured(name, plan, size, str(error)))
                 continue
             able[name, plan] = session
         lone = [each for each in able if _reference(each) not in able]
-        self.rows += [_row(name, plan, size, "FP32 cannot run so many rows here") for name, plan in lone]
+        self.rows += [
+            unmeasured(name, plan, size, "FP32 cannot run so many rows here") for name, plan in lone
+        ]
         return {each: session for each, session in able.items() if each not in lone}
 
     def _made_only(self) -> set[str]:
@@ -266,45 +278,9 @@ def providers_here() -> list[str]:
     return [name for name in (CPU, CUDA, *plugged) if name in usable]
 
 
-def batch_of(job: TuningJob) -> str:
-    """Return what the examination found, else what the first axes of the inputs say: `dynamic`, `fixed N`, or
-    `none` where they differ."""
-    if job.batch is not None:
-        return job.batch
-    firsts = {each["shape"][0] if each["shape"] else 0 for each in job.inputs}
-    if all(not isinstance(first, int) for first in firsts) and firsts:
-        return "dynamic"
-    size = firsts.pop() if len(firsts) == 1 else 0
-    return f"fixed {size}" if isinstance(size, int) and size > 0 else "none"
-
-
 def _threads(cpus: float | None) -> tuple[int, ...]:
     most = usable_threads(cpus)
     return (1,) if most == 1 else (1, most)
-
-
-def batches_of(batch: str, wanted: Sequence[int], provider: str) -> list[int]:
-    """Return the batch sizes to measure with a provider: those that the model takes, and large ones where a
-    device computes."""
-    if batch == "dynamic":
-        return sorted({*wanted, *(() if provider == CPU else LARGE_BATCHES)})
-    return [1] if batch == "none" else [int(batch.split()[1])]
-
-
-def _feed(rows: NamedRows, batch: str, size: int, start: int = 0) -> Feed:
-    """Return the inputs of one call with so many rows; the given ones are repeated where they are fewer."""
-    if batch == "none":
-        return {name: array[start % len(rows)] for name, array in rows.arrays.items()}
-    count = size if batch == "dynamic" else int(batch.split()[1])
-    chosen = np.arange(start, start + count) % len(rows)
-    return {name: np.ascontiguousarray(array[chosen]) for name, array in rows.arrays.items()}
-
-
-def _feeds(rows: NamedRows, batch: str) -> Iterator[Feed]:
-    """Give calls with the rows that prove a session."""
-    step = 32 if batch == "dynamic" else 1 if batch == "none" else int(batch.split()[1])
-    for start in range(0, len(rows), step):
-        yield _feed(rows.part(start, start + step), batch, min(step, len(rows) - start))
 
 
 def _has_slow_convolutions(path: Path) -> bool:
@@ -344,7 +320,7 @@ def _ratio(rounds: Rounds[Candidate], candidate: Candidate) -> Ratio:
 
 def _measured(candidate: Candidate, size: int, rounds: Rounds[Candidate]) -> TrialRow:
     name, plan = candidate
-    row = _row(name, plan, size, None)
+    row = unmeasured(name, plan, size, None)
     samples = rounds.samples[candidate]
     if len(samples) < ROUNDS_MIN:
         row["why_not"] = f"not measured: the time limit allowed {len(samples)} rounds of {ROUNDS_MIN}"
@@ -364,15 +340,6 @@ def _measured(candidate: Candidate, size: int, rounds: Rounds[Candidate]) -> Tri
 def _rate(size: int, seconds: Sequence[float]) -> float | None:
     middle = sorted(seconds)[len(seconds) // 2]
     return round(size / middle, 1) if middle > 0 and math.isfinite(middle) else None
-
-
-def _row(name: str, plan: SessionPlan, size: int, why_not: str | None) -> TrialRow:
-    row: TrialRow = {
-        "variant": name, "provider": plan.provider, "threads": plan.threads, "batch": size,
-        "items_per_s": None, "cpu_items_per_s": None, "n": 0, "ratio": None, "low": None, "high": None,
-        "wall_ratio": None, "why_not": why_not,
-    }  # fmt: skip
-    return {**row, "cuda_graph": True} if plan.cuda_graph else row
 
 
 def _key(variant: str, plan: SessionPlan) -> str:

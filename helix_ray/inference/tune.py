@@ -1,6 +1,7 @@
 """Tunes a model version on this machine, in a child process of low priority and within a time limit.
 
-A variant that kills the child is left out with the reason, and another child tunes the others.
+A variant that kills the child when it is opened is left out with the reason, and another child tunes the
+others. Where a batch size ends the child, by the memory that it takes, what was measured before it counts.
 """
 
 from __future__ import annotations
@@ -11,15 +12,23 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from helix_ray.blobs.store import BlobStore
 from helix_ray.inference.child import KEPT_VARIABLES, Child, ChildLimits
 from helix_ray.inference.errors import InferenceRefused
 from helix_ray.inference.node_class import node_class
+from helix_ray.inference.sessions import SessionPlan
 from helix_ray.inference.threads import usable_threads
-from helix_ray.inference.tuner import TrialRow, TuningJob, TuningReport, choose, choose_by_name
-from helix_ray.inference.variants import Message, TrialJob
+from helix_ray.inference.tuner import (
+    TrialRow,
+    TuningJob,
+    TuningReport,
+    choose,
+    choose_by_name,
+    unmeasured,
+)
+from helix_ray.inference.variants import FP32, Message, TrialJob
 
 __all__ = ["TuningJob", "TuningReport", "tune"]
 
@@ -69,6 +78,9 @@ class _Trial:
     def __init__(self, job: TuningJob, blobs: Path, progress: Progress, skip: dict[str, str]) -> None:
         self._job, self._blobs, self._progress, self._skip = job, blobs, progress, skip
         self._step = ""
+        self._planned: list[tuple[str, int]] = []
+        self._measured: list[TrialRow] = []
+        self._data: Literal["given", "synthetic"] = "synthetic"
         self._outcome: Message | None = None
 
     def outcome(self) -> Message | None:
@@ -88,15 +100,33 @@ class _Trial:
         if self._outcome is not None:
             return self._outcome
         if not self._step or self._step in self._skip:
-            raise InferenceRefused(f"tuning ended: {reason or 'it said nothing'}")
+            return self._part(f"tuning ended: {reason or 'it said nothing'}")
         self._skip[self._step] = f"it ended the process that tried it: {reason or 'without a word'}"
         return None
+
+    def _part(self, why: str) -> Message:
+        """Return what was measured before the child ended, and why the rest was not; raises InferenceRefused
+        where nothing was."""
+        if not any(row["ratio"] for row in self._measured):
+            raise InferenceRefused(why)
+        done = {(row["provider"], row["batch"]) for row in self._measured}
+        missing = [
+            unmeasured(FP32, SessionPlan(provider), size, f"not measured: {why}")
+            for provider, size in self._planned
+            if (provider, size) not in done
+        ]
+        return {"rows": [dict(row) for row in (*self._measured, *missing)], "data": self._data}
 
     def _hear(self, message: Message) -> None:
         if "refused" in message:
             raise InferenceRefused(f"this model cannot be tuned: {message['refused']}")
         if "rows" in message:
             self._outcome = message
+        elif "planned" in message:
+            self._planned = message["planned"]
+        elif "measured" in message:
+            self._measured += cast("list[TrialRow]", message["measured"])
+            self._data = message["data"]
         elif "step" in message:
             self._step = message["step"]
         elif "fraction" in message:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 from helix_ray.inference.node_class import Machine
+from helix_ray.inference.sessions import SessionPlan
 from helix_ray.inference.variants import FP32, TF32, GateBounds, TensorShape, Variant
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "choose_by_name",
     "is_reference",
     "named",
+    "unmeasured",
 ]
 
 BATCHES = (1, 16, 128)
@@ -173,6 +175,16 @@ def _best(group: Sequence[TrialRow]) -> Choice | None:
         if row is not best and row["why_not"] is None:
             row["why_not"] = f"{named(best)} {OTHER_IS_FASTER}"
     return _choice(best)
+
+
+def unmeasured(name: str, plan: SessionPlan, batch: int, why_not: str | None) -> TrialRow:
+    """Return the row of a candidate without a measurement, and the reason where one is known."""
+    row: TrialRow = {
+        "variant": name, "provider": plan.provider, "threads": plan.threads, "batch": batch,
+        "items_per_s": None, "cpu_items_per_s": None, "n": 0, "ratio": None, "low": None, "high": None,
+        "wall_ratio": None, "why_not": why_not,
+    }  # fmt: skip
+    return {**row, "cuda_graph": True} if plan.cuda_graph else row
 
 
 def is_reference(row: TrialRow) -> bool:

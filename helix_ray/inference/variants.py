@@ -159,7 +159,8 @@ class TrialJob(TypedDict):
 
 class Message(TypedDict, total=False):
     """What a child tells its parent: the step that begins, the part of it that is done, or its outcome.
-    `rows` are those of a tuning (tuner.TrialRow)."""
+    `rows` are those of a tuning (tuner.TrialRow), `measured` those that are new, and `planned` the providers
+    and batch sizes that come."""
 
     step: str
     fraction: float
@@ -168,6 +169,8 @@ class Message(TypedDict, total=False):
     refused: str
     variant: Variant
     rows: list[dict[str, object]]
+    measured: list[dict[str, object]]
+    planned: list[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,12 @@ class Opened:
     def __init__(self, file: bytes = MODEL) -> None:
         self.file, self.sizes = file, list[dict[str, int]]()
         self.error: str | None = None
+        self.threads: set[int] = set()
         self.session = GraphSession(InferenceSession(file, providers=[CPU]), self, "cpu")
 
     def __call__(self, sizes: Mapping[str, int]) -> InferenceSession:
         self.sizes.append(dict(sizes))
+        self.threads.add(threading.get_ident())
         if self.error is not None:
             raise RuntimeError(self.error)
         options = SessionOptions()
@@ -132,7 +134,8 @@ def test_only_wanted_outputs_are_computed() -> None:
 
 
 def test_threads_take_turns(opened: Opened) -> None:
-    """Each gets the outputs of its own rows."""
+    """Each gets the outputs of its own rows. One thread of the process opens and runs all that is recorded:
+    the runtime keeps graphs by thread."""
     plain = InferenceSession(MODEL, providers=[CPU])
     wrong: list[int] = []
 
@@ -148,6 +151,11 @@ def test_threads_take_turns(opened: Opened) -> None:
     for thread in threads:
         thread.join()
     assert (wrong, opened.session.graphs) == ([], 1)
+    other = Opened()
+    for _ in range(2):
+        other.run(rows(2))
+    assert len(opened.threads | other.threads) == 1
+    assert threading.get_ident() not in other.threads
 
 
 def test_it_answers_what_a_session_is_asked(opened: Opened) -> None:

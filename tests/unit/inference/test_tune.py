@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import psutil
 import pytest
+from onnx import helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from helix_ray.core.model_choice import automatic
@@ -28,7 +29,17 @@ from helix_ray.inference.tune import tune
 from helix_ray.inference.tuner import GAIN_MIN, MADE_ROWS_ONLY, TrialRow, TuningJob, TuningReport
 from helix_ray.inference.tuning_child import NICE
 from helix_ray.inference.variants import ARITHMETIC, ExaminationJob, TensorShape, Variant
-from tests.unit.inference.onnx_models import deep_tree, fixed_inside, forest, mobile, recurrent, rows_together
+from tests.unit.inference.onnx_models import (
+    deep_tree,
+    fixed_inside,
+    forest,
+    mobile,
+    model,
+    recurrent,
+    rows_together,
+    value,
+    weights,
+)
 from tests.unit.inference.small_models import doubling, save
 
 IMAGES, LABELS = held_out()
@@ -210,6 +221,24 @@ def test_a_variant_that_kills_the_child_is_left_out_and_the_rest_is_tuned(
     assert row["why_not"] == "it ended the process that tried it: signal 11"
     assert [each["ratio"] is not None for each in rows_of(report, "int8-static")] == [True]
     assert chosen(report, 1) == "fp32"
+
+
+def test_what_was_measured_counts_where_a_larger_batch_takes_all_memory(blobs: Blobs, tmp_path: Path) -> None:
+    """Each row becomes 4 MB: a batch of one fits, one of 512 ends the child, and the evidence says so."""
+    nodes = [
+        helper.make_node("Unsqueeze", ["x", "last"], ["a"]),
+        helper.make_node("Tile", ["a", "times"], ["b"]),
+        helper.make_node("ReduceMax", ["b"], ["y"], axes=[2], keepdims=0),
+    ]
+    wide = [weights("last", np.array([2])), weights("times", np.array([1, 1, 2**17]))]
+    made = model(nodes, [value("x", ["n", 8])], [value("y", ["n", 8])], wide)
+    save(made, tmp_path / "wide.onnx")
+    blobs.add("fp32", tmp_path / "wide.onnx")
+    limits: dict[str, Any] = {"cpus": 1, "time_limit_s": 20.0, "memory_mb": 1024}
+    report = blobs.tune(small_inputs("n", 8), batches=(1, 512), **limits)
+    assert chosen(report, 1) == "fp32"
+    why = {row["batch"]: row["why_not"] for row in report["rows"]}
+    assert why == {1: None, 512: "not measured: tuning ended: memory above 1024 MB"}
 
 
 def test_the_time_limit_bounds_it(blobs: Blobs) -> None:

@@ -13,7 +13,8 @@ from onnxruntime import InferenceSession
 from helix_ray.inference.candidate import NamedRows
 from helix_ray.inference.providers import CPU, CUDA
 from helix_ray.inference.sessions import SessionPlan
-from helix_ray.inference.trials import Trials, batches_of
+from helix_ray.inference.trial_batches import batches_of
+from helix_ray.inference.trials import Trials
 from helix_ray.inference.tuner import BATCHES, TrialRow, TuningJob, choose, choose_by_name
 from tests.unit.inference.onnx_models import linear, model, value
 
@@ -134,10 +135,11 @@ def test_graphs_that_cannot_be_recorded_are_left_out_with_the_reason(tmp_path: P
 
 
 def test_large_batches_are_measured_where_a_device_computes() -> None:
-    """A GPU is not busy with 128 rows."""
-    assert batches_of("dynamic", BATCHES, CPU) == [1, 16, 128]
-    assert batches_of("dynamic", BATCHES, CUDA) == [1, 16, 128, 1024]
-    assert batches_of("fixed 8", BATCHES, CUDA) == [8]
+    """A GPU is not busy with 128 small rows."""
+    assert batches_of("dynamic", BATCHES, CPU, 256) == [1, 16, 128]
+    assert batches_of("dynamic", BATCHES, CUDA, 256) == [1, 16, 128, 1024]
+    assert batches_of("dynamic", BATCHES, CUDA, 150_528) == [1, 16, 128]
+    assert batches_of("fixed 8", BATCHES, CUDA, 256) == [8]
 
 
 def test_what_cannot_run_so_many_rows_is_left_out() -> None:
