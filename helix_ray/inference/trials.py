@@ -58,42 +58,59 @@ Send = Callable[[Message], None]
 
 @dataclass(slots=True)
 class Trials:
-    """The trials of one job. `skip` says why a variant with a provider is not to be opened, by "VARIANT
-    PROVIDER", with " graph" behind it for CUDA graphs: it ended a process before this one."""
+    """The trials of one job. `done` are the providers and batch sizes that were measured before, `skip` says
+    by the name of a step why it is not tried: it ended a process before this one."""
 
     job: TuningJob
     blobs: Path
     send: Send
     skip: dict[str, str] = field(default_factory=dict)
+    done: Sequence[tuple[str, int]] = ()
     rows: list[TrialRow] = field(default_factory=list, init=False)
     data: Literal["given", "synthetic"] = field(default="synthetic", init=False)
-    _sent: int = field(default=0, init=False)
 
     def run(self) -> None:
-        """Measure everything within the time limit; the result is `rows`."""
+        """Measure everything within the time limit, and send the rows of each batch size as it is done."""
         deadline = time.monotonic() + self.job.time_limit_s
         batch = batch_of(self.job)
         given = self._given(batch)
-        row_bytes = sum(each.nbytes for each in given.arrays.values()) // max(1, len(given))
-        sizes = {each: batches_of(batch, self.job.batches, each, row_bytes) for each in providers_here()}
+        sizes = {each: self._sizes(each, given, batch) for each in providers_here()}
         left = total = sum(map(len, sizes.values()))
-        self.send({"planned": [(each, size) for each, measured in sizes.items() for size in measured]})
         for provider, measured in sizes.items():
-            opened = self._proven(provider, given, batch, measured)
+            opened = self._proven(provider, given, batch, measured) if measured else {}
             for size in measured:
                 self.send({"fraction": 1 - left / total})
                 now = time.monotonic()
                 graphs = self._with_graphs(opened, given, batch, size) if provider == CUDA else {}
                 feed = feed_of(given, batch, size)
+                self.send({"step": _batch_key(provider, size)})
                 self._timed({**opened, **graphs}, feed, size, now + (deadline - now) / left)
-                self._say_measured()
+                self._say((provider, size))
                 left -= 1
                 del graphs  # before others are recorded
+        self._say(None)
 
-    def _say_measured(self) -> None:
-        """Send the rows that are new: they count where a larger batch ends this process."""
-        self.send({"measured": [dict(row) for row in self.rows[self._sent :]], "data": self.data})
-        self._sent = len(self.rows)
+    def _sizes(self, provider: str, given: NamedRows, batch: str) -> list[int]:
+        """Return the batch sizes that are left to measure: neither those that are done, nor such that are no
+        smaller than one that ended a process."""
+        row_bytes = sum(each.nbytes for each in given.arrays.values()) // max(1, len(given))
+        sizes: list[int] = []
+        why: str | None = None
+        for size in batches_of(batch, self.job.batches, provider, row_bytes):
+            why = why or self.skip.get(_batch_key(provider, size))
+            if (provider, size) in self.done:
+                continue
+            if why is None:
+                sizes.append(size)
+            else:
+                self.rows.append(unmeasured(FP32, SessionPlan(provider), size, f"not measured: {why}"))
+        return sizes
+
+    def _say(self, done: tuple[str, int] | None) -> None:
+        """Send the rows that are new: they count also where a later step ends this process."""
+        rows = [dict(row) for row in self.rows]
+        self.send({"step": "", "rows": rows, "data": self.data, "done": done})
+        self.rows.clear()
 
     def _given(self, batch: str) -> NamedRows:
         """Return rows: given ones, or such that are made and that FP32 takes."""
@@ -344,6 +361,10 @@ def _rate(size: int, seconds: Sequence[float]) -> float | None:
 
 def _key(variant: str, plan: SessionPlan) -> str:
     return f"{variant} {plan.provider}{' graph' if plan.cuda_graph else ''}"
+
+
+def _batch_key(provider: str, size: int) -> str:
+    return f"batch {size} {provider}"
 
 
 def _reference(candidate: Candidate) -> Candidate:

@@ -1,16 +1,16 @@
 """Tunes a model version on this machine, in a child process of low priority and within a time limit.
 
-A variant that kills the child when it is opened is left out with the reason, and another child tunes the
-others. Where a batch size ends the child, by the memory that it takes, what was measured before it counts.
+A variant that kills the child is left out with the reason, and so are a provider's batch sizes from one
+on that takes more memory than there may be. Another child measures what is left.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -18,7 +18,6 @@ from helix_ray.blobs.store import BlobStore
 from helix_ray.inference.child import KEPT_VARIABLES, Child, ChildLimits
 from helix_ray.inference.errors import InferenceRefused
 from helix_ray.inference.node_class import node_class
-from helix_ray.inference.sessions import SessionPlan
 from helix_ray.inference.threads import usable_threads
 from helix_ray.inference.tuner import (
     TrialRow,
@@ -26,9 +25,8 @@ from helix_ray.inference.tuner import (
     TuningReport,
     choose,
     choose_by_name,
-    unmeasured,
 )
-from helix_ray.inference.variants import FP32, Message, TrialJob
+from helix_ray.inference.variants import Message, TrialJob
 
 __all__ = ["TuningJob", "TuningReport", "tune"]
 
@@ -49,17 +47,18 @@ def tune(job: TuningJob, blobs: Path, progress: Progress) -> TuningReport:
     can be measured, with the reason, BlobError where a file is missing or damaged, and OSError.
     """
     started = time.monotonic()
-    skip: dict[str, str] = {}
+    measured = _Measured()
     store = BlobStore(blobs)
-    outcome = None
     with ExitStack() as stack:
         for digest in {*(each["digest"] for each in job.variants if each["state"] == "ready"), job.heldout}:
             if digest is not None:
                 stack.enter_context(store.pin(digest))
-        while outcome is None:
+        while not measured.is_whole:
             left = max(0.0, job.time_limit_s - (time.monotonic() - started))
-            outcome = _Trial(replace(job, time_limit_s=left), blobs, progress, skip).outcome()
-    rows = cast("list[TrialRow]", outcome["rows"])  # our own child sent them
+            _Trial(replace(job, time_limit_s=left), blobs, progress, measured).run()
+    rows = _latest(measured.rows)
+    if measured.ended is not None and not any(row["ratio"] for row in rows):
+        raise InferenceRefused(measured.ended)
     choices = choose(rows)
     machine = node_class()
     return {
@@ -67,28 +66,49 @@ def tune(job: TuningJob, blobs: Path, progress: Progress) -> TuningReport:
         "machine": machine.details,
         "choices": [*choices, *choose_by_name(rows, choices)],
         "rows": rows,
-        "data": outcome["data"],
+        "data": measured.data,
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
+def _latest(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """Return one row of each candidate and batch size: a child may say again what one before it said."""
+    found = {
+        (row["variant"], row["provider"], row["threads"], row["batch"], row.get("cuda_graph", False)): row
+        for row in rows
+    }
+    return list(found.values())
+
+
+@dataclass(slots=True)
+class _Measured:
+    """What the children have measured so far: the rows, which providers and batch sizes they complete, and
+    why a step is not tried again. `ended` says what ended the last child that did not end by itself."""
+
+    rows: list[TrialRow] = field(default_factory=list)
+    done: list[tuple[str, int]] = field(default_factory=list)
+    skip: dict[str, str] = field(default_factory=dict)
+    data: Literal["given", "synthetic"] = "synthetic"
+    is_whole: bool = False
+    ended: str | None = None
+
+
 class _Trial:
-    """One child; `skip` gets the variant and the provider that ended it."""
+    """One child, which adds to what was measured before it."""
 
-    def __init__(self, job: TuningJob, blobs: Path, progress: Progress, skip: dict[str, str]) -> None:
-        self._job, self._blobs, self._progress, self._skip = job, blobs, progress, skip
+    def __init__(self, job: TuningJob, blobs: Path, progress: Progress, measured: _Measured) -> None:
+        self._job, self._blobs, self._progress, self._measured = job, blobs, progress, measured
         self._step = ""
-        self._planned: list[tuple[str, int]] = []
-        self._measured: list[TrialRow] = []
-        self._data: Literal["given", "synthetic"] = "synthetic"
-        self._outcome: Message | None = None
 
-    def outcome(self) -> Message | None:
-        """Return what the child measured; None where a variant ended it that is left out from here on.
+    def run(self) -> None:
+        """Measure until all is done, or until a step ends the child: that one is left out from here on.
 
-        Raises InferenceRefused where it ended for another reason.
+        Raises InferenceRefused where the model cannot be tuned, and where the child ended between two steps.
         """
-        work: TrialJob = {"tuning": asdict(self._job), "blobs": str(self._blobs), "skip": self._skip}
+        found = self._measured
+        work: TrialJob = {
+            "tuning": asdict(self._job), "blobs": str(self._blobs), "done": found.done, "skip": found.skip,
+        }  # fmt: skip
         time_s = self._job.time_limit_s + TIME_GRACE_S
         limits = ChildLimits(self._job.memory_mb, time_s, time_s * usable_threads(), FILE_BYTES_MAX)
         with tempfile.TemporaryDirectory(prefix="helix-tuning-") as folder:
@@ -97,37 +117,31 @@ class _Trial:
                 for message in child.messages():
                     self._hear(message)
                 reason = child.reason()
-        if self._outcome is not None:
-            return self._outcome
-        if not self._step or self._step in self._skip:
-            return self._part(f"tuning ended: {reason or 'it said nothing'}")
-        self._skip[self._step] = f"it ended the process that tried it: {reason or 'without a word'}"
-        return None
+        if not found.is_whole:
+            self._skip(reason or "without a word")
 
-    def _part(self, why: str) -> Message:
-        """Return what was measured before the child ended, and why the rest was not; raises InferenceRefused
-        where nothing was."""
-        if not any(row["ratio"] for row in self._measured):
-            raise InferenceRefused(why)
-        done = {(row["provider"], row["batch"]) for row in self._measured}
-        missing = [
-            unmeasured(FP32, SessionPlan(provider), size, f"not measured: {why}")
-            for provider, size in self._planned
-            if (provider, size) not in done
-        ]
-        return {"rows": [dict(row) for row in (*self._measured, *missing)], "data": self._data}
+    def _skip(self, reason: str) -> None:
+        found = self._measured
+        found.ended = f"tuning ended: {reason}"
+        if self._job.time_limit_s <= 0 and any(row["ratio"] for row in found.rows):
+            found.is_whole = True  # there is no time to try the rest
+        elif not self._step or self._step in found.skip:
+            raise InferenceRefused(found.ended)
+        else:
+            found.skip[self._step] = f"it ended the process that tried it: {reason}"
 
     def _hear(self, message: Message) -> None:
+        found = self._measured
         if "refused" in message:
             raise InferenceRefused(f"this model cannot be tuned: {message['refused']}")
         if "rows" in message:
-            self._outcome = message
-        elif "planned" in message:
-            self._planned = message["planned"]
-        elif "measured" in message:
-            self._measured += cast("list[TrialRow]", message["measured"])
-            self._data = message["data"]
-        elif "step" in message:
+            found.rows += cast("list[TrialRow]", message["rows"])  # our own child sent them
+            found.data = message["data"]
+            if (done := message["done"]) is None:
+                found.is_whole = True
+            else:
+                found.done.append(done)
+        if "step" in message:
             self._step = message["step"]
-        elif "fraction" in message:
+        if "fraction" in message:
             self._progress(message["fraction"], "measure variants")

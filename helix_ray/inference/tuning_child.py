@@ -43,13 +43,12 @@ def _work(job: TrialJob, send: Callable[[Message], None]) -> None:
     from helix_ray.inference.variants import GateBounds
 
     known = {**job["tuning"], "bounds": GateBounds(**job["tuning"]["bounds"])}
-    trials = Trials(TuningJob(**known), Path(job["blobs"]), send, job["skip"])
+    done = [(provider, size) for provider, size in job["done"]]
+    trials = Trials(TuningJob(**known), Path(job["blobs"]), send, job["skip"], done)
     try:
         trials.run()
     except NotUsable as error:
         send({"refused": str(error)})
-        return
-    send({"rows": [dict(row) for row in trials.rows], "data": trials.data})
 
 
 if __name__ == "__main__":

@@ -149,18 +149,19 @@ class ChildJob(TypedDict):
 
 
 class TrialJob(TypedDict):
-    """What a child has to tune: the fields of a TuningJob, the folder of the files, and why a variant with a
-    provider is not to be tried, by "VARIANT PROVIDER"."""
+    """What a child has to tune: the fields of a TuningJob, the folder of the files, the providers and batch
+    sizes that are done, and why a step is not to be tried: it ended a child before this one."""
 
     tuning: dict[str, Any]
     blobs: str
+    done: list[tuple[str, int]]
     skip: dict[str, str]
 
 
 class Message(TypedDict, total=False):
     """What a child tells its parent: the step that begins, the part of it that is done, or its outcome.
-    `rows` are those of a tuning (tuner.TrialRow), `measured` those that are new, and `planned` the providers
-    and batch sizes that come."""
+    `rows` are those of a tuning (tuner.TrialRow) that are new, and `done` is the provider and batch size that
+    they complete, None with the last ones."""
 
     step: str
     fraction: float
@@ -169,8 +170,7 @@ class Message(TypedDict, total=False):
     refused: str
     variant: Variant
     rows: list[dict[str, object]]
-    measured: list[dict[str, object]]
-    planned: list[tuple[str, int]]
+    done: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,10 +235,13 @@ def test_what_was_measured_counts_where_a_larger_batch_takes_all_memory(blobs: B
     save(made, tmp_path / "wide.onnx")
     blobs.add("fp32", tmp_path / "wide.onnx")
     limits: dict[str, Any] = {"cpus": 1, "time_limit_s": 20.0, "memory_mb": 1024}
-    report = blobs.tune(small_inputs("n", 8), batches=(1, 512), **limits)
+    report = blobs.tune(small_inputs("n", 8), batches=(1, 512, 1024), **limits)
     assert chosen(report, 1) == "fp32"
     why = {row["batch"]: row["why_not"] for row in report["rows"]}
-    assert why == {1: None, 512: "not measured: tuning ended: memory above 1024 MB"}
+    ended = "not measured: it ended the process that tried it: memory above 1024 MB"
+    assert why == {1: None, 512: ended, 1024: ended}
+    with pytest.raises(InferenceRefused, match="tuning ended: memory above 1024 MB"):
+        blobs.tune(small_inputs("n", 8), batches=(512,), **limits)
 
 
 def test_the_time_limit_bounds_it(blobs: Blobs) -> None:
