@@ -28,7 +28,7 @@ from helix_ray.execution.function import FunctionRunner, Keep
 from helix_ray.execution.model_work import KINDS, run_model_work
 from helix_ray.execution.output import OutputCapture
 from helix_ray.execution.own_folder import OwnFolder
-from helix_ray.execution.progress import Sink, TaskInfo, install, progress
+from helix_ray.execution.progress import Sink, TaskInfo, install, progress, raise_if_cancelled
 from helix_ray.execution.result_file import outcome_of
 from helix_ray.execution.surroundings import ProcessSurroundings
 from helix_ray.execution.wear import Bounds, Wear
@@ -38,6 +38,9 @@ from helix_ray.inference.sources import Sources
 if TYPE_CHECKING:
     from helix_ray.core.inference_result import InferenceResult
     from helix_ray.inference.running import Part
+
+ROWS_EVERY_S = 1.0
+"""How often an inference reports the rows that are done."""
 
 UNBOUNDED = Bounds(tasks_max=sys.maxsize, growth_mb_max=sys.maxsize)
 
@@ -247,12 +250,23 @@ def _part_of(task: Assignment) -> Part:
 
     files = {digest: Path(task.blobs_dir) / digest for digest in task.blobs}
     sources = Sources(files, task.input_dirs)
-    return Part(shard=task.shard, version=task.model_files, sources=sources, advance=_advance)
+    return Part(shard=task.shard, version=task.model_files, sources=sources, advance=_RowsDone())
 
 
-def _advance(done: int, total: int) -> None:
-    """Report rows as the attempt's progress; raises Cancelled, so that a cancel comes between batches."""
-    progress(done, total, f"{done:,} of {total:,} rows")
+class _RowsDone:
+    """Reports rows as the attempt's progress, once in a while: each report is a commit of the master, and an
+    attempt that is short or at its end has a better one, its outcome."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + ROWS_EVERY_S
+
+    def __call__(self, done: int, total: int) -> None:
+        """Raises Cancelled, so that a cancel comes between batches."""
+        if (now := time.monotonic()) < self._next:
+            raise_if_cancelled()
+            return
+        self._next = now + ROWS_EVERY_S
+        progress(done, total, f"{done:,} of {total:,} rows")
 
 
 def _with_own_limit(task: Assignment) -> Assignment:

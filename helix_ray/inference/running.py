@@ -259,8 +259,10 @@ class _Inference:
         try:
             arrays = self._model.session.run(self._wanted, feed)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
+            from helix_ray.inference.candidate import words  # not before the runtime is loaded
+
             name = self._model.info.name
-            raise InferenceRefused(f"model {name!r} rejected the inputs: {error}") from error
+            raise InferenceRefused(f"model {name!r} rejected the inputs: {words(error)}") from error
         self._seconds += time.perf_counter() - started
         return dict(zip(self._wanted, map(np.asarray, arrays), strict=True))
 

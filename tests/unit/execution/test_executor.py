@@ -207,6 +207,15 @@ def test_inference(node: Any) -> None:
     assert (error.reason, error.type) == ("bad_spec", "ModelNotFound")
 
 
+def test_rows_are_reported_once_in_a_while(node: Any) -> None:
+    """A report is a commit of the master: batches of an inference make one a second, and a short one none."""
+    rows = as_rows(held_out()[0])[:200].tolist()
+    run = {"kind": "inference", "model": "digits_transformer", "inputs": rows, "batch_size": 1}
+    assert node.run("a", run, timeout_s=60).result["rows"] == 200
+    finished = node.finished("a")
+    assert len(node.progress("a")) <= finished.ended_at - finished.started_at
+
+
 def test_a_large_result_of_an_inference_is_a_file(node: Any, folder: Path) -> None:
     """The journal gets a reference to it, and how the rows were run; where it cannot be stored the attempt
     fails with the reason."""
