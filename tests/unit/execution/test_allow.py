@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 import pytest
 
+from helix_ray import samples
+from helix_ray.config import Settings
 from helix_ray.execution.allow import Allow, NotAllowed, NotThere
 
 
@@ -65,3 +68,15 @@ def test_resolve_takes_own_functions_only() -> None:
         Allow.parse("shutil:*").resolve("shutil:missing")
     with pytest.raises(NotThere, match="cannot be imported here"):
         Allow.parse("no_such_module_here:*").resolve("no_such_module_here:x")
+
+
+def test_nothing_but_the_samples_can_be_reached_by_default() -> None:
+    """Of all that stands in their module, also what it imports for itself, only the functions that it offers
+    can be named; what these do with any JSON is to calculate."""
+    allow = Allow.parse(Settings().function_allow)
+    reached = set()
+    for name in (*vars(samples), *dir(object), "os.system", "os:system", "add.__globals__", "../os"):
+        with contextlib.suppress(NotAllowed, NotThere):
+            allow.resolve(f"helix_ray.samples:{name}")
+            reached.add(name)
+    assert reached == set(samples.__all__)
