@@ -23,12 +23,14 @@ Standing = Literal["pass", "warn", "fail", "unknown"]
 Exposure = Literal["tls", "loopback", "clear"]
 CheckName = Literal[
     "api_encryption", "certificate", "ray_encryption", "ray_authentication", "isolation", "sealing", "files",
-    "keys", "api_tokens", "journal",
+    "keys", "api_tokens", "passwords", "journal",
 ]  # fmt: skip
 
 DAY_S: Final = 86_400.0
 CERTIFICATE_DAYS_MIN: Final = 14
 KEY_DAYS_MAX: Final = 365
+# NIST SP 800-63B-4, 3.1.1.2: where the password is the only factor.
+ALONE_CHARS_MIN: Final = 15
 CHECK_DAYS_MAX: Final = 7
 FILES_NAMED_MAX: Final = 5
 
@@ -60,6 +62,7 @@ class Findings:
     exposed: Sequence[str] | None = None
     keys: Mapping[str, float] | None = None
     oldest_token_at: float | None = None
+    password_chars_min: int | None = None
     journal: JournalCheck | None = None
 
 
@@ -195,6 +198,15 @@ def _api_tokens(found: Findings, now: float) -> _Said:
     return ("warn" if days > KEY_DAYS_MAX else "pass"), f"the oldest API token is {_days(days)} old"
 
 
+def _passwords(found: Findings, now: float) -> _Said:
+    if found.password_chars_min is None:
+        return "unknown", "how long passwords must be is not known"
+    said = f"a password is the only factor and has {found.password_chars_min} characters or more"
+    if found.password_chars_min >= ALONE_CHARS_MIN:
+        return "pass", said
+    return "warn", f"{said}: set HELIX_PASSWORD_CHARS_MIN to {ALONE_CHARS_MIN}"
+
+
 def _journal(found: Findings, now: float) -> _Said:
     check = found.journal
     if check is None:
@@ -221,5 +233,6 @@ _CHECKS: Final[Mapping[CheckName, Callable[[Findings, float], _Said]]] = {
     "files": _files,
     "keys": _keys,
     "api_tokens": _api_tokens,
+    "passwords": _passwords,
     "journal": _journal,
 }

@@ -46,6 +46,7 @@ def look(
         sealed=(home / vault.KEY_FILE).is_file(),
         exposed=_exposed(private),
         keys=_ages(named),
+        password_chars_min=settings.password_chars_min,
         journal=read_check(home),
     )
 

@@ -14,6 +14,9 @@ from helix_ray.security.allowed_certificates import fingerprints
 from launcher.up.saying import say
 from serve_app.public_port.certificates import CertificateUnusable, TlsFiles, context_of
 
+# How Ray reads its switches.
+YES = ("1", "true")
+
 
 class CannotStart(Exception):
     """A setting cannot work on this machine; the message is one line for the user."""
@@ -32,6 +35,7 @@ def check(settings: Settings) -> None:
     check_plain_http(settings)
     if "RAY_ADDRESS" not in os.environ:
         _check_isolation(settings)
+        _say_of_ray()
     _check_port(settings.host, settings.port)
 
 
@@ -43,6 +47,15 @@ def check_plain_http(settings: Settings, flag: str = "--host") -> None:
         f"{flag} {settings.host} can be reached from other machines, and without TLS passwords and tokens "
         "cross the network in clear: give --tls-cert and --tls-key, or allow it with --plain-http-on-network"
     )
+
+
+def _say_of_ray() -> None:
+    """Say where a wish for TLS between Ray's processes has no effect."""
+    if os.environ.get("RAY_USE_TLS", "").lower() in YES:
+        say(
+            "RAY_USE_TLS has no effect: Ray's processes use 127.0.0.1 only, which no other machine reaches. "
+            "helix node start uses it"
+        )
 
 
 def _check_isolation(settings: Settings) -> None:

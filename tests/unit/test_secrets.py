@@ -35,6 +35,7 @@ HARMLESS = {
     "Request.idempotency_key", "KnownNotice.payload",
     "ClientCertificate.fingerprint",
     "Settings.tls_key", "Settings.admin_password_file", "Settings.password_chars_min",
+    "Findings.password_chars_min",
     "Settings.token_ttl_s", "Settings.refresh_ttl_s",
     "Settings.runtime_env_keep_s",
     "Settings.api_token_ttl_s", "Settings.api_token_ttl_s_max", "Settings.api_tokens_per_user_max",

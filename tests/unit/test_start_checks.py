@@ -30,6 +30,17 @@ def test_this_machine_alone_needs_no_tls(host: str) -> None:
     check_plain_http(replace(HOME, host=host))
 
 
+@pytest.mark.parametrize("given", ["1", "true", "0", ""])
+def test_a_wish_for_tls_between_rays_processes_is_answered(
+    given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`helix up` keeps them on 127.0.0.1 and says that the variable has no effect there."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_USE_TLS", given)
+    check(replace(HOME, data_dir=tmp_path))
+    assert ("RAY_USE_TLS has no effect" in capsys.readouterr().err) == (given in ("1", "true"))
+
+
 def test_a_head_is_refused_before_ray_starts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

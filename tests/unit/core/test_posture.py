@@ -19,6 +19,7 @@ GOOD = Findings(
     sealed=True,
     exposed=[],
     keys={"jwt.key": NOW - DAY_S},
+    password_chars_min=15,
     journal=JournalCheck(NOW - 60.0, 48_211),
 )
 
@@ -66,6 +67,9 @@ def test_nothing_is_known() -> None:
         ("keys", {"keys": {"ray.token": NOW - 366 * DAY_S, "jwt.key": NOW}}, "warn", "days: ray.token"),
         ("api_tokens", {"oldest_token_at": NOW - 400 * DAY_S}, "warn", "400 days old"),
         ("api_tokens", {"oldest_token_at": NOW - 4 * DAY_S}, "pass", "4 days old"),
+        ("passwords", {"password_chars_min": 14}, "warn", "HELIX_PASSWORD_CHARS_MIN to 15"),
+        ("passwords", {"password_chars_min": 64}, "pass", "64 characters"),
+        ("passwords", {"password_chars_min": None}, "unknown", "not known"),
         ("journal", {"journal": JournalCheck(NOW - 8 * DAY_S, 9)}, "warn", "9 facts were checked 8 days ago"),
         ("journal", {"journal": JournalCheck(NOW, 9, "fact 4 was changed")}, "fail", "fact 4 was changed"),
     ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from helix_ray.core.host_points import FINEST, LEVELS, Span
+from helix_ray.core.host_points import FINEST, LEVELS, Span, point_of
 from helix_ray.core.host_sample import HeardSample, HostSample
 from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.monitoring.history import HostHistory, path_of, read_hosts
@@ -81,6 +82,32 @@ def test_a_ring_keeps_a_round_and_its_size(host: Host) -> None:
     # Its minute is over and was written from the fine point, before that was written over.
     assert host.told(0, 1, step_s=60, level=2)["cpu"] == [None]
     assert path_of(host.folder, "a").stat().st_size == FILE_BYTES < 4 << 20
+
+
+def test_thirty_days_of_a_host_fit_below_fifty_megabytes(host: Host) -> None:
+    """With a point in every place of each resolution; what is noted then needs neither disk nor memory."""
+    host.note(0.5, 50.0)
+    minutes, *_ = (level.places * level.step_s for level in reversed(LEVELS))
+    ring = Ring.open(path_of(host.folder, "a"), "a")
+    for level in LEVELS:
+        for place in range(level.places):
+            ring.write(level, START + minutes - (place + 1) * level.step_s, point_of(sample(50.0)))
+    ring.close()
+    host.restart()
+    host.note(minutes + 0.5, 50.0)
+    tracemalloc.start()
+    for second in range(1, 121):
+        host.note(minutes + second + 0.5, 50.0)
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    for place, level in enumerate(LEVELS):
+        first = minutes + 120 - level.places * level.step_s
+        assert host.told(first + level.step_s, level.places - 1, level.step_s, place)["cpu"] == [50.0] * (
+            level.places - 1
+        )
+    stored = path_of(host.folder, "a").stat()
+    assert stored.st_blocks * 512 <= FILE_BYTES + (1 << 16) < 4 << 20
+    assert grown < 100_000
 
 
 def test_nodes_of_one_host_count_once(host: Host) -> None:

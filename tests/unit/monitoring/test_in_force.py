@@ -38,6 +38,7 @@ def test_a_private_server_on_the_loopback(settings: Settings) -> None:
     assert found.keys is not None
     assert {"jwt.key", "env.secret"} == {*found.keys}
     assert found.isolation == {"namespaces": 1}
+    assert found.password_chars_min == 8
 
 
 def test_what_others_can_read_is_named(settings: Settings) -> None:
