@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from helix_ray import home
 from helix_ray.core import limits, thresholds
 from helix_ray.core.placement import strategies
 from helix_ray.core.policy import TASK_TYPES, Policy
@@ -39,7 +40,7 @@ class Settings:
     # Addresses and folders.
     host: str = "127.0.0.1"
     port: int = bounded(8080, ge=0, le=65535)
-    data_dir: Path = Path("~/.helix-ray")
+    data_dir: Path = Path(home.DATA_DIR)
     nodes: int = bounded(1, ge=1, le=64)
     api_replicas: int = bounded(0, ge=0, le=64)
     node_resources: str = ""

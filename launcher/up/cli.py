@@ -7,16 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from helix_ray.environment import read_settings
-from helix_ray.private import TooWide, keep_private, narrow_folder
-from helix_ray.security.first_password import BadPassword, first_password
-from launcher.open_files import raise_open_files, too_few
-from launcher.up import environment, front, password
-from launcher.up.checks import CannotStart
-from launcher.up.data_dir import LOG_FILE, DataDirBusy
-from launcher.up.detach import detached
+from helix_ray.private import keep_private
+from launcher.up import stopping
 
 EXIT_USAGE = 2
 # Flags that are settings: each becomes its HELIX_* variable, so that all descendants read the same value.
@@ -40,23 +32,16 @@ def main(arguments: list[str] | None = None) -> int:
     keep_private()
     _to_environment(flags)
     try:
-        settings = read_settings(admin_password=password.receive(os.environ))
         if flags.down:
-            return front.down(settings.data_dir)
-        given = first_password(settings)
-        environment.take_secrets(os.environ)
-        narrow_folder(settings.data_dir)
-        if (warning := too_few(raise_open_files())) is not None:
-            print(f"helix up: {warning}", file=sys.stderr)
-        if flags.detach:
-            others = [word for word in words if word != "--detach"]
-            return detached("launcher.up", others, settings.data_dir / LOG_FILE, given)
-        return front.up(settings.without_password(), flags.app, given)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = "_".join(str(part) for part in first["loc"])
-        reason = f"{where.upper()}: {first['msg']}"
-    except (CannotStart, DataDirBusy, BadPassword, TooWide) as error:
+            return stopping.down(stopping.data_dir_of(os.environ))
+        # Loading what it needs takes longer than stopping.
+        from launcher.up.starting import CannotBegin, begin
+
+        try:
+            return begin(words, flags.app, detach=flags.detach)
+        except CannotBegin as error:
+            reason = str(error)
+    except stopping.DoesNotStop as error:
         reason = str(error)
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)

@@ -26,8 +26,6 @@ from launcher.up.saying import say
 # The paths of Ray's Unix sockets are some 70 characters longer, and may have at most 107.
 TEMPORARY = "/tmp"  # noqa: S108  # the folder below it is ours alone
 PUBLIC_SOCKET = "public"
-DOWN_S_MAX = 15.0
-KILLED_S_MAX = 15.0
 ROOM_EVERY_S = 1.0
 # Time for requests under way to finish.
 WITHDRAW_S_MAX = 1.0
@@ -127,25 +125,3 @@ def _note(data_dir: Path, instance: home.Instance) -> None:
 
 def _instance(marker: str, settings: Settings) -> home.Instance:
     return home.Instance(**this_process(), id=marker, host=settings.host, port=settings.port)
-
-
-def down(data_dir: Path) -> int:
-    """Stop the instance on a data directory, and wait until it has ended; no instance is not an error."""
-    state = home.DATA_DIR.read(data_dir) if data_dir.exists() else None
-    if state is None or not state.runs():
-        if (data_dir / home.DATA_DIR.lock_file).exists() and not home.DATA_DIR.wait_until_free(
-            data_dir, KILLED_S_MAX
-        ):
-            raise CannotStart(f"{data_dir} is locked by a process that does not stop")
-        home.DATA_DIR.forget(data_dir)
-        print(f"nothing is running on {data_dir}", file=sys.stderr)
-        return 0
-    os.kill(state.pid, signal.SIGTERM)
-    if home.DATA_DIR.wait_until_free(data_dir, DOWN_S_MAX):
-        return 0
-    # The keeper ends everything when the front is gone, even when it was killed.
-    if state.runs():
-        os.kill(state.pid, signal.SIGKILL)
-    if home.DATA_DIR.wait_until_free(data_dir, KILLED_S_MAX):
-        return 0
-    raise CannotStart(f"pid {state.pid} on {data_dir} does not stop")
