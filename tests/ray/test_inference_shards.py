@@ -15,10 +15,9 @@ from tests.ray.conftest import LiveCluster
 from tests.ray.signals import until
 
 MODEL = "digits_resnet20"
-# A shard takes long enough to be seen soon after it has begun, and to be lost then with its node.
+# A shard takes long enough to be lost with its node when it was seen to run behind one that had ended.
 ROWS = 32_000
 SHARDS = 16
-BEGUN_PERCENT_MAX = 60
 
 
 def labels_of(path: Path) -> Any:
@@ -51,8 +50,7 @@ def test_a_killed_node_costs_its_own_shards_only(cluster: LiveCluster, tmp_path:
             ended[:] = [shard["id"] for shard in now if shard["status"] == "completed"]
             there = [shard for shard in now if shard["assigned_worker"] == added]
             has_ended = any(shard["id"] in ended for shard in there)
-            running = [shard for shard in there if shard["status"] == "running" and shard["progress_note"]]
-            return has_ended and any(shard["progress"] <= BEGUN_PERCENT_MAX for shard in running)
+            return has_ended and any(shard["status"] == "running" for shard in there)
 
         until(in_the_middle)
         cluster.ray_cluster.remove_node(extra, allow_graceful=False)
