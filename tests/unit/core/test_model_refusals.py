@@ -73,6 +73,22 @@ def test_a_node_that_does_not_tell_its_models_may_have_any(stage: ModelStage) ->
     assert stage.model_of(stage.infer("other")) == "other"
 
 
+def test_a_name_without_an_active_version_is_refused(stage: ModelStage) -> None:
+    """As long as its only version is examined; a version that is examined is refused by its state."""
+    stage.push()
+    assert refused(stage)[0] == "digits has no active version: activate one, or name a version"
+    assert refused(stage, model="digits@1")[1]["state"] == "examining"
+
+
+def test_an_inference_is_done_again_with_its_version(stage: ModelStage) -> None:
+    """As long as that is there."""
+    stage.ready("one")
+    task_id = stage.infer()
+    stage.give(o.CancelTask(task_id), PUBLISHER)
+    stage.give(o.RetryTask(task_id), PUBLISHER)
+    assert stage.model_of(task_id) == "digits@1"
+
+
 def test_hints_of_one_order_are_few(stage: ModelStage) -> None:
     """A comparison of names takes the master's time: it is made for the first ones."""
     stage.ready("one")
@@ -108,6 +124,9 @@ def test_what_a_version_cannot_run_is_refused(
     message, details = refused(stage, **run)
     assert (details["field"], details["model"]) == (field, "digits@1")
     assert says in message
+    # Without inputs there is nothing to compare: the attempt says that they are missing.
+    task = {"title": "t", "type": "building", "run": {"kind": "inference", "model": "digits"}}
+    assert stage.submit(task, by=PUBLISHER)
     assert stage.model_of(stage.infer()) == "digits@1"
     task = {
         "title": "t",

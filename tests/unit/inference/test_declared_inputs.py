@@ -24,6 +24,13 @@ LISTS: tuple[Any, ...] = (
 )  # fmt: skip
 
 
+def nested(axes: int) -> Any:
+    value: Any = 1
+    for _ in range(axes):
+        value = [value]
+    return value
+
+
 def npy(array: Any) -> dict[str, str]:
     file = io.BytesIO()
     np.save(file, array)
@@ -61,7 +68,7 @@ def test_nothing_is_refused_that_a_node_accepts(dtype: str, shape: Shape) -> Non
     declared = declared_of([{"name": "x", "dtype": dtype, "shape": [*shape]}])
     spec = TensorSpec("x", dtype, shape)
     passed = []
-    for value in (*LISTS, *FILES, *ODD_FILES):
+    for value in (*LISTS, nested(40), *FILES, *ODD_FILES):
         why = inputs_breach(value, declared)
         if accepts(value, spec):
             assert why is None, (value, why)
