@@ -152,6 +152,16 @@ class Unblocked:
 ReportItem: TypeAlias = Started | Progressed | Blocked | Unblocked | Finished
 
 
+def says_it_all(item: ReportItem, before: ReportItem) -> bool:
+    """Say whether an item is the end of the attempt whose beginning the one before it says."""
+    return (
+        isinstance(item, Finished)
+        and isinstance(before, Started)
+        and item.task_id == before.task_id
+        and item.attempt == before.attempt
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Run these attempts in this order, after those already queued."""

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from helix_ray.execution.assignment import Finished, Message, Progressed, Report, ReportItem, Started
+from helix_ray.execution.assignment import Message, Progressed, Report, ReportItem, says_it_all
 from helix_ray.execution.frames import FrameError, encode
 
 REPORT_ITEMS_MAX = 64
@@ -45,7 +45,7 @@ class Outbox:
             items = self._items
             if not items:
                 self._oldest_at = now
-            if items and _says_it_all(item, items[-1]):
+            if items and says_it_all(item, items[-1]):
                 items[-1] = item
             else:
                 items.append(item)
@@ -113,13 +113,3 @@ class Outbox:
                     return True
                 self._condition.wait(left)
             return False
-
-
-def _says_it_all(item: ReportItem, before: ReportItem) -> bool:
-    """Say whether an item is the end of the attempt whose beginning the one before it says."""
-    return (
-        isinstance(item, Finished)
-        and isinstance(before, Started)
-        and item.task_id == before.task_id
-        and item.attempt == before.attempt
-    )

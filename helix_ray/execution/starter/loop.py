@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from helix_ray.execution.assignment import ReportItem
+from helix_ray.execution.assignment import ReportItem, Started
 from helix_ray.execution.descendants import end_own
 from helix_ray.execution.frames import MessageReader, encode_plain
+from helix_ray.execution.starter.beginnings import Beginnings
 from helix_ray.execution.starter.folders import Folders
 from helix_ray.execution.starter.lane import CommandLimits, Lane
 from helix_ray.execution.starter.levels import Isolation, Wanted
@@ -50,6 +51,7 @@ class Starter:
         self._frames = MessageReader(from_frame)
         self._outgoing = bytearray()
         self._reports: dict[str, list[ReportItem]] = {}
+        self._beginnings = Beginnings()
         self._lanes: dict[str, Lane] = {}
         self._selector = selectors.DefaultSelector()
         self._open = True
@@ -77,10 +79,13 @@ class Starter:
         now = time.monotonic()
         for lane in list(self._lanes.values()):
             lane.on_time(now)
+        for slot_id in self._beginnings.due(now):
+            self._put(slot_id, self._beginnings.before(slot_id))
 
     def _wait_s(self) -> float | None:
-        due = [at for lane in self._lanes.values() if (at := lane.due_at()) is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        times = (self._beginnings.due_at(), *(lane.due_at() for lane in self._lanes.values()))
+        due = min((at for at in times if at is not None), default=None)
+        return max(0.0, due - time.monotonic()) if due is not None else None
 
     # ------------------------------------------------------------------------------------- for lanes
 
@@ -94,8 +99,11 @@ class Starter:
             self._selector.unregister(descriptor)
 
     def tell(self, slot_id: str, item: ReportItem) -> None:
-        """Report to the node worker at the end of this turn."""
-        self._reports.setdefault(slot_id, []).append(item)
+        """Report to the node worker at the end of this turn, a beginning some milliseconds later."""
+        if isinstance(item, Started):
+            self._beginnings.keep(slot_id, item, time.monotonic())
+        else:
+            self._put(slot_id, [*self._beginnings.before(slot_id, item), item])
 
     def end_strays(self) -> None:
         """End every process below this one that is no cell's: what a dead cell left behind.
@@ -135,6 +143,7 @@ class Starter:
                 self._with(slot_id, Lane.close)
                 self._lanes.pop(slot_id, None)
                 self._reports.pop(slot_id, None)
+                self._beginnings.before(slot_id)
             case _:
                 raise ValueError(f"{type(message).__name__} is not a message for starters")
 
@@ -145,11 +154,16 @@ class Starter:
 
     def _give_back(self, slot_id: str, lane: Lane) -> None:
         keys = lane.take_back()
+        self._put(slot_id, self._beginnings.before(slot_id))
         self._put_reports()
         self._say(SlotReturned(slot_id, keys))
 
     def _say(self, message: Message) -> None:
         self._outgoing += encode_plain(to_frame(message))
+
+    def _put(self, slot_id: str, items: list[ReportItem]) -> None:
+        if items:
+            self._reports.setdefault(slot_id, []).extend(items)
 
     def _put_reports(self) -> None:
         reports, self._reports = self._reports, {}
