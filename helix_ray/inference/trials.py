@@ -350,7 +350,8 @@ def _measured(candidate: Candidate, size: int, rounds: Rounds[Candidate]) -> Tri
     row["cpu_items_per_s"] = _rate(size, seconds_per_call(samples, by_cpu=True))
     row["n"], row["ratio"] = found.n, round(found.median, 3)
     row["low"], row["high"] = round(found.low, 3), round(found.high, 3)
-    row["wall_ratio"] = round(ratio_of(*walls).median, 3)
+    by_clock = ratio_of(*walls)
+    row["wall_ratio"], row["wall_high"] = round(by_clock.median, 3), round(by_clock.high, 3)
     return row
 
 

@@ -39,7 +39,7 @@ GAIN_MIN = 1.03
 """The lower end of a variant's ratio to FP32 must reach this; less is not worth another arithmetic."""
 
 LOSS_MAX = 0.05
-"""A variant that needs less CPU time is not chosen where it takes so much longer."""
+"""A variant that needs less CPU time is not chosen where it takes so much longer beyond doubt."""
 
 TUNING_S = 120.0
 TUNING_MEMORY_MB = 4096
@@ -80,8 +80,9 @@ class TrialRow(TypedDict):
 
     `items_per_s` is by the wall clock, `cpu_items_per_s` by the CPU time of the process. `ratio` is to FP32
     with the same provider and threads and without graphs in the same `n` rounds, by CPU time on the CPU and
-    by the wall clock elsewhere; `low` and `high` are its interval of 95 %, `wall_ratio` is by the wall clock.
-    All are null where it was not measured. `why_not` says why it is not the choice.
+    by the wall clock elsewhere; `low` and `high` are its interval of 95 %. `wall_ratio` is by the wall clock,
+    and `wall_high` the upper end of its interval: beside other tasks the clock tells little. All are null
+    where it was not measured. `why_not` says why it is not the choice.
     """
 
     variant: str
@@ -95,6 +96,7 @@ class TrialRow(TypedDict):
     low: float | None
     high: float | None
     wall_ratio: float | None
+    wall_high: float | None
     why_not: str | None
     cuda_graph: NotRequired[bool]
 
@@ -182,7 +184,7 @@ def unmeasured(name: str, plan: SessionPlan, batch: int, why_not: str | None) ->
     row: TrialRow = {
         "variant": name, "provider": plan.provider, "threads": plan.threads, "batch": batch,
         "items_per_s": None, "cpu_items_per_s": None, "n": 0, "ratio": None, "low": None, "high": None,
-        "wall_ratio": None, "why_not": why_not,
+        "wall_ratio": None, "wall_high": None, "why_not": why_not,
     }  # fmt: skip
     return {**row, "cuda_graph": True} if plan.cuda_graph else row
 
@@ -204,7 +206,7 @@ def _why_not(row: TrialRow) -> str | None:
         return SLOWER
     if row["low"] < GAIN_MIN:
         return NOT_FASTER
-    return SLOWER_BY_THE_CLOCK if (row["wall_ratio"] or 0.0) < 1 - LOSS_MAX else None
+    return SLOWER_BY_THE_CLOCK if (row["wall_high"] or 0.0) < 1 - LOSS_MAX else None
 
 
 def _choice(row: TrialRow) -> Choice:

@@ -142,7 +142,7 @@ def test_the_convolutional_net_gets_int8_with_static_ranges(blobs: Blobs) -> Non
     heldout = blobs.rows(image=rows[CALIBRATING:], labels=LABELS[CALIBRATING:].astype(np.int64))
     report = blobs.tune(inputs, heldout=heldout, batches=(16,), cpus=1, time_limit_s=40.0)
     if has_fast_int8():
-        assert chosen(report, 16) == "int8-static"
+        assert chosen(report, 16) == "int8-static", report["rows"]
     assert chosen(report, 16) in ("int8-static", "fp32")
     assert {row["why_not"] for row in rows_of(report, "int8-dynamic")} == {
         "convolutions in INT8 with ranges found at run time: no provider has fast kernels"
