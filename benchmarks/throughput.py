@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,8 @@ RESULTS_CHECKED = 200
 # The scheduler starts carefully with a class of task whose duration it does not know yet.
 WARM_UP_TASKS = 2_000
 CPU_NAMES_MAX = 8
+# How many rounds the lasting load has: longer than the history lets facts gather.
+LASTING_ROUNDS = 5
 
 
 def run(scale: Scale) -> Report:
@@ -52,6 +55,7 @@ def run(scale: Scale) -> Report:
                 used[name] += max(0.0, seconds - before.get(name, 0.0))
             for other in others:
                 theirs.setdefault(other.name, []).append(other.tasks_per_s(_count(other, scale)))
+        lasting = completed.lasting_per_s(scale.noop_tasks * LASTING_ROUNDS)
     mine = Series("", "tasks/s", tuple(ours))
     what = f"{scale.noop_tasks:,} no-op functions"
     lines = [
@@ -59,6 +63,7 @@ def run(scale: Scale) -> Report:
         for series in (Series(name, "tasks/s", tuple(rounds)) for name, rounds in theirs.items())
     ]
     cpu = _cpu(used, scale.noop_tasks * scale.rounds)
+    lines += _lasting(lasting, theirs.get(anchors.RawRay.name), scale.noop_tasks * LASTING_ROUNDS)
     notes = (
         f"ours: REST batches of {BATCH_TASKS:,}, to the last task completed; {RESULTS_CHECKED} results a "
         "round are checked",
@@ -87,6 +92,12 @@ def _times_ray(ours: Series, anchor: Series) -> Goal | None:
     return (
         ratio_at_least(TIMES_RAY, "Ray tasks", ours, anchor) if anchor.name == anchors.RawRay.name else None
     )
+
+
+def _lasting(rate: float, ray: Sequence[float] | None, count: int) -> list[Line]:
+    """Return the line of the lasting load beside the median of Ray's rounds."""
+    anchor = Series(anchors.RawRay.name, "tasks/s", (statistics.median(ray),)) if ray else None
+    return [Line(f"{count:,} at once, until the history has them", Series("", "tasks/s", (rate,)), anchor)]
 
 
 class Completed:
@@ -120,6 +131,13 @@ class Completed:
             with contextlib.suppress(Unexpected):
                 one_by_one(self._server.port, [data])
                 return
+
+    def lasting_per_s(self, count: int) -> float:
+        """Return tasks a second with the views of all of them inside the clock."""
+        started = time.perf_counter()
+        self.tasks_per_s(count)
+        self.followed()
+        return count / (time.perf_counter() - started)
 
     def followed(self) -> None:
         """Wait until the history has what has happened so far."""
