@@ -69,7 +69,6 @@ def test_nothing_of_an_attempt_outlives_it(starter: StarterEnd, escape: str, end
     )
     task_id = f"task-{number}"
     starter.submit({"shell": shell, **({"timeout_s": 0.3} if end == "times out" else {})}, task_id=task_id)
-    starter.started(task_id)
     if end in ("is cancelled", "loses its cell"):
         starter.wait_for_output(task_id, "ready")
         if end == "is cancelled":
