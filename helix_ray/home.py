@@ -1,4 +1,4 @@
-"""Where a server keeps its data unless it is told otherwise."""
+"""The default data directory of a server (HELIX_DATA_DIR)."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ class Forwarder:
                 "it is being built anew, or is that of another journal"
             )
         messages, gap = [], None
-        # Records that the receiver took before they were removed are no gap, even if they are sent again.
+        # Records that the receiver had before they were removed are not a gap, even if it gets them again.
         known = max(start, self._file.cursor)
         if page["removed_through"] > known:
             gap = (known + 1, page["removed_through"])

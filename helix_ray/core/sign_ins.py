@@ -84,11 +84,11 @@ class SignIns:
         self._accounts: _Backoff[str] = _Backoff(ACCOUNT_WAIT_S_MAX)
 
     def stranger(self, name: str) -> str:
-        """Return the account under which failures of a name that is no account are counted."""
+        """Return the key under which failed sign-ins with a name that no account has are counted."""
         return f"unknown-{hmac.digest(self._key, name_key(name).encode(errors='replace'), 'sha256').hex()}"
 
     def shown(self, stranger: str) -> str:
-        """Return how the audit shows a name that is no account: it may be a password in the wrong field.
+        """Return what the audit shows for a name that no account has: people type passwords into that field.
 
         Equal names are recorded equally, and the name cannot be told from it.
         """

@@ -82,7 +82,7 @@ class DeviceClient:
         return self._add({"op": op, **fields})
 
     def _add(self, mutation: Mapping[str, Any]) -> int:
-        """Queue a mutation. Raises TypeError for what is no JSON, and keeps nothing of it."""
+        """Queue a mutation; raises TypeError, and queues nothing, if JSON cannot represent it."""
         made = self._stamped(mutation)
         orjson.dumps(made)
         number = self.replica.add(made)

@@ -91,8 +91,8 @@ class Trials:
         self._say(None)
 
     def _sizes(self, provider: str, given: NamedRows, batch: str) -> list[int]:
-        """Return the batch sizes that are left to measure: neither those that are done, nor such that are no
-        smaller than one that ended a process."""
+        """Return the batch sizes still to be measured: not those that are done, nor any from the first one on
+        that ended a process."""
         row_bytes = sum(each.nbytes for each in given.arrays.values()) // max(1, len(given))
         sizes: list[int] = []
         why: str | None = None

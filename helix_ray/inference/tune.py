@@ -53,7 +53,7 @@ def tune(job: TuningJob, blobs: Path, progress: Progress) -> TuningReport:
         for digest in {*(each["digest"] for each in job.variants if each["state"] == "ready"), job.heldout}:
             if digest is not None:
                 stack.enter_context(store.pin(digest))
-        while not measured.is_whole:
+        while not measured.is_over:
             left = max(0.0, job.time_limit_s - (time.monotonic() - started))
             _Trial(replace(job, time_limit_s=left), blobs, progress, measured).run()
     rows = _latest(measured.rows)
@@ -89,7 +89,7 @@ class _Measured:
     done: list[tuple[str, int]] = field(default_factory=list)
     skip: dict[str, str] = field(default_factory=dict)
     data: Literal["given", "synthetic"] = "synthetic"
-    is_whole: bool = False
+    is_over: bool = False
     ended: str | None = None
 
 
@@ -117,14 +117,14 @@ class _Trial:
                 for message in child.messages():
                     self._hear(message)
                 reason = child.reason()
-        if not found.is_whole:
+        if not found.is_over:
             self._skip(reason or "without a word")
 
     def _skip(self, reason: str) -> None:
         found = self._measured
         found.ended = f"tuning ended: {reason}"
         if self._job.time_limit_s <= 0 and any(row["ratio"] for row in found.rows):
-            found.is_whole = True  # there is no time to try the rest
+            found.is_over = True  # no time is left to try the rest
         elif not self._step or self._step in found.skip:
             raise InferenceRefused(found.ended)
         else:
@@ -138,7 +138,7 @@ class _Trial:
             found.rows += cast("list[TrialRow]", message["rows"])  # our own child sent them
             found.data = message["data"]
             if (done := message["done"]) is None:
-                found.is_whole = True
+                found.is_over = True
             else:
                 found.done.append(done)
         if "step" in message:

@@ -81,7 +81,7 @@ def test_from_a_push_to_the_evidence(models: Models, tmp_path: Path) -> None:
 
 
 def test_a_wait_for_a_version_ends_with_its_examination(models: Models, tmp_path: Path) -> None:
-    """And tells of the tasks on the way; with `tuned` it goes on until nothing is left to be measured."""
+    """It shows the tasks under way; with `tuned` it lasts until all tunings have ended too."""
     models.add_node()
     models.client.push_model(file_in(tmp_path, "m.onnx", MODEL), "digits")
     seen: list[Any] = []

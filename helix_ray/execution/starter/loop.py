@@ -99,7 +99,7 @@ class Starter:
             self._selector.unregister(descriptor)
 
     def tell(self, slot_id: str, item: ReportItem) -> None:
-        """Report to the node worker at the end of this turn, a beginning some milliseconds later."""
+        """Report to the node worker at the end of this turn, a start some milliseconds later."""
         if isinstance(item, Started):
             self._beginnings.keep(slot_id, item, time.monotonic())
         else:

@@ -47,7 +47,7 @@ class Master:
 
 
 def test_a_checkpoint_is_recorded_at_most_once_in_a_time_and_after_an_act(tmp_path: Path) -> None:
-    """Its own fact is no act, so nothing follows from it; the file always has the newest."""
+    """The fact that records it is not an act, so it causes no further one; the file always has the newest."""
     master = Master(tmp_path)
     master.sign(0)
     assert master.sizes == []

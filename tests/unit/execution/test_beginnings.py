@@ -1,4 +1,4 @@
-"""Of a short command only the end is told; the beginning of a longer one is told before anything else."""
+"""Of a short command only the end is reported; of a longer one, its start comes before anything else."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_end_says_it_all() -> None:
         assert kept.before("slot", item) == []
 
 
-def test_it_is_told_when_it_is_due() -> None:
-    """Each slot has its own; one that was told is not due any more."""
+def test_it_is_reported_when_it_is_due() -> None:
+    """Each slot has its own; one that was reported is no longer due."""
     kept = Beginnings()
     assert kept.due_at() is None
     kept.keep("one", BEGUN, 10.0)
@@ -39,8 +39,8 @@ def test_it_is_told_when_it_is_due() -> None:
     assert kept.due(11.0) == ["two"]
 
 
-def test_a_real_starter_tells_the_beginning_of_what_goes_on(tmp_path: Path) -> None:
-    """Its end is told after it."""
+def test_a_real_starter_reports_the_start_of_what_goes_on(tmp_path: Path) -> None:
+    """The report of its end follows."""
     starter = StarterEnd(tmp_path, Wanted("none"))
     try:
         long = starter.submit({"shell": "exec sleep 600"})
