@@ -16,6 +16,7 @@ from tests.unit.core.stage import Stage
 PUBLISHER = Principal("user-pub", "pub", ("publisher", "developer"))
 RIVAL = Principal("user-rival", "rival", ("publisher", "developer"))
 CLASS = "x86-avx2"
+INFERENCE: dict[str, Any] = {"kind": "inference", "model": "digits", "inputs": [[0.0]]}
 INPUTS = [{"name": "x", "shape": [None, 1], "dtype": "float32"}]
 
 

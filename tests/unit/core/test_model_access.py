@@ -24,8 +24,6 @@ from tests.unit.core.model_stage import (
 )
 from tests.unit.core.stage import ADMIN, BOT, DEV, OTHER, VIEWER
 
-INFERENCE: dict[str, Any] = {"kind": "inference", "model": "digits", "inputs": [[0.0]]}
-
 
 @pytest.fixture
 def stage() -> Iterator[ModelStage]:

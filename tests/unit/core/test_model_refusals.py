@@ -12,6 +12,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.decide.model_runs import HINTS_MAX
 from helix_ray.core.folder_models import MODELS_LABEL, NAMES_MAX, models_label
 from tests.unit.core.model_stage import (
+    INFERENCE,
     PUBLISHER,
     RIVAL,
     ModelStage,
@@ -21,8 +22,6 @@ from tests.unit.core.model_stage import (
     variant,
 )
 from tests.unit.core.stage import NODE
-
-INFERENCE: dict[str, Any] = {"kind": "inference", "model": "digits", "inputs": [[0.0]]}
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from helix_ray.core.errors import ErrorCode
 from helix_ray.core.questions import WorkFor
 from tests.unit.core.model_stage import (
     CLASS,
+    INFERENCE,
     PUBLISHER,
     RIVAL,
     ModelStage,
@@ -26,8 +27,6 @@ from tests.unit.core.model_stage import (
     variant,
 )
 from tests.unit.core.stage import ADMIN, DEV, NODE
-
-INFERENCE: dict[str, Any] = {"kind": "inference", "model": "digits", "inputs": [[0.0]]}
 
 
 @pytest.fixture

@@ -24,12 +24,22 @@ ASKED = CellSpec(memory_mb=100.0, cpus=0.5)
 TAKE = "\\$x = 'x' x (300 << 20); sleep 30;"
 
 
+NO_GROUPS = "needs control groups that this process may make"
+
+
+def group_of(number: int, asked: CellSpec) -> cgroups.Cgroup:
+    """Make a control group; skip where this process may not."""
+    made = cgroups.make(number, asked)
+    if made is None:
+        pytest.skip(NO_GROUPS)
+    return made
+
+
 def needs_groups() -> None:
-    made = cgroups.make(999_999, ASKED)
-    if made is not None:
-        made.remove()
-    if made is None or not made.limits_memory:
-        pytest.skip("needs control groups that this process may make")
+    made = group_of(999_999, ASKED)
+    made.remove()
+    if not made.limits_memory:
+        pytest.skip(NO_GROUPS)
 
 
 @pytest.fixture
@@ -89,8 +99,7 @@ def burning(group: cgroups.Cgroup, start: int, cpu_s: float) -> int:
 def test_under_contention_a_group_gets_the_cpus_that_its_task_asked_for() -> None:
     """Of one processor that two busy tasks want, one that asked for 1.5 CPUs gets three times as much as one
     that asked for 0.5. Neither is held back where a processor is free: it is a share, not a limit."""
-    made = [cgroups.make(999_990 + number, CellSpec(cpus=cpus)) for number, cpus in enumerate((0.5, 1.5))]
-    small, large = [group or pytest.skip("needs control groups that this process may make") for group in made]
+    small, large = (group_of(999_990 + number, CellSpec(cpus=cpus)) for number, cpus in enumerate((0.5, 1.5)))
     waiting, start = os.pipe()
     children = []
     try:
