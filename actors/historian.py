@@ -55,6 +55,7 @@ from helix_ray.monitoring.history import FOLDER as HOSTS
 from helix_ray.monitoring.history import read_hosts
 from helix_ray.plane.responses import SourceUnavailable
 from helix_ray.ports import Batch
+from helix_ray.tracing.configured import configured_exporter
 from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
@@ -109,13 +110,11 @@ class Historian(LivingActor):
 
     def _task_traces(self) -> TaskTraces | None:
         """Export the spans of tasks, where a collector is configured."""
-        if not self._settings.otlp_endpoint:
+        exporter = configured_exporter(self._settings, "historian")
+        if exporter is None:
             return None
-        from helix_ray.tracing.exporter import Collector, Exporter
         from helix_ray.tracing.following import TaskTraces
 
-        collector = Collector(self._settings.otlp_endpoint, self._settings.otlp_headers_file)
-        exporter = Exporter(collector, "historian")
         self._plane.report_traces(exporter.figures)
         return TaskTraces(exporter)
 

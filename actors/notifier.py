@@ -19,6 +19,7 @@ from helix_ray.core.errors import Refused
 from helix_ray.followers.feed import BatchLimits, PlaneFeed
 from helix_ray.followers.following import Following, Trouble
 from helix_ray.plane.responses import SourceUnavailable
+from helix_ray.tracing.configured import configured_exporter
 
 if TYPE_CHECKING:
     from helix_ray.core.deliveries import GetDelivery, ListDeliveries
@@ -48,18 +49,23 @@ class Notifier(LivingActor):
         """Open the outbox; a damaged file is set aside, and every webhook goes on behind its last mark."""
         from helix_ray.outward.transport import Sender
         from helix_ray.webhooks.desk import PlaneDesk
+        from helix_ray.webhooks.hook_traces import HookTraces
         from helix_ray.webhooks.notifying import Notifying, OutboxBounds
         from helix_ray.webhooks.outbox_file import FILE_NAME
 
         settings = self._settings
         self._plane = RayControlPlane(process="notifier")
         self._sender = Sender(settings.webhook_addresses())
+        self._exporter = configured_exporter(settings, "notifier")
+        if self._exporter is not None:
+            self._plane.report_traces(self._exporter.figures)
         bounds = OutboxBounds(
             settings.webhook_waiting_max, settings.webhook_log_keep_s, settings.webhook_log_bytes_max
         )
         self._notifying = Notifying(
             self._plane, PlaneDesk(self._plane), self._sender.post, settings.data_dir / FILE_NAME, bounds,
             send_s_max=settings.webhook_response_s_max,
+            traces=HookTraces(None if self._exporter is None else self._exporter.note),
         )  # fmt: skip
         try:
             await self._notifying.begin()
@@ -88,6 +94,8 @@ class Notifier(LivingActor):
         self._life.stop()
         if lived:
             await self._notifying.stop()
+            if self._exporter is not None:
+                await self._exporter.close()
 
     async def deliveries(
         self, question: ListDeliveries | GetDelivery

@@ -20,6 +20,7 @@ from helix_ray.plane.reads import ReadDesk
 from helix_ray.ports import ControlPlane
 from helix_ray.security.passwords import PasswordGate
 from helix_ray.security.tokens import KeyRing, TokenIssuer
+from helix_ray.tracing.configured import configured_exporter
 from serve_app import openapi, problems
 from serve_app.deps import Services
 from serve_app.direct import Direct
@@ -170,7 +171,7 @@ def build_asgi(
     `reporting` gets the function that tells what this replica has answered, `tracing` what it has
     exported."""
     tokens, sessions = tokens or TokenIssuer(keys), SessionCache(control)
-    exporter = _exporter_of(settings)
+    exporter = configured_exporter(settings, "api")
     if exporter is not None:
         control = TracedPlane(control, exporter.note)
         tracing(exporter.figures)
@@ -196,13 +197,3 @@ def build_asgi(
     hub = app.state.services.hub
     reporting(lambda: {"requests": edge.times.rows(), "streams": len(hub)})
     return edge
-
-
-def _exporter_of(settings: Settings) -> Exporter | None:
-    """Return what sends spans to the collector; None where none is configured."""
-    if not settings.otlp_endpoint:
-        return None
-    # Here, because it loads protobuf.
-    from helix_ray.tracing.exporter import Collector, Exporter
-
-    return Exporter(Collector(settings.otlp_endpoint, settings.otlp_headers_file), "api")

@@ -63,8 +63,9 @@ NO_LABELS: Final[Mapping[str, str]] = {}
 
 class About(NamedTuple):
     """What a fact is about. `type`, `labels` and `status` are a task's: `status` is the one that the fact led
-    to, else the current one. `title` is a task's title, or the name of a project or user. What the state
-    does not know is None; `known` says whether it knows the subject."""
+    to, else the current one. `title` is a task's title, or the name of a project or user. `traceparent` is
+    that of a task in memory (core/traceparent.py). What the state does not know is None; `known` says whether
+    it knows the subject."""
 
     audience: Audience
     project: str | None = None
@@ -73,6 +74,7 @@ class About(NamedTuple):
     status: str | None = None
     title: str | None = None
     known: bool = True
+    traceparent: str | None = None
 
 
 Subject = Callable[[State, Any], About]
@@ -93,8 +95,9 @@ def of_task_view(found: About, view: TaskView) -> About:
     audience = Audience("tasks", _two(view["owner"], view["holder"]), view["project_id"])
     status = found.status or view["status"]
     return About(
-        audience, view["project_id"], view["type"], view.get("labels") or NO_LABELS, status, view["title"]
-    )
+        audience, view["project_id"], view["type"], view.get("labels") or NO_LABELS, status, view["title"],
+        traceparent=view.get("traceparent"),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- who hears
@@ -157,13 +160,19 @@ def _submitted(state: State, event: ev.TaskSubmitted) -> About:
     if not found.known:
         found = About(Audience("tasks", (event.owner,), project), project)
     status = "waiting" if event.waits_for else "pending"
-    return found._replace(type=spec.get("type"), labels=_labels(spec), status=status, title=spec.get("title"))
+    return found._replace(
+        type=spec.get("type"), labels=_labels(spec), status=status, title=spec.get("title"),
+        traceparent=spec.get("traceparent"),
+    )  # fmt: skip
 
 
 def _of_task(task: Task, status: str) -> About:
     spec, project = task.spec, project_of(task)
     audience = Audience("tasks", _two(task.owner, task.holder), project)
-    return About(audience, project, spec["type"], _labels(spec), status, spec["title"])
+    return About(
+        audience, project, spec["type"], _labels(spec), status, spec["title"],
+        traceparent=spec.get("traceparent"),
+    )  # fmt: skip
 
 
 def _labels(spec: TaskSpec | TaskEdits) -> Mapping[str, str]:

@@ -65,6 +65,11 @@ def span_id_of(*names: object) -> str:
     return sha256("\0".join(map(str, names)).encode()).hexdigest()[:16]
 
 
+def task_span_id(task_id: str) -> str:
+    """Return the id of a task's span."""
+    return span_id_of("task", task_id)
+
+
 def attempt_span_id(task_id: str, attempt: int) -> str:
     """Return the id of an attempt's span."""
     return span_id_of("attempt", task_id, attempt)

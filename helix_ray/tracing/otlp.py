@@ -17,13 +17,14 @@ CONTENT_TYPE = "application/x-protobuf"
 NANOSECONDS = 1e9
 _KINDS = {
     "server": trace_pb2.Span.SpanKind.SPAN_KIND_SERVER,
+    "client": trace_pb2.Span.SpanKind.SPAN_KIND_CLIENT,
     "internal": trace_pb2.Span.SpanKind.SPAN_KIND_INTERNAL,
 }
 _FAILED = trace_pb2.Status(code=trace_pb2.Status.StatusCode.STATUS_CODE_ERROR)
 
 
 def encoded(spans: Iterable[TraceSpan], process: str) -> bytes:
-    """Return the request that exports these spans of a process, which is `api` or `historian`."""
+    """Return the request that exports these spans of a process, which is `api`, `historian` or `notifier`."""
     about: Attributes = {
         "service.name": "helix-ray",
         "service.version": __version__,

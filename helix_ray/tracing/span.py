@@ -12,7 +12,7 @@ Attributes = Mapping[str, str | int | float]
 
 class TraceSpan(NamedTuple):
     """Ids in hexadecimal (an empty parent: the first one of its trace), times in epoch seconds. `kind` is
-    whether it answers another program."""
+    whether it answers another program, or asks one."""
 
     trace_id: str
     span_id: str
@@ -20,6 +20,6 @@ class TraceSpan(NamedTuple):
     name: str
     began_at: float
     ended_at: float
-    kind: Literal["server", "internal"] = "internal"
+    kind: Literal["server", "client", "internal"] = "internal"
     failed: bool = False
     attributes: Attributes = MappingProxyType({})

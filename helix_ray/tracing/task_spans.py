@@ -30,7 +30,7 @@ from helix_ray.core.events import (
     TaskSubmitted,
 )
 from helix_ray.core.specs import TaskSpec
-from helix_ray.core.traceparent import TraceParent, attempt_span_id, parse, span_id_of
+from helix_ray.core.traceparent import TraceParent, attempt_span_id, parse, span_id_of, task_span_id
 from helix_ray.tracing.span import TraceSpan
 
 # Unfinished tasks of sampled traces; those that are open for longest are forgotten.
@@ -82,10 +82,10 @@ class TaskSpans:
         if parent is None or not parent.is_sampled:
             return
         shard = spec.get("shard")
-        above = parent if shard is None else parent.below(_task_span_id(shard["of"]))
+        above = parent if shard is None else parent.below(task_span_id(shard["of"]))
         run = spec.get("run")
         kind = run["kind"] if run else "external"
-        self._open[task_id] = _Open(above, _task_span_id(task_id), kind, at, at, stage)
+        self._open[task_id] = _Open(above, task_span_id(task_id), kind, at, at, stage)
         if len(self._open) > OPEN_MAX:
             self._open.popitem(last=False)
             self.forgotten += 1
@@ -150,10 +150,6 @@ class TaskSpans:
                 failed=failed, attributes=attributes,
             )
         )  # fmt: skip
-
-
-def _task_span_id(task_id: str) -> str:
-    return span_id_of("task", task_id)
 
 
 _TAKES: dict[type[Any], Callable[[TaskSpans, Any, float, _Found], None]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from helix_ray.core.deliveries import GetDelivery, ListDeliveries
+from helix_ray.core.notices import Notice
 from helix_ray.core.views.deliveries import (
     DeliveriesView,
     DeliveryView,
@@ -11,8 +12,9 @@ from helix_ray.core.views.deliveries import (
     TryView,
 )
 from helix_ray.webhooks.board import Hook
-from helix_ray.webhooks.body import Payload
+from helix_ray.webhooks.body import payload_of
 from helix_ray.webhooks.deliveries import Deliveries, Delivery
+from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.messages import HookPlace, Try
 from helix_ray.webhooks.request import masked_headers, request_of
 from helix_ray.webhooks.schedule import off_at
@@ -33,7 +35,7 @@ def listed(question: ListDeliveries, deliveries: Deliveries, place: HookPlace) -
 
 
 def single(
-    question: GetDelivery, deliveries: Deliveries, hook: Hook, payload: Payload | None
+    question: GetDelivery, deliveries: Deliveries, hook: Hook, notice: Notice | None, traces: HookTraces
 ) -> DeliveryView | None:
     """Return one delivery with all its tries, and its request where the journal still has the fact."""
     found = deliveries.one(question.webhook_id, question.seq)
@@ -41,13 +43,17 @@ def single(
         return None
     tries = deliveries.tries(question.webhook_id, question.seq)
     made = _view(found, tries[-1] if tries else None)
-    request = None if payload is None else _request(found, hook, payload, tries)
+    request = None if notice is None else _request(found, hook, notice, tries, traces)
     return {**made, "request": request, "history": [_try(one) for one in tries]}
 
 
-def _request(found: Delivery, hook: Hook, payload: Payload, tries: list[Try]) -> RequestView:
+def _request(
+    found: Delivery, hook: Hook, notice: Notice, tries: list[Try], traces: HookTraces
+) -> RequestView:
     at = tries[-1].at if tries else found.due_at
-    request = request_of(hook, found.message._replace(tries=max(0, found.message.tries - 1)), payload, at)
+    message = found.message._replace(tries=max(0, found.message.tries - 1))
+    payload = payload_of(notice)
+    request = request_of(hook, message, payload, at, traces.headers(message, notice, hook.headers, at))
     headers = masked_headers(hook, request.headers)
     body = payload.masked_body()
     return {"url": hook.url, "headers": [*headers.items()], "body": body.decode()}

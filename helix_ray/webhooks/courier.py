@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from helix_ray.outward.outcome import Post, PostOutcome
 from helix_ray.webhooks.board import Hook, HookBoard
+from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.known import KnownNotice, KnownNotices
 from helix_ray.webhooks.lanes import Lanes, SendLane, YoungSends
 from helix_ray.webhooks.messages import (
@@ -60,6 +61,7 @@ class Courier:
         now: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         timeout_s: float = TIMEOUT_S,
+        traces: HookTraces | None = None,
     ) -> None:
         """`gone` is told of a webhook whose receiver wants no more requests (410)."""
         self._outbox = outbox
@@ -69,6 +71,7 @@ class Courier:
         self._now = now
         self._chance = chance
         self._timeout_s = timeout_s
+        self._traces = traces or HookTraces()
         self._board: HookBoard | None = None
         self._lanes = Lanes()
         self._limits = SendLimits(timeout_s, lambda: self._lanes.is_busy)
@@ -287,7 +290,8 @@ class Courier:
         at = self._now()
         limit = self._limits.limit()
         try:
-            request = request_of(hook, message, one.known.payload, at)
+            trace = self._traces.headers(message, one.known.notice, hook.headers, at)
+            request = request_of(hook, message, one.known.payload, at, trace)
             outcome = await self._post(
                 hook.url, request.body, request.headers, timeout_s=self._timeout_s, ca=hook.ca, limit=limit
             )
@@ -318,6 +322,7 @@ class Courier:
             Settled(message, STATES[found.state], found.again_at or now, outcome.failure, made)
         )
         self.tally.tried(outcome.failure, now)
+        self._traces.ended(message, one.known.notice, made)
         self._note(one.lane, found, now, outcome.seconds)
 
     def _note(self, lane: SendLane, found: AfterTry, now: float, seconds: float) -> None:

@@ -22,9 +22,9 @@ from helix_ray.plane.notice_feed import NoticeFeed, Notices
 from helix_ray.ports import Batch, ControlPlane
 from helix_ray.webhooks.answers import listed, single
 from helix_ray.webhooks.board import NOT_ALLOWED, Hook, HookBoard
-from helix_ray.webhooks.body import payload_of
 from helix_ray.webhooks.courier import Courier
 from helix_ray.webhooks.desk import Desk, concerns_board, due_off, wanted_again
+from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.known import KnownNotices
 from helix_ray.webhooks.messages import HookPlace, Mark, Match
 from helix_ray.webhooks.outbox import HookOutbox
@@ -69,6 +69,7 @@ class Notifying:
         *,
         now: Callable[[], float] = time.time,
         send_s_max: float = TIMEOUT_S,
+        traces: HookTraces | None = None,
     ) -> None:
         """Open the outbox. Raises OSError or sqlite3.Error."""
         self._feed = NoticeFeed(plane)
@@ -77,9 +78,11 @@ class Notifying:
         self._now = now
         self.outbox = HookOutbox(path, waiting_max=self._bounds.waiting_max)
         self._known = KnownNotices()
+        self._traces = traces or HookTraces()
         self.courier = Courier(
-            self.outbox, self._known, post, gone=self._note_gone, now=now, timeout_s=send_s_max
-        )
+            self.outbox, self._known, post, gone=self._note_gone, now=now, timeout_s=send_s_max,
+            traces=self._traces,
+        )  # fmt: skip
         self._board: HookBoard | None = None
         self._more = asyncio.Event()
         self._gone: set[str] = set()
@@ -308,9 +311,7 @@ class Notifying:
         page = await self._page(question.seq - 1, question.seq)
         notice = next((one for one in page.notices if one.seq == question.seq), None)
         shown = notice is not None and hook.refuses(notice) != NOT_ALLOWED
-        return single(
-            question, self.outbox.deliveries, hook, payload_of(notice) if notice and shown else None
-        )
+        return single(question, self.outbox.deliveries, hook, notice if shown else None, self._traces)
 
     def figures(self) -> WebhookFigures:
         """Return figures for /metrics."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +31,10 @@ class SignedRequest(NamedTuple):
     headers: dict[str, str]
 
 
-def request_of(hook: Hook, message: HookMessage, payload: Payload, at: float) -> SignedRequest:
-    """Return the request of one try, signed as of `at`."""
+def request_of(
+    hook: Hook, message: HookMessage, payload: Payload, at: float, trace: Mapping[str, str]
+) -> SignedRequest:
+    """Return the request of one try, signed as of `at`; `trace` are the headers that name its trace."""
     body = payload.body(hook.secret)
     name = message_id(hook.id, message.seq)
     headers = {
@@ -43,6 +45,7 @@ def request_of(hook: Hook, message: HookMessage, payload: Payload, at: float) ->
         "helix-event": message.event,
         "helix-number": str(message.number),
         "helix-try": str(message.tries + 1),
+        **trace,
     }
     return SignedRequest(body, headers)
 

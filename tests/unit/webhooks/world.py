@@ -23,6 +23,7 @@ from helix_ray.ports import Batch
 from helix_ray.testing import MemoryControlPlane, add_user
 from helix_ray.webhooks.board import Hook, HookBoard, SigningSecret
 from helix_ray.webhooks.desk import Desk
+from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.messages import Mark
 from helix_ray.webhooks.notifying import Notifying, OutboxBounds
 
@@ -59,6 +60,7 @@ class World:
         self.passed = 0.0
         # What receivers answer.
         self.answer = b"thanks"
+        self.traces = HookTraces()
         self.turns = 0
         self.refusals = 0
         self._back = asyncio.Event()
@@ -204,7 +206,8 @@ class World:
             self.path,
             self.bounds,
             now=self.now,
-            send_s_max=0.5,  # type: ignore[arg-type]
+            send_s_max=0.5,
+            traces=self.traces,  # type: ignore[arg-type]
         )
         await self.notifying.begin()
         self._signal()
