@@ -52,11 +52,11 @@ class Beginning(NamedTuple):
             version, origin, after = said["helix_export"], said["origin"], said["after"]
             peaks = [bytes.fromhex(peak) for peak in said["peaks"]]
         except (ValueError, TypeError, KeyError) as error:
-            raise NotAnExport("its first line is not that of an export") from error
+            raise NotAnExport("its first line is not the header of an export") from error
         if version != FORMAT:
-            raise NotAnExport(f"it has form {version}, and this release reads form {FORMAT}")
+            raise NotAnExport(f"it has format {version}; this release supports format {FORMAT}")
         if type(after) is not int or after < 0 or not isinstance(origin, str):
-            raise NotAnExport("its first line is not that of an export")
+            raise NotAnExport("its first line is not the header of an export")
         if len(peaks) != after.bit_count() or any(len(peak) != HASH_BYTES for peak in peaks):
             raise NotAnExport(f"its first line does not have the hashes of a tree of {after} facts")
         beginning = cls(origin, Frontier(after, peaks))

@@ -89,16 +89,16 @@ class Witness:
 
     def _compare(self, seen: Checkpoint, found: Checkpoint, note: str, source: WatchedLog) -> None:
         if found.origin != seen.origin:
-            self._refuse(note, f"it is another journal: {found.origin}, and {seen.origin} before")
+            self._refuse(note, f"it is another journal: {found.origin} instead of {seen.origin}")
         if found.size < seen.size:
-            self._refuse(note, f"it has {found.size} facts, and had {seen.size}")
+            self._refuse(note, f"it has {found.size} facts, fewer than the {seen.size} seen before")
         if found.size == seen.size:
-            self._refuse(note, f"its {seen.size} facts are not those that it had")
+            self._refuse(note, f"its {seen.size} facts differ from those seen before")
         proof = source.prove(seen.size, found.size)
         path = [b64decode(node) for node in proof["path"]]
         # The roots are those of the two signed notes: what the proof says of them does not count.
         if not verify_consistency(seen.size, found.size, path, seen.root, found.root):
-            self._refuse(note, f"its first {seen.size} facts are not those that it had")
+            self._refuse(note, f"its first {seen.size} facts differ from those seen before")
 
     def _refuse(self, note: str, why: str) -> None:
         before = (self._folder / SEEN_FILE).read_text("utf-8")

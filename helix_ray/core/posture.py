@@ -210,9 +210,9 @@ def _passwords(found: Findings, now: float) -> _Said:
 def _journal(found: Findings, now: float) -> _Said:
     check = found.journal
     if check is None:
-        return "unknown", "the journal's chain has not been checked yet"
+        return "unknown", "the journal has not been checked yet"
     if check.damage is not None:
-        return "fail", f"the journal's chain does not fit: {check.damage}"
+        return "fail", f"the check of the journal failed: {check.damage}"
     days = (now - check.at) / DAY_S
     said = f"{check.facts} facts were checked {_days(days)} ago"
     return ("warn" if days > CHECK_DAYS_MAX else "pass"), said

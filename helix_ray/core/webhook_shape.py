@@ -52,7 +52,7 @@ def refuse_url(url: str) -> Rejected | None:
     """Return why a text is no address of a receiver; which addresses are allowed is checked elsewhere."""
     if len(url) <= URL_CHARS_MAX and _URL.fullmatch(url) is not None:
         return None
-    message = "Invalid url: it must begin with https:// or http:// and have no blanks"
+    message = "Invalid url: it must begin with https:// or http:// and must not contain spaces"
     return invalid(message, field="url", chars_max=URL_CHARS_MAX, pattern=URL_PATTERN)
 
 
@@ -115,7 +115,7 @@ def refuse_secret(secret: str, *, plain: bool = False) -> Rejected | None:
     if sealed or not secret.startswith(SIGNING_KEY_PREFIX) or is_signing_secret(secret):
         return None
     return invalid(
-        f"A secret that begins with {SIGNING_KEY_PREFIX} must go on with {SIGNING_KEY_BYTES_MIN} to "
+        f"A secret that begins with {SIGNING_KEY_PREFIX} must continue with {SIGNING_KEY_BYTES_MIN} to "
         f"{SIGNING_KEY_BYTES_MAX} bytes in base64",
         field="secret",
         bytes_min=SIGNING_KEY_BYTES_MIN,

@@ -86,7 +86,7 @@ def target_of(url: str) -> Target | Rejected:
     if len(url) > URL_CHARS_MAX:
         return invalid(f"The URL must have at most {URL_CHARS_MAX} characters", field=FIELD)
     if _UNREADABLE.search(url):
-        return _bad("must have no blanks, control characters or backslashes", url)
+        return _bad("must not contain spaces, control characters or backslashes", url)
     found = _URL.fullmatch(url.partition("#")[0])
     if found is None or not found[2]:
         return _bad("must begin with https:// and a host", url)

@@ -227,7 +227,7 @@ def _judged(response: _Response) -> tuple[str | None, str]:
     if status >= 500:
         return ends.HTTP_5XX, f"The receiver answered {status}"
     if not 200 <= status < 300:
-        return ends.PROTOCOL, f"The receiver answered {status}, which ends no request"
+        return ends.PROTOCOL, f"The receiver answered {status}, which is not a final response"
     if response.failure == ends.HALF_BODY:
         return ends.HALF_BODY, f"The receiver answered {status} and closed the connection before the end"
     if response.failure == ends.TOO_LARGE:

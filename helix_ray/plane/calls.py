@@ -161,7 +161,7 @@ class Calls:
                 take(UNAVAILABLE)
 
         def hung() -> None:
-            log.warning("the master does not respond a call of %s", method)
+            log.warning("the master does not respond to a call of %s", method)
             link.forget(number)
             self._let_go(link)
             take(UNAVAILABLE)

@@ -122,7 +122,9 @@ def read(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
         for name, key_hash, signature in signed:
             if (name, key_hash) == (verifier.name, verifier.key_hash):
                 if not _fits(verifier, signature, text):
-                    raise NoteRefused(f"the note was changed: the signature of {name} does not fit its text")
+                    raise NoteRefused(
+                        f"the note was changed: the signature of {name} does not match its text"
+                    )
                 return text, verifier
     names = ", ".join(f"{name} ({key_hash.hex()})" for name, key_hash, _ in signed)
     raise NoteRefused(f"the note is signed by {names}, and none of these keys is known here")

@@ -181,5 +181,5 @@ def test_a_cosignature_has_the_public_form() -> None:
     with pytest.raises(NoteRefused, match="none of these keys"):
         notes.read(note, [notes.verifier_of("w.example/1", WITNESS_SEED)])
     later = raw[:4] + (1_679_315_148).to_bytes(8, "big") + raw[12:]
-    with pytest.raises(NoteRefused, match="does not fit"):
+    with pytest.raises(NoteRefused, match="does not match"):
         notes.read(note.replace(encoded, base64.b64encode(later).decode()), [verifier])

@@ -126,7 +126,7 @@ def test_a_master_that_hangs_is_given_up(caplog: pytest.LogCaptureFixture) -> No
         assert (await batches.ask(QUESTION, SYSTEM))[0] == 3
 
     run(work, master_s=1.0)
-    assert "does not respond a call of query_batch" in caplog.text
+    assert "does not respond to a call of query_batch" in caplog.text
 
 
 def test_a_master_that_fails_is_not_asked_again() -> None:
