@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
 
 from helix_ray.core import orders as o
+from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.answers import answer
 from helix_ray.core.errors import Rejected
@@ -103,3 +105,14 @@ class ModelStage(Stage):
     def active(self, name: str = "digits") -> int | None:
         """Return the active version."""
         return self.state.models[name].active
+
+
+def sound_stage() -> Iterator[ModelStage]:
+    """Give a stage, whose state must keep every law and survive a snapshot; a fixture."""
+    made = ModelStage()
+    yield made
+    assert made.sound()
+    again = snapshot.load(snapshot.dump(made.state))
+    assert (again.models, again.model_tasks, again.model_uses) == (
+        made.state.models, made.state.model_tasks, made.state.model_uses,
+    )  # fmt: skip

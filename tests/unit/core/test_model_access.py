@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
-from helix_ray.core import snapshot
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -21,20 +19,11 @@ from tests.unit.core.model_stage import (
     RIVAL,
     ModelStage,
     file_of,
+    sound_stage,
 )
 from tests.unit.core.stage import ADMIN, BOT, DEV, OTHER, VIEWER
 
-
-@pytest.fixture
-def stage() -> Iterator[ModelStage]:
-    """Give a stage, whose state must keep every law and survive a snapshot."""
-    made = ModelStage()
-    yield made
-    assert made.sound()
-    again = snapshot.load(snapshot.dump(made.state))
-    assert (again.models, again.model_tasks, again.model_uses) == (
-        made.state.models, made.state.model_tasks, made.state.model_uses,
-    )  # fmt: skip
+stage = pytest.fixture(sound_stage)
 
 
 @pytest.mark.parametrize("by", [DEV, VIEWER, BOT])

@@ -3,7 +3,6 @@ after a restart."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,16 +17,10 @@ from helix_ray.core.orders import OrderBody
 from helix_ray.core.views.models import TO_BE_TUNED, TUNED_WHEN_USED
 from helix_ray.followers.base import News
 from helix_ray.followers.models import TUNINGS_AT_ONCE_MAX, ModelKeeper
-from tests.unit.core.model_stage import CLASS, PUBLISHER, ModelStage, examined, file_of, tuned
+from tests.unit.core.model_stage import CLASS, PUBLISHER, ModelStage, examined, file_of, sound_stage, tuned
 from tests.unit.core.stage import NODE, NODE_2
 
-
-@pytest.fixture
-def stage() -> Iterator[ModelStage]:
-    """Give a stage that must keep every law."""
-    made = ModelStage()
-    yield made
-    assert made.sound()
+stage = pytest.fixture(sound_stage)
 
 
 def reaction(stage: ModelStage, keeper: ModelKeeper | None = None, mono: float = 100.0) -> list[OrderBody]:

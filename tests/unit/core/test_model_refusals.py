@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,17 +18,12 @@ from tests.unit.core.model_stage import (
     examined,
     file_of,
     gate,
+    sound_stage,
     variant,
 )
 from tests.unit.core.stage import NODE
 
-
-@pytest.fixture
-def stage() -> Iterator[ModelStage]:
-    """Give a stage that must keep every law."""
-    made = ModelStage()
-    yield made
-    assert made.sound()
+stage = pytest.fixture(sound_stage)
 
 
 def refused(stage: ModelStage, by: Principal = PUBLISHER, **run: Any) -> tuple[str, dict[str, Any]]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
-from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.questions import WorkFor
@@ -23,22 +21,13 @@ from tests.unit.core.model_stage import (
     examined,
     file_of,
     gate,
+    sound_stage,
     tuned,
     variant,
 )
 from tests.unit.core.stage import ADMIN, DEV, NODE
 
-
-@pytest.fixture
-def stage() -> Iterator[ModelStage]:
-    """Give a stage, whose state must keep every law and survive a snapshot."""
-    made = ModelStage()
-    yield made
-    assert made.sound()
-    again = snapshot.load(snapshot.dump(made.state))
-    assert (again.models, again.model_tasks, again.model_uses) == (
-        made.state.models, made.state.model_tasks, made.state.model_uses,
-    )  # fmt: skip
+stage = pytest.fixture(sound_stage)
 
 
 def test_a_push_is_examined_by_a_task(stage: ModelStage) -> None:
