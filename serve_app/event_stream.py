@@ -22,17 +22,18 @@ from helix_ray.core.notices import Filter
 from helix_ray.core.questions import ReadEvents
 from helix_ray.core.views.events import start_of
 from helix_ray.security.tokens import Claims
-from helix_ray.wire.events import EVENT_STREAM, bookmark, frame_of, retry
+from helix_ray.wire.events import EVENT_STREAM, bookmark, retry
 from serve_app.deps import Caller
 from serve_app.edge import state
 from serve_app.edge.errors import BrokenOff
-from serve_app.notice_ring import FramePiece, NoticeRing, View
+from serve_app.notice_ring import FramePiece, NoticeRing, View, piece_of
 from serve_app.stream_hub import Hub, StreamPlace
 
 # At the latest so many seconds after the last frame a bookmark moves the reader's cursor.
 BOOKMARK_S = 15.0
 RETRY_MS: Final = (1_000, 3_000)
-# How long an opening waits for the control plane; and how many facts are read at once behind the ring.
+# How long an opening waits for the control plane; and how many facts are read at once behind the ring: fewer
+# where they do not fit into a piece.
 OPENING_S_MAX = 5.0
 CATCH_UP_FACTS = 500
 
@@ -61,6 +62,7 @@ class EventStream(Response):
         self._claims = claims
         self._ends_at = 0.0
         self._view = View(_essence(caller.by), wanted)
+        self._facts = CATCH_UP_FACTS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; raise Refused before its first byte."""
@@ -104,16 +106,18 @@ class EventStream(Response):
             return ring.piece(self._view, cursor)
         async with self._hub.catching_up:
             try:
-                found = await self._hub.feed.after(cursor, CATCH_UP_FACTS)
+                found = await self._hub.feed.after(cursor, self._facts)
             except Refused:
                 await asyncio.sleep(OPENING_S_MAX / 10)
                 return FramePiece(b"", cursor)
         # While that was read, the session may have ended.
         if place.is_marked:
             return FramePiece(b"", cursor)
-        return FramePiece(
-            b"".join(frame_of(each) for each in found.notices if self._view.shows(each)), found.cursor
-        )
+        piece = piece_of(found.notices, self._view, found.cursor)
+        # What was read beyond the piece is read again.
+        twice = min(CATCH_UP_FACTS, 2 * self._facts)
+        self._facts = twice if piece.cursor == found.cursor else max(1, piece.cursor - cursor)
+        return piece
 
     async def _still_there(self, place: StreamPlace) -> bool:
         """Say whether the session, or token, goes on; identify its user again where that may have changed."""

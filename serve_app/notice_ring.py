@@ -13,8 +13,10 @@ from helix_ray.wire.events import frame_of
 
 RING_NOTICES_MAX = 10_000
 RING_BYTES_MAX = 16 << 20
-# A piece ends with the frame that reaches this.
+# A piece ends with the frame that reaches this: a reader that takes nothing holds one piece.
 PIECE_BYTES_MAX = 128 * 1024
+# Pieces that are kept for other readers with the same view.
+PIECES_BYTES_MAX = 16 << 20
 
 
 class View(NamedTuple):
@@ -47,6 +49,12 @@ class NoticeRing:
         self._frames: list[bytes] = []
         self._bytes = 0
         self._pieces: dict[tuple[View, int], FramePiece] = {}
+        self.kept_bytes = 0
+
+    @property
+    def kept(self) -> int:
+        """How many pieces are kept, of `kept_bytes` together."""
+        return len(self._pieces)
 
     def add(self, notices: Iterable[Notice], through: int) -> None:
         """Add the notices up to a cursor, and drop the oldest where there are too many."""
@@ -57,7 +65,7 @@ class NoticeRing:
             self._frames.append(frame)
             self._bytes += len(frame)
         self.through = through
-        self._pieces.clear()
+        self._forget_pieces()
         self._drop()
 
     def _drop(self) -> None:
@@ -72,16 +80,34 @@ class NoticeRing:
         """Return what a reader gets after a cursor, which is not before `after`."""
         found = self._pieces.get((view, cursor))
         if found is None:
+            if self.kept_bytes >= PIECES_BYTES_MAX:
+                self._forget_pieces()
             found = self._pieces[view, cursor] = self._piece(view, cursor)
+            self.kept_bytes += len(found.frames)
         return found
 
     def _piece(self, view: View, cursor: int) -> FramePiece:
-        frames: list[bytes] = []
-        size = 0
-        for place in range(bisect_right(self._seqs, cursor), len(self._seqs)):
-            if view.shows(self._notices[place]):
-                frames.append(self._frames[place])
-                size += len(self._frames[place])
-                if size >= PIECE_BYTES_MAX:
-                    return FramePiece(b"".join(frames), self._seqs[place])
-        return FramePiece(b"".join(frames), self.through)
+        places = range(bisect_right(self._seqs, cursor), len(self._seqs))
+        shown = (place for place in places if view.shows(self._notices[place]))
+        return _joined(((self._frames[place], self._seqs[place]) for place in shown), self.through)
+
+    def _forget_pieces(self) -> None:
+        self._pieces.clear()
+        self.kept_bytes = 0
+
+
+def piece_of(notices: Iterable[Notice], view: View, through: int) -> FramePiece:
+    """Return what a reader gets of notices that were read up to a cursor."""
+    return _joined(((frame_of(each), each.seq) for each in notices if view.shows(each)), through)
+
+
+def _joined(frames: Iterable[tuple[bytes, int]], through: int) -> FramePiece:
+    """Join frames, each with its seq, up to the size of a piece; all of them lead to `through`."""
+    joined: list[bytes] = []
+    size = 0
+    for frame, seq in frames:
+        joined.append(frame)
+        size += len(frame)
+        if size >= PIECE_BYTES_MAX:
+            return FramePiece(b"".join(joined), seq)
+    return FramePiece(b"".join(joined), through)

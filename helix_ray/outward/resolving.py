@@ -1,24 +1,38 @@
-"""Looks names up, in threads of its own: a name server that hangs delays nobody else."""
+"""Looks names up, in threads of its own: a name server that hangs delays nobody else.
+
+The system's resolver takes up to tens of seconds for a name whose server does not answer, and cannot be
+cancelled. So names are looked up in three queues: those whose last lookup was quick, those that were not
+looked up yet, and those that were slow. Whoever makes hundreds of names hang waits for themselves.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from helix_ray.outward.addresses import Address, address_of
 from helix_ray.outward.outcome import DNS, PostFailed
 
-# The system's resolver cannot be cancelled; a name is looked up once at a time, however many wait for it.
-LOOKUPS_MAX: Final = 64
+# Threads of each queue. A name is looked up once at a time, however many wait for it.
+LOOKUPS_MAX: Final = {"quick": 32, "first": 64, "slow": 32}
+QUICK_S: Final = 1.0
+# Of so many names it is known how long their lookups take.
+NAMES_KNOWN_MAX: Final = 10_000
 
 
 class Resolver:
-    """Looks names up at each request; nothing is kept."""
+    """Looks names up at each request; nothing of the answers is kept."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="resolver")
+        self.quick_s = QUICK_S
+        self._threads = {
+            queue: ThreadPoolExecutor(most, thread_name_prefix=f"resolver-{queue}")
+            for queue, most in LOOKUPS_MAX.items()
+        }
+        self._queues: dict[str, str] = {}
         self._running: dict[tuple[str, int], Future[list[Address]]] = {}
 
     async def addresses(self, host: str, port: int) -> list[Address]:
@@ -26,13 +40,24 @@ class Resolver:
         key = (host, port)
         running = self._running.get(key)
         if running is None:
-            running = self._running[key] = self._threads.submit(looked_up, host, port)
+            threads = self._threads[self._queues.get(host, "first")]
+            running = self._running[key] = threads.submit(self._look_up, host, port)
             running.add_done_callback(lambda _: self._running.pop(key, None))
         return await asyncio.shield(asyncio.wrap_future(running))
 
     def close(self) -> None:
         """Begin no other lookups; those that run end by themselves."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _look_up(self, host: str, port: int) -> list[Address]:
+        began = time.monotonic()
+        try:
+            return looked_up(host, port)
+        finally:
+            if len(self._queues) >= NAMES_KNOWN_MAX:
+                self._queues.clear()
+            self._queues[host] = "quick" if time.monotonic() - began < self.quick_s else "slow"
 
 
 def looked_up(host: str, port: int) -> list[Address]:

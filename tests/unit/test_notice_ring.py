@@ -11,7 +11,7 @@ from helix_ray.core.about import About, Audience
 from helix_ray.core.access import Principal
 from helix_ray.core.notices import Filter, Notice
 from helix_ray.wire.events import frame_of
-from serve_app.notice_ring import NoticeRing, View
+from serve_app.notice_ring import NoticeRing, View, piece_of
 
 USERS = ("user-1", "user-2")
 
@@ -32,6 +32,7 @@ def test_a_reader_gets_everything_after_its_cursor_once(
     """In order, up to the end of the ring; what the ring dropped, it says."""
     monkeypatch.setattr(serve_app.notice_ring, "RING_NOTICES_MAX", 12)
     monkeypatch.setattr(serve_app.notice_ring, "PIECE_BYTES_MAX", 300)
+    monkeypatch.setattr(serve_app.notice_ring, "PIECES_BYTES_MAX", 600)
     ring, seq, known = NoticeRing(0), 0, []
     for batch in batches:
         made = []
@@ -59,3 +60,28 @@ def test_readers_with_equal_views_share_their_pieces() -> None:
     assert ring.piece(views[0], 0) is ring.piece(views[1], 0)
     other = View(Principal(USERS[1], roles=("developer",)), Filter(("task.created",)))
     assert ring.piece(other, 0).frames == b""
+
+
+def test_pieces_are_kept_up_to_their_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user with a hundred filters has the replica keep no hundred copies of the ring."""
+    monkeypatch.setattr(serve_app.notice_ring, "PIECES_BYTES_MAX", 10_000)
+    ring = NoticeRing(0)
+    ring.add([notice(seq, USERS[0]) for seq in range(1, 21)], 20)
+    kept = [
+        ring.piece(View(Principal(USERS[0]), Filter(types=("", str(number)))), 0) for number in range(100)
+    ]
+    assert ring.kept_bytes == sum(len(each.frames) for each in kept[-ring.kept :])
+    assert ring.kept_bytes < 10_000 + len(kept[0].frames)
+
+
+def test_what_was_read_from_the_journal_is_cut_into_pieces_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that takes nothing holds one piece, not all that was read; the rest is behind its cursor."""
+    monkeypatch.setattr(serve_app.notice_ring, "PIECE_BYTES_MAX", 1_000)
+    notices = [notice(seq, USERS[seq % 2]) for seq in range(1, 101)]
+    view = View(Principal(USERS[0]), Filter())
+    cursor, found = 0, b""
+    while cursor < 120:
+        piece = piece_of([each for each in notices if each.seq > cursor], view, 120)
+        assert len(piece.frames) < 1_000 + len(frame_of(notices[-1]))
+        found, cursor = found + piece.frames, piece.cursor
+    assert found == b"".join(frame_of(each) for each in notices if view.shows(each))
