@@ -38,13 +38,12 @@ from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.request import TIMEOUT_S, masked, request_of, shown_headers
 from helix_ray.webhooks.schedule import AfterTry, verdict
 from helix_ray.webhooks.send_limits import SendLimits
-from helix_ray.webhooks.tally import SendTally
+from helix_ray.webhooks.tally import ERASED, ERROR, SendTally
 
 log = logging.getLogger(__name__)
 
 # Messages that a lane loads at a time.
 LOAD_MESSAGES = 32
-ERASED = "erased"
 STATES = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}
 
 
@@ -297,7 +296,7 @@ class Courier:
             )
         except Exception:
             log.exception("cannot send message %d of %s", message.seq, hook.id)
-            outcome = PostOutcome(None, "error", "the request could not be made", (), b"", 0.0, None, None)
+            outcome = PostOutcome(None, ERROR, "the request could not be made", (), b"", 0.0, None, None)
         finally:
             one.window.end(one.young)
             self._limits.forget(limit)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 
+from helix_ray.outward.outcome import FAILURES
+from helix_ray.webhooks.board import NOT_ALLOWED, NOT_WANTED
+
+# A request that could not be made.
+ERROR = "error"
+ERASED = "erased"
+DROPS = (NOT_ALLOWED, NOT_WANTED, ERASED)
+
 
 class SendTally:
-    """Counts of one process since its start."""
+    """Counts of one process since its start, of every class from zero on: a counter that appears with its
+    first event has not grown for Prometheus, and alerts miss that."""
 
     def __init__(self) -> None:
         self.delivered = 0
-        self.failures: Counter[str] = Counter()
-        self.drops: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter(dict.fromkeys((*FAILURES, ERROR), 0))
+        self.drops: Counter[str] = Counter(dict.fromkeys(DROPS, 0))
         self.last_at = 0.0
 
     def tried(self, failure: str | None, now: float) -> None:

@@ -4,12 +4,14 @@ somewhere, answers have its form."""
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
+from serve_app.app import PREFIX
 from serve_app.openapi import operations
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.test_access import DOCUMENT, PUBLIC, application
@@ -97,3 +99,22 @@ def test_what_is_missing_has_a_name_and_a_reason() -> None:
         assert answer.headers["retry-after"] == "1"
         api.plane.missing = {}
         assert httpx.get(f"{api.url}/readyz", timeout=30).status_code == 200
+
+
+def test_figures_of_slow_responses_leave_out_routes_that_wait() -> None:
+    """Answers that come when something has happened are late on purpose: the alert and the dashboard are not
+    about these, and about all others."""
+    late = {"wait_s", "follow"}
+    waits = {
+        path
+        for path, _, operation in operations(DOCUMENT)
+        if late & {each["name"] for each in operation.get("parameters", [])}
+    }
+    folder = Path(__file__).parents[2] / "deploy"
+    for name in ("prometheus-rules.yaml", "grafana-dashboard.json"):
+        text = (folder / name).read_text().replace('\\"', '"')
+        left_out = set(re.findall(r'route!~"([^"]*)"', text))
+        assert text.count("helix_request_seconds_bucket[") == 0
+        (pattern,) = left_out
+        found = {path for path, _, _ in operations(DOCUMENT) if re.fullmatch(pattern, path)}
+        assert found == waits | {f"{PREFIX}/events"}
