@@ -93,6 +93,12 @@ def main() -> int:
         "--audit-records", type=int, metavar="N", help="how many records `audit` searches (1,000,000)"
     )
     parser.add_argument(
+        "--audit-folder",
+        type=Path,
+        metavar="FOLDER",
+        help="where the records of `audit` are kept, and found again by later runs (200 bytes each)",
+    )
+    parser.add_argument(
         "--chaos-events",
         type=int,
         metavar="N",
@@ -115,6 +121,8 @@ def main() -> int:
     scale = QUICK if given.quick else FULL
     if given.audit_records is not None:
         scale = replace(scale, audit_records=given.audit_records)
+    if given.audit_folder is not None:
+        scale = replace(scale, audit_folder=given.audit_folder)
     if given.chaos_events is not None:
         scale = replace(scale, webhook_chaos_events=given.chaos_events)
     found = [_run(name, scale, console) for name in names]

@@ -7,7 +7,8 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -35,9 +36,11 @@ Filters = dict[str, str]
 def run(scale: Scale) -> Report:
     """Write the history, search it, export it, and verify the export."""
     count = scale.audit_records
-    with scratch() as folder:
+    with _folder(scale) as folder:
         home = folder / "data"
-        audited.write(home, count)
+        if not home.exists():
+            audited.write(folder / "unfinished", count)
+            (folder / "unfinished").rename(home)
         lines = _searches(home, scale)
         lines += _verified(home, folder / "facts.jsonl")
     notes = (
@@ -46,6 +49,18 @@ def run(scale: Scale) -> Report:
         "CPU is that of the history's process for a search, with the intake of the record before it",
     )
     return Report(NAME, f"{count:,} records of the audit over {DAYS} days", tuple(lines), notes)
+
+
+@contextmanager
+def _folder(scale: Scale) -> Iterator[Path]:
+    """Give the folder that keeps the records for further runs, or one that is gone afterwards."""
+    if scale.audit_folder is None:
+        with scratch() as made:
+            yield made
+        return
+    folder = scale.audit_folder / f"{scale.audit_records}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    yield folder
 
 
 def _searches(home: Path, scale: Scale) -> list[Line]:
@@ -105,6 +120,7 @@ def _times_ms(server: Helix, searches: list[Filters]) -> list[float]:
 def _verified(home: Path, out: Path) -> list[Line]:
     """Export all facts and verify the file, by the commands of users."""
     audit = (sys.executable, "-m", "helix_ray.cli.main", "audit")
+    out.unlink(missing_ok=True)
     exported = _ran((*audit, "export", "--data-dir", str(home), "--out", str(out)))
     verified = _ran((*audit, "verify", str(out)))
     wall = Series("", "s", (verified[0],))

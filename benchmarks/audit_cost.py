@@ -3,32 +3,32 @@ GETs with and without a record of every read."""
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
+from actors.collector import leave_out_of_collections, without_collector
+from benchmarks import wrk
+from benchmarks.bulk import accepted, batch, submit
 from benchmarks.history import LIVE_SPEC, PastClock
 from benchmarks.load import one_by_one
-from benchmarks.processes import Helix, helix, scratch
-from benchmarks.report import Goal, Line, Report, Series, ratio_at_least
+from benchmarks.processes import Helix, exact_cpu_s, helix, scratch
+from benchmarks.report import Line, Report, Series, ratio_at_least
 from benchmarks.scale import Scale
+from benchmarks.treeless import PYTHON_PATH
+from benchmarks.treeless.journal import Treeless
 from helix_ray.checkpoints import CheckpointKeeper
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.codec import FIELDS, SUBJECT, VERSIONS, values_of
 from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Fact
 from helix_ray.core.orders import Order, SubmitTasks
 from helix_ray.engine import Engine
-from helix_ray.journal.encoding import to_json
-from helix_ray.journal.interned import Author, Kind
-from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import Row, ShortRow, insert
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.wire.ids import new_seed
 
@@ -37,37 +37,10 @@ WRITES_SHARE = 0.95
 # (orders in one commit, tasks of an order): alone, in a busy moment, and large.
 SHAPES = ((1, 1), (64, 1), (1, 500))
 TASK = {"title": "Test Task", "type": "planning", "priority": "high"}
+BATCH_TASKS = 500
 KEPT_EVERY_S = 1.0
-
-
-class Treeless(SqliteJournal):
-    """The same file and commits, without salts, leaves, nodes, roots and HEAD."""
-
-    def append(self, facts: Sequence[Fact]) -> list[int]:
-        """Insert facts in one commit."""
-        with self._transaction() as con:
-            insert(con, list(self._rows(facts)))
-        self._frontier = Frontier(self._frontier.size + len(facts))
-        return [0] * len(facts)
-
-    def _rows(self, facts: Sequence[Fact]) -> Iterator[Row | ShortRow]:
-        said = None
-        for fact in facts:
-            event, name = fact.event, type(fact.event).__name__
-            kind = self._words.number_of_kind(Kind(name, VERSIONS.get(name, 1), "ok"))
-            subject = event.id if SUBJECT in FIELDS[name] else ""  # type: ignore[union-attr]
-            values = values_of(name)(event)
-            try:
-                body = bytearray(orjson.dumps(values))
-            except TypeError:
-                body = bytearray(to_json(values))
-            of = (fact.at, fact.actor, fact.request_id, fact.origin)
-            if of == said:
-                yield fact.seq, kind, subject, body
-                continue
-            said = of
-            author = self._words.number_of_author(Author.of(self.epoch, fact.actor, fact.origin))
-            yield fact.seq, kind, subject, body, fact.at, author, fact.request_id
+# Short rounds, so that a ratio is of moments that are alike.
+ROUNDS_EACH = 5
 
 
 class Spent(NamedTuple):
@@ -122,46 +95,108 @@ def _writer(folder: Path, made: type[SqliteJournal]) -> Iterator[Writer]:
 def run(scale: Scale) -> Report:
     """Measure writes and reads, with and without, in turns."""
     notes = (
-        "without: the same engine, file and commits; no salts, leaves, nodes, roots, HEAD and checkpoints",
+        "without: the same file and commits; no salts, leaves, nodes, roots, HEAD and checkpoints; over HTTP "
+        "it is a server whose master has this journal, and CPU is that of master and replica",
+        "engine: orders, decisions, facts and commits alone, in one process",
         "every GET is of another task, and one reader's reads of a second become one record",
     )
-    return Report(NAME, "what the audit costs", (*_writes(scale), _reads(scale)), notes)
+    return Report(NAME, "what the audit costs", (*_requests(scale), *_writes(scale), _reads(scale)), notes)
+
+
+def _requests(scale: Scale) -> list[Line]:
+    """Write over HTTP, beside a server whose master has the journal without a tree."""
+    bodies = [batch(BATCH_TASKS)] * (scale.bulk_tasks // (10 * BATCH_TASKS))
+    loads: dict[str, Callable[[Helix], int]] = {
+        "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
+        "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
+        f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(accepted(submit(server, bodies, 2))),
+    }
+    lines: list[Line] = []
+    with helix() as ours, helix(python_path=str(PYTHON_PATH)) as bare:
+        for what, load in loads.items():
+            for server in (ours, bare):
+                _rates(server, load)
+            found: list[tuple[Spent, Spent]] = []
+            for turn in range(scale.rounds * ROUNDS_EACH):
+                rates = {
+                    server: _rates(server, load) for server in ((ours, bare) if turn % 2 else (bare, ours))
+                }
+                found.append((rates[ours], rates[bare]))
+            lines += _lines(what, found)
+    return lines
+
+
+def _one_by_one(server: Helix, count: int) -> int:
+    return len(one_by_one(server.port, [server.request("POST", "/tasks", TASK)] * count))
+
+
+def _at_once(server: Helix, seconds: float) -> int:
+    return wrk.load(server.port, [server.request("POST", "/tasks", TASK)], seconds).requests
+
+
+def _rates(server: Helix, load: Callable[[Helix], int]) -> Spent:
+    """Return how many tasks a load wrote in a second, and in one of the CPU time of master and replica."""
+    processes = [server.actor(name) for name in ("Master", "ServeReplica:helix")]
+    began, used = time.perf_counter(), sum(map(exact_cpu_s, processes))
+    tasks = load(server)
+    return Spent(tasks / (time.perf_counter() - began), tasks / (sum(map(exact_cpu_s, processes)) - used))
 
 
 def _writes(scale: Scale) -> list[Line]:
     lines: list[Line] = []
-    with scratch() as folder:
+    with scratch() as folder, _collected_as_in_the_master():
         for orders, tasks_each in SHAPES:
-            count = scale.audited_tasks if orders * tasks_each > 1 else scale.audited_tasks // 20
-            count -= count % (orders * tasks_each)
-            name = f"{orders}-{tasks_each}"
-            with (
-                _writer(folder / f"{name}-with", SqliteJournal) as ours,
-                _writer(folder / f"{name}-without", Treeless) as bare,
-            ):
-                found = [
-                    _in_turns(ours, bare, count // (orders * tasks_each), orders, tasks_each)
-                    for _ in range(scale.rounds)
-                ]
-            what = f"{orders} orders a commit, {tasks_each} tasks an order"
-            for place, unit in enumerate(("tasks/s", "tasks/s of CPU")):
-                here, there = (tuple(count / each[which][place] for each in found) for which in (0, 1))
-                mine, its = Series("", unit, here), Series("without tree and signatures", unit, there)
-                lines.append(Line(what, mine, its, _goal(mine, its)))
+            found = _shape(folder, scale, orders, tasks_each)
+            lines += _lines(f"engine: {orders} orders a commit, {tasks_each} tasks an order", found)
     return lines
 
 
+def _lines(what: str, rates: Sequence[tuple[Spent, Spent]]) -> list[Line]:
+    lines: list[Line] = []
+    for place, unit in enumerate(("tasks/s", "tasks/s of CPU")):
+        here, there = (tuple(each[which][place] for each in rates) for which in (0, 1))
+        mine, its = Series("", unit, here), Series("without tree and signatures", unit, there)
+        lines.append(Line(what, mine, its, ratio_at_least(WRITES_SHARE, "without", mine, its)))
+    return lines
+
+
+def _shape(folder: Path, scale: Scale, orders: int, tasks_each: int) -> list[tuple[Spent, Spent]]:
+    """Return tasks a second, of wall time and of CPU time, with and without, once a round."""
+    tasks = scale.audited_tasks if orders * tasks_each > 1 else scale.audited_tasks // 20
+    rounds = scale.rounds * ROUNDS_EACH
+    commits = max(1, tasks // (ROUNDS_EACH * orders * tasks_each))
+    with (
+        _writer(folder / f"{orders}-{tasks_each}-with", SqliteJournal) as ours,
+        _writer(folder / f"{orders}-{tasks_each}-without", Treeless) as bare,
+    ):
+        # The first one finds cold code, and tables without pages.
+        _in_turns(ours, bare, commits, orders, tasks_each)
+        return [_in_turns(ours, bare, commits, orders, tasks_each) for _ in range(rounds)]
+
+
 def _in_turns(ours: Writer, bare: Writer, commits: int, orders: int, tasks_each: int) -> tuple[Spent, Spent]:
-    """Have both commit in turns, so that what else the machine does slows both; return what each took."""
+    """Have both commit in turns, so that what else the machine does slows both; return how many tasks a
+    second each wrote."""
     spent = {ours: Spent(0.0, 0.0), bare: Spent(0.0, 0.0)}
     for turn in range(commits):
         for writer in (ours, bare) if turn % 2 else (bare, ours):
             spent[writer] = spent[writer].more(writer.submit(orders, tasks_each))
-    return spent[ours], spent[bare]
+    leave_out_of_collections()
+    tasks = commits * orders * tasks_each
+    with_it, without = (Spent(tasks / each.wall_s, tasks / each.cpu_s) for each in (spent[ours], spent[bare]))
+    return with_it, without
 
 
-def _goal(ours: Series, anchor: Series) -> Goal:
-    return ratio_at_least(WRITES_SHARE, "without", ours, anchor)
+@contextmanager
+def _collected_as_in_the_master() -> Iterator[None]:
+    """Collect garbage as the master does: one look at all tasks would count for whoever caused it."""
+    was = gc.get_threshold()
+    without_collector(gc.collect)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*was)
+        gc.unfreeze()
 
 
 def _reads(scale: Scale) -> Line:

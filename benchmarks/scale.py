@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Scale:
     webhook_chaos_events: int
     audit_records: int
     audited_tasks: int
+    audit_folder: Path | None = None
 
 
 FULL = Scale(

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Callable
 
 from helix_ray.journal import former, snapshots
+from helix_ray.journal.edge import TreeEdge
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.head import Claim
 from helix_ray.journal.layout import format_of
-from helix_ray.journal.merkle import Frontier
 from helix_ray.journal.sealing import check_files
 from helix_ray.journal.tree import StoredTree
 
@@ -24,16 +24,17 @@ def missing(first: int, claim: Claim) -> JournalDamaged:
     )
 
 
-def check_start(con: sqlite3.Connection, claim: Claim | None) -> Frontier:
-    """Check the facts since the newest snapshot, and the root in HEAD; return the tree's frontier."""
+def check_start(con: sqlite3.Connection, claim: Claim | None) -> TreeEdge:
+    """Check the facts since the newest snapshot, and the hash in HEAD; return the tree's edge."""
     tree = StoredTree(con)
     check_files(con, tree.folder)
     newest = tree.newest()
     if claim is not None and newest < claim.seq:
         raise missing(newest + 1, claim)
-    frontier = tree.check(snapshots.newest_fitting(con, tree), newest)
-    _check_root(con, tree, claim, frontier)
-    return frontier
+    tree.check(snapshots.newest_fitting(con, tree), newest)
+    edge = tree.edge(newest)
+    _check_hash(con, tree, claim, edge)
+    return edge
 
 
 def check_all(
@@ -47,7 +48,7 @@ def check_all(
     if claim is not None and newest < claim.seq:
         raise missing(newest + 1, claim)
     frontier = tree.check(0, newest, on_facts)
-    _check_root(con, tree, claim, frontier)
+    _check_hash(con, tree, claim, tree.edge(newest))
     return newest, frontier.root().hex()
 
 
@@ -70,17 +71,18 @@ def check_format1(
     return seq, last_hash.hex()
 
 
-def _check_root(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, frontier: Frontier) -> None:
-    """Raise JournalDamaged unless the facts up to HEAD's seq have HEAD's root."""
+def _check_hash(con: sqlite3.Connection, tree: StoredTree, claim: Claim | None, edge: TreeEdge) -> None:
+    """Raise JournalDamaged unless the facts up to HEAD's seq have its hash: that of their edge, or their root
+    (in backups, and in HEAD as earlier releases wrote it)."""
     if claim is None:
         return
-    root = frontier.root() if claim.seq == frontier.size else tree.root(claim.seq)
-    if root.hex() == claim.hash:
+    there = edge if claim.seq == edge.size else tree.edge(claim.seq)
+    if claim.hash in (there.hash(), there.root().hex()):
         return
     # After a kill between an upgrade and the next HEAD, HEAD still has the last hash of format 1.
     upgraded = con.execute("SELECT value FROM meta WHERE name = 'format1'").fetchone()
     if upgraded is None or upgraded[0] != f"{claim.seq} {claim.hash}":
         raise JournalDamaged(
-            f"facts up to {claim.seq} differ from those that were acknowledged: HEAD has another root "
+            f"facts up to {claim.seq} differ from those that were acknowledged: HEAD has another hash "
             "of their tree"
         )

@@ -15,8 +15,8 @@ import contextlib
 import hmac
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -29,9 +29,9 @@ SLOT_BYTES = 4096
 SLOTS = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Says that fact `seq` has this hash (hex) and was acknowledged. `saved_at` is epoch seconds."""
+class Claim(NamedTuple):
+    """Says that the facts up to `seq` have this hash (hex), of the edge (edge.py) or the root of their tree,
+    and were acknowledged. `saved_at` is epoch seconds."""
 
     seq: int
     hash: str
@@ -47,6 +47,7 @@ class HeadFile:
         # Continued for each note, so that the key is made ready once.
         self._begun = hmac.new(key, digestmod="sha256")
         self._handle = -1
+        # Where the older slot begins.
         self._turn = 0
         self._owed: Claim | None = None
 
@@ -92,8 +93,8 @@ class HeadFile:
             self._owed = claim
 
     def _write(self, claim: Claim) -> None:
-        os.pwrite(self._handle, self._slot(claim), self._turn * SLOT_BYTES)
-        self._turn = (self._turn + 1) % SLOTS
+        os.pwrite(self._handle, self._slot(claim), self._turn)
+        self._turn = SLOT_BYTES - self._turn
         self._owed = None
 
     def sync(self) -> None:
@@ -117,7 +118,8 @@ class HeadFile:
             self._handle = -1
 
     def _slot(self, claim: Claim) -> bytes:
-        text = orjson.dumps(claim)
+        seq, digest, epoch, saved_at = claim
+        text = orjson.dumps({"seq": seq, "hash": digest, "epoch": epoch, "saved_at": saved_at})
         return (text + b" " + self._mac(text) + b"\n").ljust(SLOT_BYTES, b"\0")
 
     def _parse(self, slot: bytes) -> Claim | None:

@@ -30,7 +30,7 @@ class ReadingJournal(SqliteJournal):
         claim = self._head_file.read()
         with self._advised():
             refuse_unwritable(self._path)
-            self._frontier = self._check_file(claim)
+            self._edge = self._check_file(claim)
         self.reopen()
         self.epoch = int(
             self._connection().execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]

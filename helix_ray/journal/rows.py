@@ -44,7 +44,7 @@ ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | Non
 _LEAF = b"\x00"
 
 
-class _Written(NamedTuple):
+class WrittenKind(NamedTuple):
     """How facts of one event class are written."""
 
     header: bytes
@@ -53,10 +53,10 @@ class _Written(NamedTuple):
     kind: Kind
 
 
-def _written(made: type[Any]) -> _Written:
+def _written(made: type[Any]) -> WrittenKind:
     name = made.__name__
     kind = Kind(name, VERSIONS.get(name, 1), getattr(made, "outcome", OK))
-    return _Written(header_of_kind(kind), SUBJECT in FIELDS[name], values_of(name), kind)
+    return WrittenKind(header_of_kind(kind), SUBJECT in FIELDS[name], values_of(name), kind)
 
 
 def header_of_kind(kind: Kind) -> bytes:
@@ -75,7 +75,7 @@ def header_of(order: bytes, seq: int, subject: str, kind: bytes) -> bytes:
     return order + orjson.dumps((seq, subject)) + kind
 
 
-_WRITTEN = {made: _written(made) for made in KINDS.values()}
+WRITTEN = {made: _written(made) for made in KINDS.values()}
 
 
 class Shared(NamedTuple):
@@ -130,10 +130,7 @@ def encode(
     salts, place = bytearray(salt.take(len(facts))), 0
     at, actor, request, origin = None, None, None, None
     said, shared = ALONE, ALONE
-    # The hash of what all facts of an order have in common is continued, not computed again; and a copy of an
-    # empty hash costs less than another one.
-    begin = hashed(_LEAF).copy
-    begin_content = hashed().copy
+    order, begin = b"", None
     for fact in facts:
         if fact.seq != seq + 1:
             raise SeqGap(f"fact {fact.seq} does not follow {seq}")
@@ -144,7 +141,7 @@ def encode(
         made = type(event)
         written = known.get(made)
         if written is None:
-            header, with_subject, values, kind_of = _WRITTEN[made]
+            header, with_subject, values, kind_of = WRITTEN[made]
             written = known[made] = header, with_subject, values, words.number_of_kind(kind_of)
         header, with_subject, values, kind = written
         subject = event.id if with_subject else ""  # type: ignore[union-attr]  # these have one
@@ -157,12 +154,14 @@ def encode(
         if fact.origin is not origin or fact.request_id != request or fact.at != at or fact.actor != actor:
             at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
             who = Author.of(epoch, actor, origin)
-            begin = hashed(_LEAF + header_of_order(who, at, request)).copy
+            order, begin = _LEAF + header_of_order(who, at, request), None
             shared = Shared(at, words.number_of_author(who), request)
-        digest = begin_content()
-        digest.update(content)
-        leaf = begin()
-        leaf.update(dumps((seq, subject)) + header + digest.digest())
+            leaf = hashed(order + dumps((seq, subject)) + header + hashed(content).digest())
+        else:
+            # The hash of what all facts of an order have in common is continued, not computed again.
+            begin = begin or hashed(order).copy
+            leaf = begin()
+            leaf.update(dumps((seq, subject)) + header + hashed(content).digest())
         add_leaf(leaf.digest())
         if said is shared:
             add_row((seq, kind, subject, content))

@@ -6,12 +6,12 @@ A start opens it in these steps; the order matters, because a damaged file must 
     1. lock     one process for each data directory (journal.lock)
     2. upgrade  a file of an older format is verified and rewritten in this one (journal/upgrade.py)
     3. check    over a read-only connection, so that a damaged file and its WAL are left for rescue: the facts
-                since the newest snapshot match the tree, and the tree has the root in HEAD
+                since the newest snapshot match the tree, and the tree has the hash in HEAD
     4. epoch    one more than any before, durable: writers of earlier epochs can no longer append
     5. HEAD     rewritten
 
 An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit,
-HEAD notes size and root.
+HEAD notes size and edge (journal/edge.py).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
 from helix_ray.journal import erasing, layout, pages, pruning, sealing, snapshots
 from helix_ray.journal.check import check_start, missing
+from helix_ray.journal.edge import TreeEdge
 from helix_ray.journal.erasing import asked
 from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
@@ -33,7 +34,7 @@ from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, body_sizes, encode, insert
+from helix_ray.journal.rows import Row, Salts, ShortRow, body_sizes, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -61,7 +62,7 @@ class SqliteJournal:
             claim = self._head_file.read()
             with self._advised():
                 upgrade(self._path, key, claim)
-                self._frontier = self._check_file(claim)
+                self._edge = self._check_file(claim)
                 self._con = self._open()
                 self._words, self._salts = Interned(self._con), Salts()
                 self._tree = StoredTree(self._con, self._words)
@@ -85,20 +86,26 @@ class SqliteJournal:
         if not facts:
             return []
         with self._transaction() as con:
-            frontier, sizes = self._insert(con, facts)
-        # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
-        # refuse to serve because of a fact that was never acknowledged.
-        self._frontier = frontier
-        self._head_file.note(self._claim())
-        return sizes
+            rows, leaves, tiles = self._insert(con, facts)
+        self._committed(leaves, tiles)
+        return body_sizes(rows)
 
-    def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> tuple[Frontier, list[int]]:
-        rows, leaves = encode(facts, self._frontier.size, self.epoch, self._words, self._salts)
-        frontier, completed = self._frontier.extended(leaves, TILE_LEVEL)
+    def _insert(
+        self, con: sqlite3.Connection, facts: Sequence[Fact]
+    ) -> tuple[list[Row | ShortRow], list[bytes], Frontier]:
+        """Insert facts in the open transaction; return their rows, their leaves, and the tiles with them."""
+        rows, leaves = encode(facts, self._edge.size, self.epoch, self._words, self._salts)
+        tiles, completed = self._edge.tiles_with(leaves)
         insert(con, rows)
         if completed:
             con.executemany(layout.INSERT_NODE, completed)
-        return frontier, body_sizes(rows)
+        return rows, leaves, tiles
+
+    def _committed(self, leaves: Sequence[bytes], tiles: Frontier) -> None:
+        # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
+        # refuse to serve because of a fact that was never acknowledged.
+        self._edge.grow(leaves, tiles)
+        self._head_file.note(self._claim())
 
     def erase(self, fact: Fact) -> None:
         """Make a FactsErased durable and take what those facts said away. Raises
@@ -124,13 +131,12 @@ class SqliteJournal:
         if not set(asked(fact, newest)) <= set(prepared.seqs):
             raise EraseRefused("the erasure of other facts was prepared")
         with self._transaction() as con:
-            frontier, _ = self._insert(con, [fact])
+            _, leaves, tiles = self._insert(con, [fact])
             erasing.erase_rows(con, prepared)
             # They contain what is erased, and a start from one of them would have to
             # fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
-        self._frontier = frontier
-        self._head_file.note(self._claim())
+        self._committed(leaves, tiles)
         sealing.tidy(self._connection(), self._tree.folder, prepared.seqs)
 
     def cut_log(self) -> bool:
@@ -140,7 +146,7 @@ class SqliteJournal:
 
     def head(self) -> int:
         """Return the seq of the newest fact (0 when empty)."""
-        return self._frontier.size
+        return self._edge.size
 
     def read_after(self, seq: int, limit: int, bytes_max: int | None = None) -> list[Fact]:
         """Return up to `limit` facts after `seq`, in order, up to the one whose body reaches `bytes_max`."""
@@ -189,7 +195,7 @@ class SqliteJournal:
         """Verify the facts from the given one's tile on against the tree; return their
         number. Raises JournalDamaged."""
         frontier = self._stored().check(from_seq - 1, self.head())
-        if frontier.root() != self._frontier.root():
+        if frontier.root() != self._edge.root():
             raise JournalDamaged(
                 f"facts up to {self.head()} were changed after they were written: the root of their "
                 "tree does not match"
@@ -248,7 +254,7 @@ class SqliteJournal:
         """Return the root of the tree of the first `size` facts (default: all). Raises
         ValueError beyond the head."""
         if size is None or size == self.head():
-            return self._frontier.root()
+            return self._edge.root()
         self._must_have(size)
         return self._stored().root(size)
 
@@ -308,7 +314,7 @@ class SqliteJournal:
             raise
 
     def _claim(self) -> Claim:
-        return Claim(self._frontier.size, self._frontier.root().hex(), self.epoch, time.time())
+        return Claim(self._edge.size, self._edge.hash(), self.epoch, time.time())
 
     @contextlib.contextmanager
     def _advised(self) -> Iterator[None]:
@@ -326,15 +332,15 @@ class SqliteJournal:
                 raise
             raise JournalDamaged(f"{self._path} cannot be read ({error}). {advice}") from error
 
-    def _check_file(self, claim: Claim | None) -> Frontier:
-        """Check the file without writing anything; return the tree's frontier."""
+    def _check_file(self, claim: Claim | None) -> TreeEdge:
+        """Check the file without writing anything; return the edge of its tree."""
         if self._path.exists():
             with contextlib.closing(connect(self._path, "ro")) as con:
                 if has_tables(con):
                     return check_start(con, claim)
         if claim is not None and claim.seq > 0:
             raise missing(1, claim)
-        return Frontier()
+        return TreeEdge()
 
     def _open(self) -> sqlite3.Connection:
         make_file(self._path)  # SQLite gives the WAL the same mode

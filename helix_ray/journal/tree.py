@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from helix_ray.journal.edge import TreeEdge
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.merkle import (
@@ -60,6 +61,11 @@ class StoredTree(StoredFacts):
     def frontier(self, size: int) -> Frontier:
         """Return the right edge of the tree of the first `size` facts."""
         return Frontier.of(self.node, size)
+
+    def edge(self, size: int) -> TreeEdge:
+        """Return the right edge of the tree of the first `size` facts, as it grows."""
+        whole = size // TILE_FACTS * TILE_FACTS
+        return TreeEdge(self.frontier(whole), self.leaves(whole, size))
 
     def root(self, size: int) -> bytes:
         """Return the root of the tree of the first `size` facts."""
