@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
@@ -44,15 +45,21 @@ CONTEXTS_MAX: Final = 256
 
 class CheckedStream(httpcore.AsyncNetworkStream):
     """A connection as httpcore uses it; times are limited by who makes the request, and so is what is read
-    after the head of the response."""
+    after the head of the response.
+
+    What is written leaves when something is read: head and body of a request are one packet.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
         self._left: float = HEADS_BYTES_MAX
+        self._unsent: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived; nothing at the end."""
+        if self._unsent:
+            await self._send()
         if self._left <= 0:
             raise PostFailed(TOO_LARGE, "The receiver sent too much for the head of a response")
         found = await self._reader.read(int(min(max_bytes, self._left)))
@@ -64,13 +71,16 @@ class CheckedStream(httpcore.AsyncNetworkStream):
         self._left = size
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send bytes; a receiver that closed may have answered before, so that is read next."""
+        """Send bytes with the next read."""
         self._left = HEADS_BYTES_MAX
-        try:
-            self._writer.write(buffer)
+        self._unsent.append(buffer)
+
+    async def _send(self) -> None:
+        self._writer.writelines(self._unsent)
+        self._unsent = []
+        # A receiver that closed may have answered before: that is read in any case.
+        with contextlib.suppress(OSError):
             await self._writer.drain()
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from None
 
     async def aclose(self) -> None:
         """Close at once."""

@@ -8,6 +8,7 @@ every answer checked at each request all the same.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -147,7 +148,11 @@ def _key(target: Target, address: Address, ca: str | None) -> Key:
 def connection_to(target: Target, stream: CheckedStream) -> httpcore.AsyncHTTP11Connection:
     """Return a connection of HTTP over an open stream."""
     origin = httpcore.Origin(target.scheme.encode(), target.host.encode(), target.port)
-    return httpcore.AsyncHTTP11Connection(origin, stream)
+    connection = httpcore.AsyncHTTP11Connection(origin, stream)
+    # It has one request at a time. Its own lock lets others go on before the request and after the response,
+    # which is not noted then.
+    connection._state_lock = contextlib.nullcontext()  # type: ignore[assignment]
+    return connection
 
 
 def request_to(

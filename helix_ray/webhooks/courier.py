@@ -4,6 +4,9 @@
     2. begin    their requests, signed anew
     3. wait     for the next end, or the next time at which something is due
 
+Answers that have arrived are all read before anything else begins, and noted at once: a kill repeats what was
+answered and not noted.
+
 A kill at any point repeats the requests that were under way, with the same ids, and loses none. Who may be
 told is looked up at every try: nothing begins while the board or the notice is not known as it is now.
 """
@@ -16,8 +19,9 @@ import math
 import random
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from helix_ray.outward.outcome import Post, PostOutcome
 from helix_ray.webhooks.board import Hook, HookBoard
@@ -43,7 +47,9 @@ from helix_ray.webhooks.tally import ERASED, ERROR, SendTally
 log = logging.getLogger(__name__)
 
 # Messages that a lane loads at a time.
-LOAD_MESSAGES = 32
+LOAD_MESSAGES = 64
+# Facts that are to be read: more would be forgotten (known.py) before they are of use.
+UNREAD_MAX = 1024
 STATES = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}
 
 
@@ -78,12 +84,14 @@ class Courier:
         self._standings: dict[str, Standing] = {}
         self._woken = asyncio.Event()
         self._at_leisure = asyncio.Event()
-        # Turns that come without a step: after ends of requests, and when a window opens by itself.
-        self._soon: asyncio.Handle | None = None
+        # A turn that comes without a step, when a window opens by itself.
         self._opening: asyncio.Handle | None = None
         # The timer for which the step waits.
         self._looks_at = math.inf
-        self._sends: set[asyncio.Task[None]] = set()
+        # Requests that begin, the tasks that send them, and how many tasks are free to.
+        self._begun: deque[_Begun] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._free = 0
         self.tally = SendTally()
         # Facts that must be read before something can be sent, and the lanes that wait for them.
         self.unread: dict[int, set[str]] = {}
@@ -157,12 +165,12 @@ class Courier:
 
     async def stop(self) -> None:
         """End all requests that are under way; they are sent again after the next start."""
-        for task in list(self._sends):
+        for task in list(self._senders):
             task.cancel()
-        for handle in filter(None, (self._soon, self._opening)):
-            handle.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
         self._limits.stop()
-        await asyncio.gather(*self._sends, return_exceptions=True)
+        await asyncio.gather(*self._senders, return_exceptions=True)
 
     # ------------------------------------------------------------------------------------------ turns
 
@@ -178,15 +186,6 @@ class Courier:
                 await self._woken.wait()
         except TimeoutError:
             pass
-
-    def _turn_soon(self) -> None:
-        """Make a turn for all requests that end in this iteration of the loop."""
-        if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_soon(self._turn_after_ends)
-
-    def _turn_after_ends(self) -> None:
-        self._soon = None
-        self._turn_now()
 
     def _turn_as_it_opens(self) -> None:
         self._opening = None
@@ -230,7 +229,9 @@ class Courier:
                 self._lanes.wake(one.lane)
             raise
         for one, message in zip(begun, sending, strict=True):
-            self._begin(one, message)
+            one.message = message
+        self._begun += begun
+        self._hand_out()
         opens_at = self._lanes.opens_at()
         if opens_at < math.inf and self._opening is None:
             self._opening = asyncio.get_running_loop().call_at(opens_at, self._turn_as_it_opens)
@@ -245,9 +246,7 @@ class Courier:
         while lane.queue or self._load(lane, now, unstored):
             message = lane.queue[0]
             if message.seq not in self._known:
-                lane.reading = True
-                self.unread.setdefault(message.seq, set()).add(lane.hook)
-                self.unread_known.set()
+                self._have_read(lane)
                 return None
             lane.queue.popleft()
             known = self._known.get(message.seq)
@@ -258,6 +257,14 @@ class Courier:
             unstored.add(lane.hook)
             self.tally.dropped(why or ERASED)
         return None
+
+    def _have_read(self, lane: SendLane) -> None:
+        """Have the fact of the next message read, and with it those of the messages that follow."""
+        lane.reading = True
+        unread = [message.seq for message in lane.queue if message.seq not in self._known]
+        for seq in unread[: max(1, UNREAD_MAX - len(self.unread))]:
+            self.unread.setdefault(seq, set()).add(lane.hook)
+        self.unread_known.set()
 
     def _load(self, lane: SendLane, now: float, unstored: set[str]) -> bool:
         """Load messages of a lane that are due; say whether there are any."""
@@ -279,13 +286,30 @@ class Courier:
 
     # ------------------------------------------------------------------------------------------ requests
 
-    def _begin(self, one: _Begun, message: HookMessage) -> None:
-        task = asyncio.get_running_loop().create_task(self._send(one, message))
-        self._sends.add(task)
-        task.add_done_callback(self._sends.discard)
+    def _hand_out(self) -> None:
+        """Have a task for each request that begins."""
+        while self._free < len(self._begun):
+            self._free += 1
+            task = asyncio.get_running_loop().create_task(self._send_some())
+            self._senders.add(task)
+            task.add_done_callback(self._senders.discard)
 
-    async def _send(self, one: _Begun, message: HookMessage) -> None:
-        lane, hook = one.lane, one.hook
+    async def _send_some(self) -> None:
+        """Send what begins, one after another: a task for each would cost more than signing it."""
+        self._free -= 1
+        while self._begun:
+            await self._send(self._begun.popleft())
+            self._free += 1
+            try:
+                # Answers to others that are there are read first.
+                await asyncio.sleep(0)
+                if self._ended:
+                    self._turn_now()
+            finally:
+                self._free -= 1
+
+    async def _send(self, one: _Begun) -> None:
+        lane, hook, message = one.lane, one.hook, one.message
         at = self._now()
         limit = self._limits.limit()
         try:
@@ -300,13 +324,12 @@ class Courier:
         finally:
             one.window.end(one.young)
             self._limits.forget(limit)
-        self._ended_with(message, one, outcome, at)
+        self._ended_with(one, outcome, at)
         lane.sending.discard(message.seq)
         self._lanes.wake(lane)
-        self._turn_soon()
 
-    def _ended_with(self, message: HookMessage, one: _Begun, outcome: PostOutcome, at: float) -> None:
-        now = self._now()
+    def _ended_with(self, one: _Begun, outcome: PostOutcome, at: float) -> None:
+        now, message = self._now(), one.message
         status = None if outcome.failure is not None and outcome.status is None else outcome.status
         if outcome.failure is not None and status is not None and 200 <= status < 300:
             # Half a response is no response.
@@ -342,7 +365,8 @@ class Courier:
             self._gone(lane.hook)
 
 
-class _Begun(NamedTuple):
+@dataclass(slots=True)
+class _Begun:
     """A request that begins."""
 
     lane: SendLane

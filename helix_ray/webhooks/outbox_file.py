@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS messages (
     PRIMARY KEY (hook, seq)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS due ON messages (hook, due_at, seq) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS sending ON messages (hook, seq) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS ended ON messages (ended_at) WHERE state > 1;
 CREATE TABLE IF NOT EXISTS tries (
     hook TEXT NOT NULL, seq INTEGER NOT NULL, at REAL NOT NULL, try INTEGER NOT NULL, seconds REAL NOT NULL,

@@ -23,7 +23,7 @@ from helix_ray.webhooks.outbox_file import Transaction
 
 ENDED = (DELIVERED, FAILED, DROPPED)
 # What is stored together: beyond some hundred, transactions hardly become cheaper.
-UNSTORED_MAX = 128
+UNSTORED_MAX = 256
 SUFFIX = "-turns"
 # A response's beginning is bytes, and JSON has none.
 BYTES_AS = "latin-1"
