@@ -117,6 +117,7 @@ class Archive:
         self._hurry()
         if not await self._followed(reply["through"]) and question.after is None:
             return BEHIND
+        question = replace(question, user=reply["user"])
         page: AuditPageView = await self._on_thread(self._history.audit, question, reply["through"])
         return page
 

@@ -22,7 +22,7 @@ Word = str | None
 def list_audit(
     event_type: Annotated[Word, typer.Option("--type", help="authentication, authorization, data_access or "
                                              "config_change.")] = None,
-    user: Annotated[Word, typer.Option("--user", help="Id of the user.")] = None,
+    user: Annotated[Word, typer.Option("--user", help="Name or id of the user.")] = None,
     action: Annotated[Word, typer.Option("--action", help="An action, such as login.")] = None,
     result: Annotated[Word, typer.Option("--result", help="success, failure or denied.")] = None,
     address: Annotated[Word, typer.Option("--address", help="Address of the client.")] = None,

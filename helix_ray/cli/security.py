@@ -11,7 +11,7 @@ from helix_ray.cli.tables import Columns
 if TYPE_CHECKING:
     from helix_ray.wire.security import SecurityOut
 
-COLUMNS = Columns(("CHECK", "STANDING", "REASON"), cut="REASON")
+COLUMNS = Columns(("CHECK", "STANDING", "REASON"), cut="REASON", wraps=True)
 PERCENT = 100
 
 

@@ -1,8 +1,8 @@
 """Tables that fit a terminal: pure, rows of text in, lines out.
 
 Three rules, in this order. Columns that the reader can do without go first. Then the column that holds
-free text is cut, with a mark. Nothing else is cut: an id that is not whole is of no use, so a line may be
-longer than the terminal.
+free text is cut, with a mark, or goes on below. Nothing else is cut: an id that is not whole is of no use, so
+a line may be longer than the terminal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ CUT_WIDTH_MIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a table. `spare` are left out in this order where room is short; `cut` has free text."""
+    """The columns of a table. `spare` are left out in this order where room is short; `cut` has free text,
+    which `wraps` where it is what the table is read for: then it is the last column."""
 
     names: tuple[str, ...]
     spare: tuple[str, ...] = ()
     cut: str | None = None
+    wraps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,17 @@ def cut(text: str, width: int) -> str:
     return "".join(kept) + CUT_MARK
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Return a text as lines of whole words; a word that is wider than `width` has a line of its own."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and cells(lines[-1]) + 1 + cells(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return lines
+
+
 def fitted(columns: Columns, rows: Sequence[Sequence[str]], width: int | None) -> Fitted:
     """Return a table for a terminal of `width` columns; None: nothing is left out or cut (a pipe)."""
     widths = {
@@ -66,7 +79,13 @@ def fitted(columns: Columns, rows: Sequence[Sequence[str]], width: int | None) -
         widths = _narrowed(columns, widths, width)
     shown = [(i, name) for i, name in enumerate(columns.names) if name in widths]
     drawn = [[name for _, name in shown]]
-    drawn += [[cut(row[i], widths[name]) for i, name in shown] for row in rows]
+    for row in rows:
+        if columns.wraps:
+            *before, place = (i for i, _ in shown)
+            first, *more = wrapped(row[place], widths[columns.names[place]])
+            drawn += [[*(row[i] for i in before), first], *([*("" for _ in before), line] for line in more)]
+        else:
+            drawn.append([cut(row[i], widths[name]) for i, name in shown])
     last = shown[-1][1]
     for row in drawn:
         for place, (_, name) in enumerate(shown):

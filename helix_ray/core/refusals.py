@@ -29,6 +29,7 @@ from typing import Final, NamedTuple
 from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.events import RequestsRefused
+from helix_ray.core.networks import network_of
 from helix_ray.core.orders import AnyOrder, Refusal
 from helix_ray.core.orders.kind import RefusalKind
 from helix_ray.core.origin import NOWHERE, Origin
@@ -172,7 +173,7 @@ class Tally:
 
     def note(self, refusal: Refusal, now: float) -> None:
         """Count a refusal; the first of its source becomes due at once."""
-        key: tuple[str, ...] = (refusal.kind, refusal.author, refusal.origin.address)
+        key: tuple[str, ...] = (refusal.kind, refusal.author, network_of(refusal.origin.address))
         source = self._sources.get(key)
         if source is None:
             budget = self._budgets.setdefault(refusal.kind, _Budget(now))

@@ -11,6 +11,8 @@ signed in (`State.sign_in_addresses`) is only stopped for what failed there. Who
 matter, or an address could tell whether an account exists. For the same reason a name that is no account is
 counted like one: its account is a keyed digest of the name.
 
+An IPv6 address counts as its /64 (core/networks.py).
+
 The counts are in the master's memory: they are the same for all replicas, and a restart forgets them. Their
 number is limited; the one that failed longest ago goes first.
 """
@@ -23,6 +25,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from helix_ray.core.networks import network_of
 from helix_ray.core.orders import Refusal
 from helix_ray.core.usernames import name_key
 
@@ -96,7 +99,7 @@ class SignIns:
 
     def note(self, refusal: Refusal, now: float, known: Container[str]) -> None:
         """Count failures of an account; `known` are the addresses from which somebody has signed in."""
-        account, address = refusal.account, refusal.origin.address
+        account, address = refusal.account, network_of(refusal.origin.address)
         if not account:
             return
         self._pairs.note((account, address), refusal.count, now)
@@ -105,11 +108,11 @@ class SignIns:
 
     def succeeded(self, account: str, address: str) -> None:
         """Forget the failures of an account at an address where its owner has signed in."""
-        self._pairs.forget((account, address))
+        self._pairs.forget((account, network_of(address)))
 
     def wait_s(self, account: str, address: str, free: int, now: float, *, known: bool) -> float:
         """Return how long the next try must wait; 0 if it need not."""
-        wait_s = self._pairs.wait_s((account, address), free, now)
+        wait_s = self._pairs.wait_s((account, network_of(address)), free, now)
         if known:
             return wait_s
         return max(wait_s, self._accounts.wait_s(account, free * PAIRS_PER_ACCOUNT, now))

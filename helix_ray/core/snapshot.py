@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 23
+FOLD_VERSION = 24
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 

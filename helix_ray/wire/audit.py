@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator, with_config
 from typing_extensions import TypedDict
 
-from helix_ray.core.audit.kinds import AuditType
+from helix_ray.core.audit.kinds import ACTIONS, AuditType
 from helix_ray.core.audit.records import Result
 from helix_ray.core.audit_questions import AUDIT_ROWS_MAX, ListAudit
 from helix_ray.core.decide.audit import EXPORT_NAME_CHARS_MAX
+from helix_ray.core.networks import LOCAL, parsed, plain_address
 from helix_ray.core.orders import AcknowledgeExport
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.wire.times import epoch_of, iso
@@ -34,15 +36,35 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _an_address(text: str) -> str:
+    if text != LOCAL and parsed(text) is None:
+        raise ValueError("must be an IP address")
+    return plain_address(text)
+
+
+def _an_action(text: str) -> str:
+    if text not in ACTIONS:
+        near = get_close_matches(text, ACTIONS)
+        raise ValueError(
+            f"no action is called so; near are {', '.join(near)}" if near else "no action is called so"
+        )
+    return text
+
+
 Time = Annotated[str, AfterValidator(_a_time)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(_one_line)]
+
+
+# An unknown one would find nothing, and whoever reads that may believe it.
+Action = Annotated[Word, AfterValidator(_an_action), Field(json_schema_extra={"enum": list(ACTIONS)})]
 
 
 class AuditQuery(BaseModel):
     """Which records are wanted: `start_time` <= their time < `end_time`; `q` is a text that they say.
 
-    `resource` is an id or a kind, such as `task`; `cursor` is `next_cursor` of the page before. With `after`,
-    the oldest first, of facts after this seq; `next_cursor` is then the next `after`.
+    `user` is a name or an id; `resource` an id or a kind, such as `task`; `cursor` is `next_cursor` of the
+    page before. With `after`, the oldest first, of facts after this seq; `next_cursor` is then the next
+    `after`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -52,9 +74,9 @@ class AuditQuery(BaseModel):
     end_time: Time | None = None
     limit: Annotated[int, Field(ge=1, le=AUDIT_ROWS_MAX)] = 100
     user: Word | None = None
-    action: Word | None = None
+    action: Action | None = None
     result: Result | None = None
-    address: Word | None = None
+    address: Annotated[Word, AfterValidator(_an_address)] | None = None
     resource: Word | None = None
     q: Word | None = None
     cursor: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None

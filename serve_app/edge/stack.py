@@ -26,6 +26,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from helix_ray.core.errors import Refused, Rejected, not_found
+from helix_ray.core.networks import network_of
 from helix_ray.core.traceparent import TraceParent
 from helix_ray.security.api_tokens import is_api_token
 from helix_ray.security.tokens import Claims
@@ -207,7 +208,7 @@ class Edge:
             scope["state"][state.TRACEPARENT] = trace
         # A WebSocket scope has no method; it is opened by a GET.
         asked = Asked(scope.get("method", "GET"), scope["path"], scope.get("query_string", b""))
-        admission = await self._rate_limits.admit(asked, address, claims)
+        admission = await self._rate_limits.admit(asked, network_of(address), claims)
         scope["state"][state.ALLOWANCE] = admission.allowance
         answer.add(admission.headers())
         if admission.refusal is None and (scope["type"] == "websocket" or _is_ambiguous(scope["path"])):

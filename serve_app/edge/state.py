@@ -16,7 +16,7 @@ __all__ = [
     "TRACEPARENT",
 ]
 
-# str: an IPv4 address, an IPv6 /64 network such as 2001:db8::/64, or "local" for a Unix socket.
+# str: an IP address, or "local" for a Unix socket.
 CLIENT_ADDRESS: Final = "client_address"
 # helix_ray.security.tokens.Claims of a bearer token that verifies, else None.
 CLAIMS: Final = "claims"

@@ -13,7 +13,7 @@ import asyncio
 from enum import Enum
 from typing import Protocol
 
-from serve_app.edge.client_address import key_of
+from helix_ray.core.networks import network_of
 from serve_app.public_port.limits import ConnectionLimits
 
 CHECK_EVERY_S = 0.25
@@ -93,7 +93,7 @@ class Connections:
         """Admit a connection, if necessary in place of one that waits; False when there is no room."""
         if self._timer is None:
             self._timer = self._loop.call_later(CHECK_EVERY_S, self._check_all)
-        address = key_of(host)
+        address = network_of(host)
         share = self._by_address.get(address) or _Share()
         full = share.count >= self.limits.connections_per_address_max
         if full and not self.limits.stands_for_many(host) and not _make_room(share):

@@ -8,14 +8,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from helix_ray.core.networks import is_this_machine
 from helix_ray.core.questions import Metrics
 from serve_app.deps import address_of, ask_within, services_of, signed_in
 from serve_app.metric_families import Families
 from serve_app.openapi import public
 
 METRICS_S_MAX = 2.0
-# A Unix socket is on this machine as well.
-LOOPBACK = ("127.", "::1", "::ffff:127.", "local")
 
 router = APIRouter(tags=["health"])
 
@@ -24,7 +23,7 @@ router = APIRouter(tags=["health"])
 async def metrics(request: Request) -> Response:
     """Return the metrics. Beyond the loopback they need a session, unless HELIX_METRICS_OPEN is on."""
     services = services_of(request)
-    if not services.settings.metrics_open and not address_of(request).startswith(LOOPBACK):
+    if not services.settings.metrics_open and not is_this_machine(address_of(request)):
         await signed_in(request)
     figures = await ask_within(services.control, Metrics(), METRICS_S_MAX)
     registry = CollectorRegistry(auto_describe=False)

@@ -44,6 +44,23 @@ def test_the_audit_is_read_through_the_api(world: World) -> None:
     assert "data_access" in refused.text
 
 
+def test_a_user_is_found_by_name_and_an_address_in_any_spelling(world: World) -> None:
+    """As somebody types them: the records are those of the id and of the address."""
+    world.archive()
+    admin = world.clients["admin"]
+    user_id = admin.get("/auth/me").json()["id"]
+    for named in ({"user": "Admin"}, {"user": user_id}, {"user": "admin", "address": "::ffff:127.0.0.1"}):
+        world.archive()
+        answer = admin.get("/aurora/audit", params={**named, "action": "login"})
+        assert answer.status_code == 200, answer.text
+        logs = answer.json()["logs"]
+        assert {(log["user_id"], log["ip_address"]) for log in logs} == {(user_id, "127.0.0.1")}
+    world.archive()
+    assert admin.get("/aurora/audit", params={"user": "job:1"}).json()["logs"] == []
+    refused = admin.get("/aurora/audit", params={"action": "logn"})
+    assert "near are login" in refused.text
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -57,6 +74,9 @@ def test_the_audit_is_read_through_the_api(world: World) -> None:
         "cursor=-1",
         "cursor=1&after=1",
         "q=a%00b",
+        "action=logn",
+        "address=192.0.2.0/24",
+        "user=nobody-here",
     ],
 )
 def test_what_would_find_something_else_is_refused(world: World, query: str) -> None:

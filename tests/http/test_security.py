@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from helix_ray.cli.tables import CUT_MARK
 from helix_ray.config import Settings
 from helix_ray.core.orders import RegisterWorker
 from helix_ray.plane.control import Plane
@@ -133,5 +134,6 @@ def test_the_table_fits(served: Served, helix: Helix, monkeypatch: pytest.Monkey
     assert (shown.code, shown.err) == (0, "")
     assert "1 successful, 0 failed" in shown.out
     assert "api_encryption" in shown.out
+    assert CUT_MARK not in shown.out
     if columns == "80":
         assert max(map(len, shown.out.splitlines())) <= 80

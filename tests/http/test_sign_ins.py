@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from helix_ray.config import Settings
-from helix_ray.core.events import RequestsRefused
+from helix_ray.core.events import RequestsRefused, SessionOpened
 from helix_ray.security.tokens import KeyRing
 from helix_ray.testing import ManualClock, add_user
 from tests.http.api_server import PASSWORD, Api, error_of, serving_api
@@ -70,6 +70,21 @@ def test_guessing_from_many_addresses_does_not_keep_the_owner_out(door: Api) -> 
         error_of(attempt(door, "dora", address=f"198.51.100.{number}"), 401, "UNAUTHORIZED")
     error_of(attempt(door, "dora", PASSWORD, "203.0.113.9"), 429, "RATE_LIMIT_EXCEEDED")
     assert attempt(door, "dora", PASSWORD).status_code == 200
+
+
+def test_an_ipv6_client_is_counted_by_its_network_and_recorded_as_itself(door: Api) -> None:
+    """Another address of the same /64 goes on where the first one was; the audit and the user's own sessions
+    name the address."""
+    for number in range(FREE):
+        error_of(attempt(door, "dora", address=f"2001:DB8::{number}"), 401, "UNAUTHORIZED")
+    error_of(attempt(door, "dora", PASSWORD, "2001:db8::ffff"), 429, "RATE_LIMIT_EXCEEDED")
+    assert attempt(door, "dora", PASSWORD, "2001:db8:0:1::7").status_code == 200
+    facts = door.plane.engine.facts(0, 1 << 20).facts
+    assert [fact.origin.address for fact in facts if isinstance(fact.event, RequestsRefused)] == [
+        "2001:db8::"
+    ]
+    session = next(fact.event.id for fact in facts if isinstance(fact.event, SessionOpened))
+    assert door.plane.engine.state.sessions[session].address == "2001:db8:0:1::7"
 
 
 def test_whether_an_account_exists_cannot_be_told(door: Api) -> None:

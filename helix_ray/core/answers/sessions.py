@@ -8,6 +8,7 @@ from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.authority import roles_of
 from helix_ray.core.ended import why_gone
 from helix_ray.core.errors import Rejected, not_found
+from helix_ray.core.networks import network_of
 from helix_ray.core.state import State
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.sessions import (
@@ -50,7 +51,7 @@ def _sign_in(picture: Picture, question: q.SignIn, by: Principal) -> SignInView:
     stranger = sign_ins.stranger(question.username)
     user = state.users.get(find_user_id(state, question.username) or "")
     account = stranger if user is None else user.id
-    free, known = picture.policy.sign_in_failures_max, question.address in state.sign_in_addresses
+    free, known = picture.policy.sign_in_failures_max, network_of(question.address) in state.sign_in_addresses
     return {
         "account": account,
         "name": sign_ins.shown(stranger) if user is None else user.username,

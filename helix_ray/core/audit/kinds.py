@@ -16,8 +16,12 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NamedTuple
 
 from helix_ray.core import events as ev
+from helix_ray.core.read_classes import READ_CLASSES
 
 AuditType = Literal["authentication", "authorization", "data_access", "config_change"]
+
+# Of a refused token, a refusal that is not of a right.
+USE_TOKEN: Final = "use_token"
 
 
 class Act(NamedTuple):
@@ -99,5 +103,11 @@ INTERNAL: Final = frozenset({
 })  # fmt: skip
 # By the names of kinds, which erased facts keep.
 BY_NAME: Final = {kind.__name__: act for kind, act in {**ACTS, **BY_PEOPLE}.items()}
+# What records can say that somebody did. What was erased of a read is a `read`, of no class.
+ACTIONS: Final = tuple(
+    dict.fromkeys(
+        (*(act.action for act in BY_NAME.values()), *(f"read_{each}" for each in READ_CLASSES), USE_TOKEN)
+    )
+)
 # Refusals of credentials belong to authentication, those of rights to authorization.
 CREDENTIAL_REFUSALS: Final = frozenset({"login", "token"})

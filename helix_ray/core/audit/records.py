@@ -8,7 +8,15 @@ from typing import Any, Final, Literal
 
 from helix_ray.core import events as ev
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.audit.kinds import ACTS, BY_NAME, BY_PEOPLE, CREDENTIAL_REFUSALS, Act, AuditType
+from helix_ray.core.audit.kinds import (
+    ACTS,
+    BY_NAME,
+    BY_PEOPLE,
+    CREDENTIAL_REFUSALS,
+    USE_TOKEN,
+    Act,
+    AuditType,
+)
 from helix_ray.core.audit.settings import Settings, SettingsChange, change_of
 from helix_ray.core.origin import Origin
 from helix_ray.core.secrets import MASK, masked
@@ -130,7 +138,7 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         found.count = event.count
         if event.kind in CREDENTIAL_REFUSALS:
             found.event_type, found.result = "authentication", "failure"
-            found.action = "login" if event.kind == "login" else "use_token"
+            found.action = "login" if event.kind == "login" else USE_TOKEN
     elif isinstance(event, ev.DataRead):
         found.action, found.resource, found.resource_id = f"read_{event.id}", event.id, ""
         found.count, found.ids = event.count, event.ids

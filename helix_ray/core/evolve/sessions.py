@@ -5,6 +5,7 @@ from __future__ import annotations
 from helix_ray.core import events as ev
 from helix_ray.core.ended import ENDED_HASHES_MAX, remember
 from helix_ray.core.evolve.applier import Appliers
+from helix_ray.core.networks import network_of
 from helix_ray.core.state import Ended, Session, State
 
 # How many exchanged refresh tokens a session remembers, to detect theft; older ones are
@@ -55,7 +56,7 @@ def _session_opened(state: State, event: ev.SessionOpened, fact: ev.Fact) -> Non
     state.sessions[event.id] = session
     index_session(state, session)
     if session.address:
-        _remember_address(state, session.address, fact.at)
+        _remember_address(state, network_of(session.address), fact.at)
 
 
 def _remember_address(state: State, address: str, at: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from helix_ray.core.read_classes import ReadClass
 
@@ -33,13 +33,15 @@ class AuditRowView(TypedDict):
 
 class AuditPageView(TypedDict):
     """A page of the audit. `through`: every fact up to this seq is in it; `total` is of all pages, `rows` is
-    None until the history has answered. Retention has removed records of facts up to `removed_through`."""
+    None until the history has answered. Retention has removed records of facts up to `removed_through`.
+    `user` is the id of the user who was asked for."""
 
     through: int
     rows: list[AuditRowView] | None
     total: int
     next: int | None
     removed_through: int
+    user: NotRequired[str | None]
 
 
 class RecordedReadsView(TypedDict):

@@ -14,7 +14,7 @@ import pytest
 
 from helix_ray import cli
 from helix_ray.cli import output, task_tables
-from helix_ray.cli.tables import Columns, cells, cut, fitted
+from helix_ray.cli.tables import Columns, cells, cut, fitted, wrapped
 from helix_ray.core.specs import TaskError
 from helix_ray.wire.task_answers import ResultOut
 
@@ -65,6 +65,20 @@ def test_tasks_fit_a_terminal(width: int) -> None:
     order = ["TYPE", "PRIORITY", "WORKER", "CREATED", "PROGRESS"]
     gone = [name for name in order if name not in header]
     assert gone == order[: len(gone)]
+
+
+def test_a_text_that_wraps_goes_on_below_itself() -> None:
+    """No word of it is missing, and it fits where its words do; in a pipe it is one line."""
+    columns = Columns(("CHECK", "REASON"), cut="REASON", wraps=True)
+    rows = [("passwords", "a password is the only factor"), ("journal", "checked")]
+    assert fitted(columns, rows, 30).lines() == [
+        "CHECK      REASON",
+        "passwords  a password is the",
+        "           only factor",
+        "journal    checked",
+    ]
+    assert fitted(columns, rows, None).lines()[1] == "passwords  a password is the only factor"
+    assert wrapped("incomprehensibilities of it", 8) == ["incomprehensibilities", "of it"]
 
 
 def test_nothing_is_left_out_in_a_pipe() -> None:
