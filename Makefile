@@ -91,7 +91,7 @@ lane-types:
 
 chaos: setup browser ## kill every process in random order for minutes, and check what clients saw
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
-	$(PYTEST) -q -m chaos tests/e2e
+	$(PYTEST) -q -m chaos tests/e2e tests/contract
 	HELIX_TEST_REVOCATIONS=10000 $(PYTEST) -q --timeout=1800 tests/e2e/test_replicas.py -k revoked
 	HELIX_FUZZ_EXAMPLES=$${HELIX_FUZZ_EXAMPLES:-200} $(PYTEST) -q tests/http/test_fuzz.py
 	HELIX_ABOUT_EXAMPLES=$${HELIX_ABOUT_EXAMPLES:-4000} $(PYTEST) -q tests/unit/core/test_about.py

@@ -26,7 +26,7 @@ from helix_ray.wire.events import EVENT_STREAM, bookmark, retry
 from serve_app.deps import Caller
 from serve_app.edge import state
 from serve_app.edge.errors import BrokenOff
-from serve_app.notice_ring import FramePiece, NoticeRing, View, piece_of
+from serve_app.notice_ring import PIECE_BYTES_MAX, FramePiece, NoticeRing, View, piece_of
 from serve_app.stream_hub import Hub, StreamPlace
 
 # At the latest so many seconds after the last frame a bookmark moves the reader's cursor.
@@ -114,9 +114,11 @@ class EventStream(Response):
         if place.is_marked:
             return FramePiece(b"", cursor)
         piece = piece_of(found.notices, self._view, found.cursor)
-        # What was read beyond the piece is read again.
-        twice = min(CATCH_UP_FACTS, 2 * self._facts)
-        self._facts = twice if piece.cursor == found.cursor else max(1, piece.cursor - cursor)
+        # What was read beyond the piece is read again, so the next read is for about a piece.
+        if piece.cursor < found.cursor:
+            self._facts = max(1, piece.cursor - cursor)
+        elif len(piece.frames) < PIECE_BYTES_MAX // 2:
+            self._facts = min(CATCH_UP_FACTS, 2 * self._facts)
         return piece
 
     async def _still_there(self, place: StreamPlace) -> bool:

@@ -49,11 +49,33 @@
     async save(state) { this.kept = JSON.stringify(state); }
   }
 
-  // Keeps one value in the browser's database: `save` resolves when its transaction is on the disk.
+  // The device was opened once more, in another tab: what this page would save might overwrite changes of that one.
+  class TakenOver extends Error {
+    constructor() { super("this device is open in another page; load this one again to go on here"); }
+  }
+
+  // Keeps one value in the browser's database: `save` resolves when its transaction is on the disk. Only the page
+  // that has loaded it last may save: each load takes the next turn.
   class IndexedDBStore {
     constructor(name = "helix-sync") { this.name = name; }
-    async load() { return (await this.call("readonly", (table) => table.get("state"))) ?? null; }
-    async save(state) { await this.call("readwrite", (table) => table.put(state, "state")); }
+
+    async load() {
+      const kept = await this.call("readwrite", (table) => {
+        const turn = table.get("turn");
+        turn.onsuccess = () => table.put((this.turn = (turn.result ?? 0) + 1), "turn");
+        return table.get("state");
+      });
+      return kept ?? null;
+    }
+
+    async save(state) {
+      const turn = await this.call("readwrite", (table) => {
+        const held = table.get("turn");
+        held.onsuccess = () => { if (held.result === this.turn) table.put(state, "state"); };
+        return held;
+      });
+      if (turn !== this.turn) throw new TakenOver();
+    }
 
     async call(mode, act) {
       const base = await this.opened();
@@ -91,7 +113,9 @@
 
     state() {
       const { cursor, rows, queue, next_id, sent, refused, offset_s, last_stamp } = this;
-      return { cursor, rows, queue, next_id, sent, refused, offset_s, last_stamp };
+      // The queue as it is now: what is added while the rest is being saved comes with the next save.
+      const queued = queue.map((each) => ({ ...each }));
+      return { cursor, rows, queue: queued, next_id, sent, refused, offset_s, last_stamp };
     }
 
     add(mutation) {
@@ -221,7 +245,7 @@
     static async open(url, store, { fetch = root.fetch.bind(root), clock = Date.now } = {}) {
       const device = new Device();
       const kept = (await store.load()) ?? {};
-      Object.assign(device, { url: url.replace(/\/$/, ""), store, fetch, clock });
+      Object.assign(device, { url: url.replace(/\/$/, ""), store, fetch, clock, unsaved: false });
       device.id = kept.device_id ?? null;
       device.credential = kept.credential ?? null;
       device.replica = new Replica(kept.replica);
@@ -329,10 +353,14 @@
 
     async save() {
       const { id: device_id, credential, replica } = this;
+      this.unsaved = true;
       await this.store.save({ device_id, credential, replica: replica.state() });
+      this.unsaved = false;
     }
 
+    // What could not be saved is not sent: its number might be given once more, after the next start.
     async request(method, path, body) {
+      if (this.unsaved) await this.save();
       const headers = { "Content-Type": "application/json" };
       if (this.credential !== null) headers.Authorization = `Bearer ${this.credential}`;
       return this.fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
@@ -344,7 +372,7 @@
     }
   }
 
-  const api = { Device, Replica, MemoryStore, IndexedDBStore, Refused, checksumOf };
+  const api = { Device, Replica, MemoryStore, IndexedDBStore, Refused, TakenOver, checksumOf };
   if (typeof module !== "undefined") module.exports = api;
   else root.HelixSync = api;
 })(globalThis);

@@ -11,3 +11,4 @@ from helix_ray.devices.client import DeviceClient as DeviceClient
 from helix_ray.devices.replica import Replica as Replica
 from helix_ray.devices.store import FileStore as FileStore
 from helix_ray.devices.store import MemoryStore as MemoryStore
+from helix_ray.devices.store import StoreTaken as StoreTaken

@@ -54,6 +54,7 @@ class DeviceClient:
         self._store = store
         self._http = http or httpx.Client(timeout=TIMEOUT_S)
         self._clock = clock
+        self._unsaved = False
         self._credential: str | None = kept.get("credential")
         self.id: str | None = kept.get("device_id")
         self.replica = Replica(kept.get("replica"))
@@ -177,12 +178,17 @@ class DeviceClient:
     def save(self) -> None:
         """Save the state; every method that changes it does."""
         state = {"device_id": self.id, "credential": self._credential, "replica": self.replica.state()}
+        self._unsaved = True
         self._store.save(state)
+        self._unsaved = False
 
     def _send(self, method: str, path: str, *, body: Any = None) -> Any:
         return self._checked(self._request(method, path, body=body))
 
     def _request(self, method: str, path: str, *, params: Any = None, body: Any = None) -> httpx.Response:
+        if self._unsaved:
+            # What could not be saved is not sent: its number might be given once more, after the next start.
+            self.save()
         headers = {} if self._credential is None else {"Authorization": f"Bearer {self._credential}"}
         content = None
         if body is not None:

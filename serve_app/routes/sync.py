@@ -24,7 +24,7 @@ NO_DEVICE = forbidden("Only a device can do this: use the credential that it got
 async def pull_changes(caller: SignedIn, query: Annotated[shapes.ChangesQuery, Query()]) -> Response:
     """Return what has changed since a cursor; without one everything that there is, in pages.
 
-    With `wait_s` an answer without changes comes only after that time. CONFLICT with `reset`: drop the
+    With `wait_s` an answer without changes comes only after that time. GONE with `reset`: drop the
     cursor and ask again without one.
     """
     if not caller.services.settings.sync_enabled:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from helix_ray.devices import FileStore, MemoryStore, Replica
+from helix_ray.devices import DeviceClient, FileStore, MemoryStore, Replica, StoreTaken
+from helix_ray.devices.client import DeviceRefused
 from helix_ray.devices.replica import Diverged, checksum_of
 from helix_ray.sync import checksum
 
@@ -106,10 +108,48 @@ def test_a_file_survives_a_kill_in_the_middle_of_saving(tmp_path: Path) -> None:
     assert store.load() is None
     store.save({"a": 1})
     path.with_name("device.json.draft").write_bytes(b'{"a": 2, "tor')
-    assert FileStore(path).load() == {"a": 1}
     store.save({"a": 3})
     assert FileStore(path).load() == {"a": 3}
+    path.with_name("device.json.draft").write_bytes(b'{"a": 4, "tor')
+    assert FileStore(path).load() == {"a": 3}
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_only_who_opened_a_file_last_saves_to_it(tmp_path: Path) -> None:
+    """Two programs with the same file would give the same numbers to different changes, and lose one."""
+    path = tmp_path / "device.json"
+    first, second = FileStore(path), FileStore(path)
+    first.load()
+    first.save({"a": 1})
+    assert second.load() == {"a": 1}
+    with pytest.raises(StoreTaken, match=r"device\.json was opened by another program"):
+        first.save({"a": 2})
+    second.save({"a": 3})
+    assert first.load() == {"a": 3}
+    first.save({"a": 4})
+
+
+def test_what_could_not_be_saved_is_not_sent(tmp_path: Path) -> None:
+    """Neither now nor by a later call; once it can be saved it is sent."""
+    sent: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.url.path)
+        return httpx.Response(503, json={"error": {"code": "SERVICE_UNAVAILABLE", "message": "later"}})
+
+    store = FileStore(tmp_path / "device.json")
+    device = DeviceClient("http://x", store, http=httpx.Client(transport=httpx.MockTransport(answer)))
+    FileStore(tmp_path / "device.json").load()
+    for _ in range(2):
+        with pytest.raises(StoreTaken):
+            device.put("notes", "a", text="b")
+        with pytest.raises(StoreTaken):
+            device.sync()
+    assert sent == []
+    store.load()
+    with pytest.raises(DeviceRefused):
+        device.sync()
+    assert sent == ["/harmony/sync/mutations"]
 
 
 def test_a_replica_is_the_same_after_it_was_kept() -> None:
