@@ -1,7 +1,8 @@
 """Fills a data directory with acts that have a record in the audit, in a process of its own.
 
 The facts are those of refused sign-ins and requests, of reads of results, and of quotas; they go through the
-journal and the history that the server uses, in the steps in which it would take them. Users, addresses and
+journal and the history that the server uses, in the steps in which it would take them; old facts move to
+segments, and there is a snapshot, as in a directory that a server has written. Users, addresses and
 projects repeat as they do in a company; ids of tasks and requests do not.
 """
 
@@ -13,13 +14,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.processes import ROOT
+from helix_ray.config import Settings
+from helix_ray.core import snapshot
 from helix_ray.core.events import DataRead, Event, Fact, QuotaSet, RequestsRefused
+from helix_ray.core.evolve import evolve
 from helix_ray.core.origin import Origin
-from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.core.state import State
+from helix_ray.journal.sealing import Sealed, write_segment
+from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.ports import Snapshot
 from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -85,13 +94,54 @@ def main() -> int:
     key = load_or_create_key(given.data_dir, HEAD_KEY_FILE)
     journal = SqliteJournal(given.data_dir, key.secrets[key.current])
     history = History(given.data_dir / "history.duckdb")
-    source = acts(given.records)
-    while facts := list(islice(source, FACTS_PER_STEP)):
-        journal.append(facts)
-        history.ingest(facts)
+    state, source = State(), acts(given.records)
+    with ProcessPoolExecutor(1, get_context("spawn")) as beside:
+        sealer = SealedBeside(journal, beside, Settings(data_dir=given.data_dir))
+        while facts := list(islice(source, FACTS_PER_STEP)):
+            journal.append(facts)
+            history.ingest(facts)
+            for fact in facts:
+                evolve(state, fact)
+            state.changed.clear()
+            sealer.move_if_due()
+        sealer.finish()
+    journal.save_snapshot(Snapshot(state.seq, snapshot.FOLD_VERSION, snapshot.parts(state)))
     history.close()
     journal.close()
     return 0
+
+
+class SealedBeside:
+    """Moves old facts to segments, as the server does, and writes these in a process beside."""
+
+    def __init__(self, journal: SqliteJournal, beside: ProcessPoolExecutor, settings: Settings) -> None:
+        self._journal = journal
+        self._beside = beside
+        self._settings = settings
+        self._path = settings.data_dir / FILE_NAME
+        self._written: Future[Sealed] | None = None
+
+    def move_if_due(self) -> None:
+        """Begin with the next segment where the one before is written, if one is due."""
+        if self._written is not None:
+            if not self._written.done():
+                return
+            self._adopt(self._written)
+        keep = self._settings.journal_keep_s, self._settings.journal_keep_bytes
+        first = self._journal.sealing_due(*keep, time.time())
+        self._written = None if first is None else self._beside.submit(write_segment, self._path, first)
+
+    def finish(self) -> None:
+        """Move all that is due."""
+        self.move_if_due()
+        while self._written is not None:
+            wait([self._written])
+            self.move_if_due()
+
+    def _adopt(self, written: Future[Sealed]) -> None:
+        self._journal.adopt(written.result())
+        while self._journal.clear_some():
+            pass
 
 
 if __name__ == "__main__":

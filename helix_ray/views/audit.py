@@ -13,6 +13,7 @@ from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
 from helix_ray.views.batch import as_table, insert
 from helix_ray.views.columns import Column, text_of
+from helix_ray.views.generated import is_generated
 
 
 def _text(name: str) -> Column:
@@ -30,12 +31,15 @@ AUDIT = (
     _text("ids"), _text("details"), Column("erased", "BOOLEAN NOT NULL", "bool"),
     # JSON; NULL for an act that sets nothing, or of which nothing is known before, or left after.
     Column("before", "VARCHAR", "object"), Column("after", "VARCHAR", "object"),
-    # What a text is looked for in, in small letters.
-    _text("says"),
+    # Of request_id, resource_id and ids those that were not generated (views/generated.py).
+    _text("named"),
 )  # fmt: skip
 # What the records so far have set of each thing, by resource and id.
 CONFIGURED = (_text("thing"), _text("settings"))
-SHOWN = ", ".join(column.name for column in AUDIT if column.name != "says")
+SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
+# What a text is looked for in, and what else where it can be a part of a generated id.
+SAID = ("action", "user_id", "address", "user_agent", "named", "details", "before", "after")
+GENERATED = ("request_id", "resource_id", "ids")
 _FORGET = """
 DELETE FROM configured WHERE thing IN (
     SELECT resource || ' ' || resource_id FROM audit
@@ -43,7 +47,7 @@ DELETE FROM configured WHERE thing IN (
                   WHERE lost BETWEEN audit.seq AND audit.last_seq))
 """
 _ERASE = """
-UPDATE audit SET resource_id = '', ids = '[]', details = '{}', says = '', erased = true, before = NULL,
+UPDATE audit SET resource_id = '', ids = '[]', details = '{}', named = '', erased = true, before = NULL,
                  after = NULL
 WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
               WHERE lost BETWEEN audit.seq AND audit.last_seq)
@@ -115,14 +119,12 @@ def _row(record: AuditRecord) -> tuple[Any, ...]:
     origin = record.origin
     ids, details = text_of(record.ids), text_of(record.details)
     before, after = _text_or_none(record.before), _text_or_none(record.after)
-    says = " ".join((
-        record.action, record.user_id, origin.address, origin.user_agent, record.request_id,
-        record.resource_id, ids, details, before or "", after or "",
-    )).lower()  # fmt: skip
+    named = (record.request_id, record.resource_id, *record.ids)
     return (
         record.seq, record.last_seq, record.at, record.event_type, record.action, record.result,
         record.user_id, origin.address, origin.user_agent, origin.credential, record.request_id,
-        record.resource, record.resource_id, record.count, ids, details, record.erased, before, after, says,
+        record.resource, record.resource_id, record.count, ids, details, record.erased, before, after,
+        " ".join(one for one in named if not is_generated(one)),
     )  # fmt: skip
 
 

@@ -17,8 +17,9 @@ import duckdb
 from helix_ray.core.audit_questions import ListAudit
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.plain import stored
-from helix_ray.views.audit import SHOWN
+from helix_ray.views.audit import GENERATED, SAID, SHOWN
 from helix_ray.views.columns import text_of
+from helix_ray.views.generated import can_be_part
 
 FILTERS_MAX: Final = 1_000
 # Most pages lie within so many facts: the others are looked at for those that do not.
@@ -224,11 +225,16 @@ def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
         ("action = ?", question.action),
         ("result = ?", question.result),
         ("address = ?", question.address),
-        ("contains(says, ?)", None if question.text is None else question.text.lower()),
     ):  # fmt: skip
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if question.text is not None:
+        # Generated ids are in small letters.
+        ids = GENERATED if can_be_part(question.text) else ()
+        searched = [*(f"lower({column})" for column in SAID), *ids]
+        conditions.append("(" + " OR ".join(f"contains({one}, lower(?))" for one in searched) + ")")
+        values += [question.text] * len(searched)
     if question.resource is not None:
         # An id among `ids`, which are JSON, stands in quotes.
         conditions.append("(resource_id = ? OR resource = ? OR contains(ids, ?))")

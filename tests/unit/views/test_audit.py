@@ -12,8 +12,10 @@ from helix_ray.core import events as ev
 from helix_ray.core.origin import Origin
 from helix_ray.core.questions import ListAudit, ListCheckpoints
 from helix_ray.views import audit_search
+from helix_ray.views.generated import can_be_part, is_generated
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
+from helix_ray.wire.ids import new_seed
 from tests.unit.core.stage import spec
 
 FROM = Origin("192.0.2.7", "session-1", "curl/8")
@@ -66,6 +68,57 @@ def seqs(history: History, question: ListAudit) -> list[int]:
 def test_each_filter_finds_its_records(history: History, question: ListAudit, expected: list[int]) -> None:
     """Times are half-open, and text is found in any case of letters."""
     assert seqs(history, question) == expected
+
+
+ID = f"task-{new_seed()}"
+OTHER_ID = f"task-{new_seed()}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (ID, [9]),
+        (ID.upper(), [9]),
+        (f"K-{ID[5:]}"[:-3], [9]),
+        (OTHER_ID[:-1], [9]),
+        (ID[5:], [10, 9]),
+        (f"{ID[8:]}-1", [10]),
+        (f"req-{ID[5:]}", [10]),
+        ("Order-7/A", [10]),
+        ("order-7/a of ada", [10]),
+        ("Straße", [10]),
+        ("STRASSE", []),
+        ("task-", [9, 4]),
+    ],
+)
+def test_ids_are_found_by_any_part(history: History, text: str, expected: list[int]) -> None:
+    """Generated ones, which are searched only for what can be a part of one, and those that callers chose."""
+    history.ingest(
+        [
+            ev.Fact(9, 200.0, "user-eve", "r", ev.DataRead("results", 2, [ID, OTHER_ID]), FROM),
+            ev.Fact(
+                10,
+                201.0,
+                "user-eve",
+                f"req-{ID[5:]}-17",
+                ev.DataRead("results", 1, ["Order-7/A of Ada", "Straße"]),
+                FROM,
+            ),
+        ]
+    )
+    assert seqs(history, ListAudit(text=text)) == expected
+
+
+def test_generated_ids_are_recognised() -> None:
+    """Whatever seed it has; and no text that can be a part of one is taken for none."""
+    for _ in range(200):
+        made = f"req-{new_seed()}-10"
+        assert is_generated(made)
+        assert is_generated(made[:24])
+        assert all(can_be_part(made[first:last]) for first in range(27) for last in range(first + 1, 28))
+    others = ("Order-7", f"req-{new_seed()}x", f"REQ-{new_seed()}", f"other-{new_seed()}", "7")
+    assert not any(map(is_generated, others))
+    assert not any(map(can_be_part, ("person77", "curl/8", "a b", "10.5.3", "task-1-x", '"', "project-1")))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +202,7 @@ def test_pages_of_a_long_audit_leave_nothing_out(
 CONDITIONS = {
     (): "true",
     ("user",): "user_id = 'user-ada'",
-    ("text",): "contains(says, 'curl')",
+    ("text",): "contains(user_agent, 'curl')",
     ("resource",): "resource = 'project'",
 }
 
