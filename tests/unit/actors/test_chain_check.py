@@ -1,13 +1,18 @@
-"""The running server checks all facts of its journal, and says so."""
+"""The running server checks all facts of its journal in a process beside, and says so."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
+import subprocess
 import time
 from pathlib import Path
 
-from actors.chain_check import ChainCheck
+import pytest
+
+from actors import chain_check
+from actors.chain_check import ChainCheck, check
 from helix_ray.core.events import Fact, TaskCompleted
 from helix_ray.core.posture import JournalCheck
 from helix_ray.journal.checked import read_check, write_check
@@ -28,6 +33,13 @@ def made(data: Path) -> None:
     journal.close()
 
 
+def change(data: Path) -> None:
+    """Change a fact."""
+    with sqlite3.connect(data / FILE_NAME) as con:
+        con.execute("UPDATE facts SET at = 2.0 WHERE seq = 7")
+    con.close()
+
+
 def test_a_check_is_kept_and_not_repeated_too_soon(tmp_path: Path) -> None:
     """The time since the last check counts across restarts; one in the future does not put it off."""
     made(tmp_path)
@@ -45,19 +57,56 @@ def test_a_check_is_kept_and_not_repeated_too_soon(tmp_path: Path) -> None:
         assert again.facts == FACTS
 
 
-def test_a_changed_fact_is_found(tmp_path: Path) -> None:
+def test_a_changed_fact_is_found_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made(tmp_path)
-    with sqlite3.connect(tmp_path / FILE_NAME) as con:
-        con.execute("UPDATE facts SET at = 2.0 WHERE seq = 7")
-    con.close()
-    ChainCheck(tmp_path, DAY_S).check()
+    change(tmp_path)
+    with caplog.at_level(logging.CRITICAL):
+        asyncio.run(ChainCheck(tmp_path, DAY_S).check_if_due())
     found = read_check(tmp_path)
     assert found is not None
     assert found.damage is not None
     assert "changed" in found.damage or "differ" in found.damage
+    assert found.damage in caplog.text
 
 
-def test_what_cannot_be_read_is_no_check(tmp_path: Path) -> None:
-    """Without a journal, or with a file that is locked, nothing is said of it."""
-    ChainCheck(tmp_path, DAY_S).check()
+def test_what_cannot_be_read_is_no_check(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a journal, or with a file that is locked, nothing is said of it but why."""
+    asyncio.run(ChainCheck(tmp_path, DAY_S).check_if_due())
     assert read_check(tmp_path) is None
+    assert "does not contain a journal" in caplog.text
+
+
+def test_a_check_ends_with_the_process_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of a journal that it has not read to the end."""
+    made(tmp_path)
+    pace = chain_check._Pace()
+    monkeypatch.setattr(chain_check.os, "getppid", lambda: 1)
+    with pytest.raises(SystemExit):
+        check(tmp_path, pace.pause)
+    assert read_check(tmp_path) is None
+
+
+def test_a_check_that_is_called_off_leaves_no_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The historian's end kills it."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def endless(*_: object, **options: object) -> subprocess.Popen[str]:
+        begun.append(popen(("sleep", "60"), **options))  # type: ignore[call-overload]
+        return begun[-1]
+
+    async def called_off() -> None:
+        checking = asyncio.ensure_future(ChainCheck(tmp_path, DAY_S).check_if_due())
+        while not begun:
+            await asyncio.sleep(0)
+        checking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await checking
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(chain_check.subprocess, "Popen", endless)
+    asyncio.run(called_off())
+    assert begun[0].wait(10) < 0
