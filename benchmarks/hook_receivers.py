@@ -1,14 +1,15 @@
-"""Receivers of webhooks in a process of their own: `python -m benchmarks.hook_receivers`.
+"""Receivers of webhooks in a process of their own: `python -m benchmarks.hook_receivers FILE`.
 
 It prints its port, and answers at every address of 127.0.0.0/8; the first part of the path is the mode:
 
     ok          200 at once
-    flaky       behaves badly on the first try of half of the messages: the second part says how, of
-                fail, redirect, reset, half, slow or hang
+    flaky       behaves badly on the first try of a quarter of the messages: the second part says how, of
+                fail, redirect, reset, half, slow or hang (that one: of 0.5 %)
 
-`GET /report` returns what came, as lines of JSON: path, webhook-id, number, try, time of arrival, whether the
-signatures verify, and the seconds until it was answered; `GET /count` returns how many messages came, each
-counted once. A message with `probe` in its path is answered and not reported.
+FILE gets what came, as lines of JSON: path, webhook-id, number, try, time of arrival, whether the signatures
+verify, and the seconds until it was answered. `GET /report` answers when the file has all of it, and
+`GET /count` how many messages came, each number of a path counted once. A message with `probe` in its path is
+answered and not reported.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import json
 import sys
 import time
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping
+from typing import TextIO
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
@@ -27,7 +30,9 @@ from helix_ray.webhooks.signing import body_signature
 SECRET = "a secret of the benchmark"
 SIGNING_SECRET = "whsec_" + "QUFB" * 10
 HANG_S = 60.0
-SLOW_S = 0.3
+SLOW_S = 0.1
+# Of a thousand messages.
+BAD_SHARE, HANG_SHARE = 250, 5
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BAD = {
     "fail": b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
@@ -39,9 +44,11 @@ BAD = {
 class Receivers:
     """What came, and how each request is answered."""
 
-    def __init__(self) -> None:
-        self.rows: list[tuple[str, str, int, int, float, bool, float]] = []
-        self._ids: set[str] = set()
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        # By path, a byte for each number.
+        self._seen: defaultdict[str, bytearray] = defaultdict(bytearray)
+        self._count = 0
         self._verifier = Webhook(SIGNING_SECRET)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,25 +86,31 @@ class Receivers:
 
     def _shown(self, path: str) -> bytes:
         if path == "/count":
-            return b"%d" % len(self._ids)
-        return "\n".join(json.dumps(row) for row in self.rows).encode()
+            return b"%d" % self._count
+        self._file.flush()
+        return b"written"
 
     def _badly(self, path: str, headers: Mapping[str, str]) -> str:
         """Return how to answer: the same for each try of a message, but for the first."""
         if path.startswith("/hang"):
             return "hang"
-        chance = zlib.crc32((headers.get("webhook-id", "") + path).encode()) % 100
+        chance = zlib.crc32((headers.get("webhook-id", "") + path).encode()) % 1000
         how = path.split("/")[2]
-        share = 2 if how == "hang" else 50
+        share = HANG_SHARE if how == "hang" else BAD_SHARE
         return how if headers.get("helix-try") == "1" and chance < share else "ok"
 
     def _note(self, path: str, headers: Mapping[str, str], body: bytes, arrived: float) -> None:
-        self._ids.add(headers.get("webhook-id", ""))
         number, tries = int(headers.get("helix-number", "0")), int(headers.get("helix-try", "0"))
-        verifies = self._verifies(headers, body)
-        self.rows.append(
-            (path, headers.get("webhook-id", ""), number, tries, arrived, verifies, time.time() - arrived)
-        )
+        self._count_once(path, number)
+        name, verifies = headers.get("webhook-id", ""), self._verifies(headers, body)
+        row = (path, name, number, tries, arrived, verifies, time.time() - arrived)
+        self._file.write(json.dumps(row) + "\n")
+
+    def _count_once(self, path: str, number: int) -> None:
+        seen = self._seen[path]
+        seen.extend(bytes(max(0, number + 1 - len(seen))))
+        self._count += not seen[number]
+        seen[number] = 1
 
     def _verifies(self, headers: Mapping[str, str], body: bytes) -> bool:
         try:
@@ -109,11 +122,11 @@ class Receivers:
 
 async def main() -> None:
     """Serve until stdin ends."""
-    receivers = Receivers()
-    server = await asyncio.start_server(receivers.serve, "0.0.0.0", 0, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    server.close()
+    with open(sys.argv[1], "w") as file:
+        server = await asyncio.start_server(Receivers(file).serve, "0.0.0.0", 0, backlog=4096)
+        print(server.sockets[0].getsockname()[1], flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        server.close()
 
 
 if __name__ == "__main__":

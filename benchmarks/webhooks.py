@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -60,23 +60,27 @@ class Receiving:
     """The process of the receivers."""
 
     def __init__(self) -> None:
+        self._file = tempfile.NamedTemporaryFile("r")  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.hook_receivers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+            [sys.executable, "-m", "benchmarks.hook_receivers", self._file.name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
-        self._seen = 0
 
     def url(self, path: str, number: int = 0) -> str:
         """Return the address of a receiver; each number has an address of its own."""
         return f"http://127.0.{number // 250}.{number % 250 + 1}:{self.port}/{path}"
 
-    def rows(self) -> list[list[Any]]:
-        """Return what came since the last call."""
-        text = httpx.get(self.url("report"), timeout=60, trust_env=False).text
-        rows = [json.loads(line) for line in text.splitlines()]
-        new, self._seen = rows[self._seen :], len(rows)
-        return new
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield what came since the last call, which was read to its end."""
+        httpx.get(self.url("report"), timeout=60, trust_env=False)
+        yield from map(json.loads, self._file)
+
+    def forget(self) -> None:
+        """Leave out what came so far."""
+        for _ in self.rows():
+            pass
 
     def messages(self) -> int:
         """Return how many messages came, each counted once."""
@@ -87,6 +91,7 @@ class Receiving:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(10)
+        self._file.close()
 
 
 class Notified:
@@ -224,7 +229,7 @@ async def _through(receiving: Receiving, events: int) -> float:
 
 async def _arrival(receiving: Receiving, events: int) -> float:
     """Return the median of milliseconds from a commit to its arrival."""
-    receiving.rows()
+    receiving.forget()
     with tempfile.TemporaryDirectory() as folder:
         notified = Notified(Path(folder))
         notified.hook(receiving.url("ok/arrival"))
@@ -245,7 +250,7 @@ async def _arrival(receiving: Receiving, events: int) -> float:
 async def _healthy(receiving: Receiving, hanging: Receiving, count: int) -> float:
     """Return the p99 in milliseconds from commit to arrival at 100 receivers beside so many that hang."""
     events = HEALTHY_EVENTS
-    receiving.rows()
+    receiving.forget()
     with tempfile.TemporaryDirectory() as folder:
         notified = Notified(Path(folder))
         for number in range(100):

@@ -345,11 +345,11 @@ class Courier:
         )
         self.tally.tried(outcome.failure, now)
         self._traces.ended(message, one.known.notice, made)
-        self._note(one.lane, found, now, outcome.seconds)
+        self._note(one.lane, found, now, outcome)
 
-    def _note(self, lane: SendLane, found: AfterTry, now: float, seconds: float) -> None:
+    def _note(self, lane: SendLane, found: AfterTry, now: float, outcome: PostOutcome) -> None:
         success = found.state == "delivered"
-        lane.note(success, seconds)
+        lane.note(success, outcome.seconds, answered=outcome.status is not None)
         if found.again_at is not None:
             self._lanes.wake(lane, found.again_at)
         if found.quiet_until is not None and found.quiet_until > lane.quiet_until:

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from helix_ray.webhooks.messages import STATES, HookMessage, Match, Try
 from helix_ray.webhooks.outbox_file import Transaction
 
-# Rows that one pass of pruning removes: some milliseconds.
-PRUNE_ROWS = 2000
+# Messages that one pass of pruning removes: some milliseconds.
+PRUNE_ROWS = 500
 
 
 class Delivery(NamedTuple):

@@ -25,9 +25,9 @@ YOUNG_MAX = 3
 # Hundreds that have not answered yet may hang, and others wait for their turn among them. While requests to
 # receivers that work are young, or wait, so few of the others begin that they take little of the processor.
 YOUNG_OTHERS_MAX, YOUNG_OTHERS_BESIDE_MAX = 24, 1
-# What failed last is asked again one at a time: hundreds that began together would time out together, too.
+# What did not answer last is asked again one at a time: hundreds that began together would time out together.
 YOUNG_FAILED_MAX = 1
-# While receivers that work are being told, so long passes between two requests to those that failed last.
+# While receivers that work are being told, so long passes between two requests to those that did not answer.
 FAILED_BESIDE_S = 0.025
 YOUNG_S, YOUNG_NEAR_S = 0.004, 0.01
 NEAR_S = 0.004
@@ -53,9 +53,10 @@ class SendLane:
     reading: bool = False
     ready: bool = False
 
-    def note(self, success: bool, seconds: float) -> None:
-        """Adapt to how a request ended, and how long it took."""
-        self.proven, self.failed = success, not success
+    def note(self, success: bool, seconds: float, *, answered: bool = True) -> None:
+        """Adapt to how a request ended, and how long it took; one that was answered with a failure may
+        succeed with the next message."""
+        self.proven, self.failed = success, not answered
         self.sends_max = min(self.sends_max + 1, LANE_SENDS_MAX) if success else 1
         if not success:
             self.far_answers = FAR_ANSWERS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,8 @@ MARK_EVERY_S = 30.0
 # as long as taking theirs costs, about, so that the next facts are not late either.
 MANY_OTHERS = 16
 OTHER_WAITS_S, OTHERS_WAIT_S_MAX = 100e-6, 0.1
+# Messages of one transaction: some milliseconds, for which answers wait to be noted.
+TAKE_MESSAGES = 1000
 # Marks are made of so many webhooks at a time: about a millisecond.
 MARK_HOOKS = 50
 
@@ -110,24 +112,31 @@ class Notifying:
         notices = await self._feed.notices_of(batch)
         if self._board is None or any(concerns_board(fact) for fact in batch.facts):
             await self._refresh()
-        assert self._board is not None
-        matches: dict[str, list[Match]] = {}
-        held: dict[str, list[Match]] = {}
-        for notice in notices:
-            for hook in self._hearing(self._board, notice):
-                place = matches if hook.active else held
-                place.setdefault(hook.id, []).append(Match(notice.seq, notice.event))
-        for hook in self._board.hooks.values():
-            if not hook.active:
-                held.setdefault(hook.id, [])
         for again in filter(None, map(wanted_again, batch.facts)):
             self.outbox.deliveries.ask(again)
             self._more.set()
-        await self._take_first(matches)
-        for name in self.outbox.take(batch.cursor, matches, held):
+        assert self._board is not None
+        size = max(1, TAKE_MESSAGES // max(1, len(self._board.hooks)))
+        parts = [notices[first : first + size] for first in range(0, len(notices), size)] or [()]
+        for part in parts:
+            through = batch.cursor if part is parts[-1] else part[-1].seq
+            await self._take_part(self._board, part, through, OTHERS_WAIT_S_MAX / len(parts))
+            await asyncio.sleep(0)
+
+    async def _take_part(
+        self, board: HookBoard, notices: Sequence[Notice], through: int, others_wait_s: float
+    ) -> None:
+        matches: dict[str, list[Match]] = {}
+        held: dict[str, list[Match]] = {hook.id: [] for hook in board.hooks.values() if not hook.active}
+        for notice in notices:
+            for hook in self._hearing(board, notice):
+                place = matches if hook.active else held
+                place.setdefault(hook.id, []).append(Match(notice.seq, notice.event))
+        await self._take_first(matches, others_wait_s)
+        for name in self.outbox.take(through, matches, held):
             self.courier.look(name)
 
-    async def _take_first(self, matches: dict[str, list[Match]]) -> None:
+    async def _take_first(self, matches: dict[str, list[Match]], wait_s: float) -> None:
         """Let receivers that work have theirs before the outbox takes what hundreds of others are to get."""
         working = {name: found for name, found in matches.items() if self.courier.is_proven(name)}
         others = len(matches) - len(working)
@@ -136,7 +145,7 @@ class Notifying:
         for name in self.outbox.take_first(working):
             del matches[name]
             self.courier.look(name)
-        await self.courier.leisure(min(others * OTHER_WAITS_S, OTHERS_WAIT_S_MAX))
+        await self.courier.leisure(min(others * OTHER_WAITS_S, wait_s))
 
     async def wait_for_webhooks(self) -> bool:
         """Say whether there are webhooks; without one, nothing is read from the journal, and this waits."""
@@ -297,7 +306,8 @@ class Notifying:
                 self._gone.discard(name)
         if now >= self._mark_at and await self.note_marks():
             self._mark_at = now + MARK_EVERY_S
-        self.outbox.deliveries.prune(now - self._bounds.keep_s, self._bounds.bytes_max)
+        while self.outbox.deliveries.prune(now - self._bounds.keep_s, self._bounds.bytes_max):
+            await asyncio.sleep(0)
         await asyncio.to_thread(self.outbox.checkpoint)
 
     async def answer(self, question: ListDeliveries | GetDelivery) -> DeliveriesView | DeliveryView | None:

@@ -192,7 +192,7 @@ def test_near_receivers_share_few_requests_and_far_ones_hold_up_nobody() -> None
         for number in numbers:
             window.end(number)
     window.begin(near)
-    near.note(False, 15.0)
+    near.note(False, 15.0, answered=False)
     assert near.young_s == YOUNG_S
 
 
@@ -227,7 +227,7 @@ def test_receivers_that_may_hang_get_what_others_leave() -> None:
     for number in range(5):
         failing = lanes.lane(f"hangs{number}")
         failing.sending.clear()
-        failing.note(False, 15.0)
+        failing.note(False, 15.0, answered=False)
         lanes.wake(failing)
     assert begun() == ["hangs0"]
     now += 1.1 * YOUNG_S
@@ -241,6 +241,23 @@ def test_receivers_that_may_hang_get_what_others_leave() -> None:
     works.sending.clear()
     lanes.wake(works)
     assert begun() == ["works", "works", "hangs2"]
+
+
+def test_receivers_that_answer_with_failures_wait_for_none_that_hang() -> None:
+    """Hundreds that did not answer wait for each other; one that answered 500 begins beside them."""
+    lanes = Lanes(clock=lambda: 0.0)
+    for name in ("hangs", "hangs too", "fails"):
+        lanes.lane(name).note(False, 0.001, answered=name == "fails")
+        lanes.lane(name).ready = False
+    for window in (lanes.window(lane) for lane in lanes.all.values()):
+        window.lanes.clear()
+    for lane in lanes.all.values():
+        lanes.wake(lane)
+    begun = []
+    for window, lane in lanes.due(0.0):
+        window.begin(lane)
+        begun.append(lane.hook)
+    assert begun == ["fails", "hangs"]
 
 
 def test_some_may_have_theirs_before_the_cursor_moves(tmp_path: Path) -> None:
