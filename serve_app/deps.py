@@ -16,7 +16,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from helix_ray.config import Settings
-from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, may
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, Principal, denied, may
 from helix_ray.core.errors import ErrorCode, Refused, Rejected, forbidden, invalid
 from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.orders.kind import Data, OrderKind
@@ -246,7 +246,7 @@ async def caller_of(request: Request, services: Services, verb: str | None) -> C
     session or a role for the verb."""
     by = await _signed_in(request, services, verb or "")
     if verb is None or not may(by, VERBS[verb]):
-        refusal = forbidden("Insufficient permissions", roles=list(by.roles), action=verb)
+        refusal = forbidden("Insufficient permissions") if verb is None else denied(by, VERBS[verb])
         _note(request, services, verb or "", refusal, by)
         raise Refused(refusal)
     return Caller(request, services, by, verb)

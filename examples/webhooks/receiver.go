@@ -1,4 +1,4 @@
-// A receiver of webhooks: `go run receiver.go PORT SECRET SIGNING_SECRET`. It needs nothing beside Go.
+// A receiver of webhooks: `go run receiver.go PORT SECRET [SIGNING_SECRET]`. It needs nothing beside Go.
 //
 // A request is taken when every one of its signatures is right. The id of a message is the same at each try,
 // so a message that has come before is answered, and not worked on again.
@@ -66,8 +66,11 @@ func problem(body []byte, headers http.Header, secret string, key []byte) string
 }
 
 func main() {
+	if len(os.Args) != 3 && len(os.Args) != 4 {
+		log.Fatal("usage: go run receiver.go PORT SECRET [SIGNING_SECRET]")
+	}
 	secret := os.Args[2]
-	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Args[3], "whsec_"))
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(os.Args[len(os.Args)-1], "whsec_"))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// A receiver of webhooks: `node receiver.js PORT SECRET SIGNING_SECRET`. It needs nothing beside Node.
+// A receiver of webhooks: `node receiver.js PORT SECRET [SIGNING_SECRET]`. It needs nothing beside Node.
 //
 // A request is taken when every one of its signatures is right. The id of a message is the same at each try,
 // so a message that has come before is answered, and not worked on again.
@@ -27,7 +27,11 @@ function problem(body, headers, secret, signingSecret) {
   return null;
 }
 
-const [port, secret, signingSecret] = process.argv.slice(2);
+const [port, secret, signingSecret = secret] = process.argv.slice(2);
+if (!secret) {
+  console.error("usage: node receiver.js PORT SECRET [SIGNING_SECRET]");
+  process.exit(1);
+}
 const seen = new Set();
 createServer(async (request, response) => {
   const parts = [];

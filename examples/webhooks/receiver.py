@@ -1,4 +1,4 @@
-"""A receiver of webhooks: `python receiver.py PORT SECRET SIGNING_SECRET`.
+"""A receiver of webhooks: `python receiver.py PORT SECRET [SIGNING_SECRET]`; a secret `whsec_...` is both.
 
 It needs `pip install standardwebhooks`.
 A request is taken when every one of its signatures is right. The id of a message is the same at each try, so
@@ -61,5 +61,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Receiver.secrets = (sys.argv[2], sys.argv[3])
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python receiver.py PORT SECRET [SIGNING_SECRET]")
+    Receiver.secrets = (sys.argv[2], sys.argv[-1])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver).serve_forever()

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import ClassVar
 
 from helix_ray.core.compact import compact
+from helix_ray.core.errors import Rejected, forbidden
 
 
 @compact
@@ -138,6 +139,20 @@ def may(principal: Principal, verb: type[Verb]) -> bool:
     if bound and verb.tokens is not Tokens.ALL:
         return False
     return not verb.allowed.isdisjoint(principal.roles)
+
+
+def denied(principal: Principal, verb: type[Verb]) -> Rejected:
+    """Return the refusal of what a principal may not: what their token lacks, or else their roles."""
+    reason = "Your role does not allow this"
+    if DEVICE in principal.roles:
+        reason = "The credential of a device can only sync"
+    elif not verb.allowed.isdisjoint(principal.roles):
+        reason = "An API token cannot do this: sign in with a password"
+        if verb.tokens is not Tokens.NONE:
+            reason = "A token that is restricted to projects cannot do this"
+        if principal.capability is not None:
+            reason = "The code of a task cannot do this"
+    return forbidden(reason, roles=list(principal.roles), action=verb.__name__)
 
 
 def may_give(roles: tuple[str, ...], role: str) -> bool:

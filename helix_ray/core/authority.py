@@ -28,12 +28,13 @@ from helix_ray.core.access import (
     Capability,
     Principal,
     Verb,
+    denied,
     inside,
     may,
     may_give,
 )
 from helix_ray.core.ended import refusal, why_gone
-from helix_ray.core.errors import Rejected, forbidden
+from helix_ray.core.errors import Rejected
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.state import ApiToken, State, Task, User, project_of
 
@@ -53,7 +54,7 @@ def admit(state: State, by: Principal, verb: type[Verb], now: float) -> Principa
         return refusal("attempt_ended", None)
     if may(present, verb):
         return present
-    return forbidden("Your role does not allow this", roles=list(present.roles), action=verb.__name__)
+    return denied(present, verb)
 
 
 def as_of(state: State, by: Principal, now: float) -> Principal | Rejected:

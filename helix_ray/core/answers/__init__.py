@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from helix_ray.core.access import Principal, may
+from helix_ray.core.access import Principal, denied, may
 from helix_ray.core.answers.acceleration import ACCELERATION_ANSWERS
 from helix_ray.core.answers.attempts import ATTEMPT_ANSWERS, ATTEMPT_NEWS
 from helix_ray.core.answers.audit import AUDIT_ANSWERS
@@ -34,7 +34,7 @@ from helix_ray.core.answers.tokens import TOKEN_ANSWERS
 from helix_ray.core.answers.users import USER_ANSWERS
 from helix_ray.core.answers.webhooks import WEBHOOK_ANSWERS
 from helix_ray.core.answers.workers import WORKER_ANSWERS
-from helix_ray.core.errors import ErrorCode, Rejected, forbidden
+from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.questions import QuestionKind, View
 
 ANSWERERS: Answerers = {
@@ -71,7 +71,7 @@ def answer(picture: Picture, question: QuestionKind[View], by: Principal) -> Vie
     """Answer or refuse a question."""
     kind = type(question)
     if not may(by, kind):
-        return forbidden("Your role does not allow this", roles=list(by.roles), action=kind.__name__)
+        return denied(by, kind)
     answerer = ANSWERERS.get(kind)
     if answerer is None:
         return Rejected(ErrorCode.INTERNAL_ERROR, f"{kind.__name__} is not answered here")

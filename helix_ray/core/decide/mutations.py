@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import replace
 from typing import Final
 
-from helix_ray.core.access import Principal, Verb, may
+from helix_ray.core.access import Principal, Verb, denied, may
 from helix_ray.core.decide.devices import device_of
 from helix_ray.core.decide.outcome import AnyDecision, Context, Decider, Decision
 from helix_ray.core.decide.submit import submit
@@ -253,7 +253,7 @@ class _Push:
             return invalid("The mutation lacks a field", fields=sorted(_NEEDED[mutation["op"]]))
         body, decider = _order_of(mutation)
         if not may(by, body):
-            return forbidden("Your role does not allow this", roles=list(by.roles), action=body.__name__)
+            return denied(by, body)
         seed = f"{self._device.id.removeprefix(DEVICE_PREFIX)}-m{mutation['id']}"
         order = replace(self._ctx.order, by=by, seed=seed)
         found = decider(mutation, replace(self._ctx, order=order))

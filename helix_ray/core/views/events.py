@@ -21,5 +21,6 @@ def start_of(after: int | None, found: EventRangeView) -> int | Rejected:
         return found["latest"]
     if found["earliest"] <= after <= found["latest"]:
         return after
-    message = "The journal cannot continue from this cursor: start from `earliest`, or from `latest`"
+    where = f"from {found['earliest']} to {found['latest']}"
+    message = f"The journal cannot continue from {after}, only {where}: start from `earliest`, or `latest`"
     return Rejected(ErrorCode.GONE, message, {"after": after, **found})

@@ -6,7 +6,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
-from helix_ray.core.access import DEVICE, ROLES, SYSTEM, Principal, may, may_give
+from helix_ray.core.access import DEVICE, ROLES, SYSTEM, Capability, Principal, Verb, denied, may, may_give
 from helix_ray.core.verbs import VERBS
 from helix_ray.core.visibility import (
     TaskRecord,
@@ -191,6 +191,25 @@ def test_each_role_and_each_verb(verb: str) -> None:
     assert may(SYSTEM, kind)
     assert not may(Principal("u", "", ("pope",)), kind)
     assert not may(Principal("u"), kind)
+
+
+@pytest.mark.parametrize(
+    ("by", "verb", "message"),
+    [
+        (Principal("u", "", ("viewer",)), o.SubmitTasks, "Your role does not allow this"),
+        (Principal("u", "", ("viewer",), token="t"), o.SubmitTasks, "Your role does not allow this"),
+        (Principal("u", "", ("developer",), token="t"), o.IssueDeviceCode, "An API token cannot do this"),
+        (Principal("u", "", ("operator",), token="t", projects=("p",)), o.DrainWorker, "restricted to"),
+        (Principal("d", "", (DEVICE,), token="d"), o.SubmitTasks, "The credential of a device"),
+        (Principal("u", "", ("developer",), capability=Capability("t", 1, "")), o.CreateToken, "code of"),
+    ],
+)  # fmt: skip
+def test_a_denial_says_what_is_lacking(by: Principal, verb: type[Verb], message: str) -> None:
+    """A developer's token that may not is not told of roles, which it has."""
+    assert not may(by, verb)
+    found = denied(by, verb)
+    assert message in found.message
+    assert found.details == {"roles": list(by.roles), "action": verb.__name__}
 
 
 def test_roles_add_up() -> None:
