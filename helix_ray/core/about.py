@@ -269,7 +269,7 @@ IDENTITY_FACTS: Final[frozenset[type[Any]]] = frozenset({
 _OF_TASKS = (
     ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued, ev.TaskBlocked,
     ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled, ev.TaskEdited,
-    ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
+    ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored, ev.TaskMarked,
 )  # fmt: skip
 _STATUS_AFTER = {kind: status.value for kind in _OF_TASKS if (status := after(kind.__name__)) is not None}
 _SUBJECTS: Final[dict[type[Any], Subject]] = {

@@ -128,7 +128,7 @@ def _certificate(found: Findings, now: float) -> _Said:
         return "unknown", "the file of the certificate cannot be read"
     days = (found.certificate_expires_at - now) / DAY_S
     if days <= 0:
-        return "fail", "the certificate has expired"
+        return "fail", "the certificate in the files has expired: one that was in use before stays in use"
     if days < CERTIFICATE_DAYS_MIN:
         return "warn", f"the certificate expires in {_days(days)}"
     return "pass", f"the certificate is valid for another {_days(days)}"

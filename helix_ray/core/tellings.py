@@ -255,6 +255,7 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
 # the audit, and what devices have written, which they pull.
 UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
+    ev.TaskMarked,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
     ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.AuditExported,
     ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted, ev.Erased,

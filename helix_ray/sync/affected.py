@@ -14,7 +14,7 @@ from helix_ray.core.follows import TaskSubject, labels_of
 TASK_FACTS = (
     ev.TaskSubmitted, ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskRequeued,
     ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskCancelled,
-    ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored,
+    ev.TaskEdited, ev.TaskDeleted, ev.TaskDeferred, ev.TaskRestored, ev.TaskMarked,
 )  # fmt: skip
 # Facts about one device, whose id they have; a credential that is revoked may be a device's.
 DEVICE_FACTS = (

@@ -1,4 +1,5 @@
-"""What happens in journal-certificates, journal-checkpoints, journal-exports and journal-reads."""
+"""What happens in journal-certificates, journal-checkpoints, journal-exports, journal-marks and
+journal-reads."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.specs import TaskSpec
 
 if TYPE_CHECKING:
     from tests.golden.stories import Story
@@ -32,6 +34,21 @@ def exports(story: Story) -> None:
     story.tell(o.RemoveUser("ada"), ADMIN)
     story.tell(o.AcknowledgeExport("siem.example", 3, 2, "A" * 43 + "="), ADMIN)
     story.tell(o.AcknowledgeExport("vault", 2, gap_from=1, gap_to=2), ADMIN)
+
+
+def marks(story: Story) -> None:
+    """A task that no worker runs was taken, given back, taken again and completed; another failed
+    (journal-marks)."""
+    story.tell(o.CreateUser("admin", "$argon2id$1", ("admin",), only_if_missing=True), SYSTEM)
+    spec: TaskSpec = {"title": "by hand", "type": "planning"}
+    story.tell(o.SubmitTasks((spec,)), ADMIN)
+    story.tell(o.SubmitTasks((spec,)), ADMIN)
+    first, second = story.engine.state.tasks
+    story.tell(o.UpdateTask(first, status="running"), ADMIN)
+    story.tell(o.UpdateTask(first, status="pending"), ADMIN)
+    story.tell(o.UpdateTask(first, progress=40.0), ADMIN)
+    story.tell(o.UpdateTask(first, status="completed", result={"plan": "one"}), ADMIN)
+    story.tell(o.UpdateTask(second, status="failed"), ADMIN)
 
 
 def reads(story: Story) -> None:

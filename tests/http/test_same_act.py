@@ -155,3 +155,26 @@ def test_a_task_is_submitted_and_cancelled(api: Api, doors: dict[str, Act]) -> N
             assert (fact.origin.address == "127.0.0.1") == (door != "Ray job")
             assert (fact.origin.credential in api.plane.engine.state.sessions) == (door != "Ray job")
             assert (fact.origin.user_agent == AGENT) == (door in ("client", "program"))
+
+
+def test_a_status_that_is_set_by_hand_is_recorded(api: Api) -> None:
+    """Who says that a task has ended, or takes it, is in the audit; the report of the worker that runs it is
+    the system's own work, and a cancel has its own record."""
+    rest, bot = api.client(), api.add("reporting", "worker")
+    task_id, other = api.submit(rest), api.submit(rest)
+    rest.put(f"/tasks/{task_id}", json={"progress": 10}).raise_for_status()
+    rest.put(f"/tasks/{task_id}", json={"progress": 20}).raise_for_status()
+    rest.put(f"/tasks/{task_id}", json={"title": "y", "status": "completed", "result": 1}).raise_for_status()
+    rest.put(f"/tasks/{other}", json={"status": "cancelled"}).raise_for_status()
+    acts = [(record.action, record.details.get("status")) for record in records_of(facts_about(api, task_id))]
+    marks = [("submit_task", None), ("mark_task", "running"), ("mark_task", "completed"), ("edit_task", None)]
+    assert acts == marks
+    assert [record.action for record in records_of(facts_about(api, other))] == ["submit_task", "cancel_task"]
+    taken = api.submit(rest, type="debugging")
+    registered = bot.post(
+        "/workers/register", json={"hostname": "h", "capabilities": ["debugging"], "resources": {"cpu": 1}}
+    )
+    beat = {"worker_id": registered.json()["worker_id"], "status": "idle", "resources": {}}
+    assert bot.post("/workers/heartbeat", json=beat).json()["assigned_task"] == taken
+    bot.put(f"/tasks/{taken}", json={"status": "completed", "result": 1}).raise_for_status()
+    assert [record.action for record in records_of(facts_about(api, taken))] == ["submit_task"]

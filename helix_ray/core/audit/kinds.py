@@ -81,6 +81,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.DatasetDeleted: Act("data_access", "delete_dataset", "dataset"),
     ev.TaskSubmitted: Act("data_access", "submit_task", "task", many=True),
     ev.TaskEdited: Act("data_access", "edit_task", "task", many=True),
+    ev.TaskMarked: Act("data_access", "mark_task", "task"),
     ev.TaskDeleted: Act("data_access", "delete_task", "task", many=True),
     ev.MutationsPushed: Act("data_access", "push_documents", "device"),
     ev.ConflictResolved: Act("data_access", "resolve_conflict", "user"),

@@ -29,7 +29,8 @@ _SHOWN: Final = frozenset({
     "user_id", "username", "name", "roles", "projects", "expires_at", "reason", "kind", "count", "since",
     "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
     "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict", "asked",
-    "gap", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from", "gap_to",
+    "gap", "status", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from",
+    "gap_to",
 })  # fmt: skip
 _TEXT_CHARS_MAX: Final = 500
 _ITEMS_MAX: Final = 20

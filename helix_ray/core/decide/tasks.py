@@ -16,8 +16,11 @@ from helix_ray.core.errors import Rejected, conflict, forbidden, invalid
 from helix_ray.core.events import (
     Event,
     TaskAssigned,
+    TaskCompleted,
     TaskDeleted,
     TaskEdited,
+    TaskFailed,
+    TaskMarked,
     TaskProgressed,
     TaskRequeued,
     TasksRetired,
@@ -48,6 +51,11 @@ def is_lease_holder(ctx: Context, task: Task) -> bool:
     return worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
+_MARKED = {
+    TaskAssigned: "running", TaskCompleted: "completed", TaskFailed: "failed", TaskRequeued: "pending",
+}  # fmt: skip
+
+
 def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
     """Apply edits, then progress, then a status; all of them or none."""
     task = visible(ctx, body.task_id)
@@ -70,7 +78,16 @@ def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
         if isinstance(events, Rejected):
             return events
         facts.extend(events)
-    return Decision(facts, standing(task, facts, ctx.now))
+    return Decision([*_marks(task, body, facts, holder), *facts], standing(task, facts, ctx.now))
+
+
+def _marks(task: Task, body: UpdateTask, facts: list[Event], holder: bool) -> list[Event]:
+    """Return the fact that says who has set a status, where it was no worker's report: the audit has a record
+    of it, and of a cancel anyway."""
+    if holder or body.status == "cancelled":
+        return []
+    status = next((_MARKED[type(fact)] for fact in facts if type(fact) in _MARKED), None)
+    return [] if status is None else [TaskMarked(task.id, status)]
 
 
 def _only_operates(body: UpdateTask) -> bool:

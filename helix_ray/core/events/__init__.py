@@ -59,6 +59,7 @@ from helix_ray.core.events.tasks import (
     TaskDeleted,
     TaskEdited,
     TaskFailed,
+    TaskMarked,
     TaskReleased,
     TaskRestored,
     TasksRetired,
@@ -91,7 +92,7 @@ from helix_ray.core.secrets import conceal
 Event = (
     TaskSubmitted | TaskReleased | TaskAssigned | TaskProgressed | TaskOutlasted | TaskRequeued
     | TaskBlocked | TaskUnblocked | TaskPrioritised
-    | TaskCompleted | TaskFailed
+    | TaskCompleted | TaskFailed | TaskMarked
     | TaskDeferred | TaskRestored
     | TaskCancelled | TaskEdited | TaskDeleted | TasksRetired | WorkerRegistered | WorkerDrained | WorkerLost
     | WorkerRetired | WorkerCrossedThreshold

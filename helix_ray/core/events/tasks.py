@@ -50,6 +50,14 @@ class TaskFailed:
 
 
 @dataclass(slots=True)
+class TaskMarked:
+    """Somebody has set the status of a task that no worker runs; the facts that follow do it."""
+
+    id: str
+    status: str
+
+
+@dataclass(slots=True)
 class TaskCancelled:
     """A task was cancelled."""
 

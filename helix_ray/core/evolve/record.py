@@ -8,7 +8,7 @@ from helix_ray.core.state import State
 
 Recorded = (
     ev.LoginRefused | ev.RequestsRefused | ev.DataRead | ev.CertificateChanged | ev.CertificateRefused
-    | ev.CheckpointSigned
+    | ev.CheckpointSigned | ev.TaskMarked
 )  # fmt: skip
 
 
@@ -23,4 +23,5 @@ RECORD_FACTS: Appliers = {
     ev.CertificateChanged: _recorded,
     ev.CertificateRefused: _recorded,
     ev.CheckpointSigned: _recorded,
+    ev.TaskMarked: _recorded,
 }
