@@ -20,7 +20,6 @@ from serve_app.problems import describe
 T = TypeVar("T")
 
 JSON_TYPE = "application/json"
-VALUE_ERROR_PREFIX = "Value error, "
 # Of an error: whether it is about one form of several.
 _IN_UNION = "in_union"
 _NOTHING = object()
@@ -122,7 +121,6 @@ def _reworded(error: dict[str, Any], value: Any) -> dict[str, Any]:
         cause = error.get("ctx", {}).get("error")
         if isinstance(cause, plain.NotPlain) and cause.field:
             return {**error, "loc": (*error["loc"], *cause.field.split(".")), "msg": cause.why}
-        return {**error, "msg": error["msg"].removeprefix(VALUE_ERROR_PREFIX)}
     return error
 
 

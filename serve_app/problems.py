@@ -66,6 +66,8 @@ _ROUTING_KEYS: Final = (
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _WORDS: Final = re.compile(r"^(Input|String) should ")
 # Pydantic gives the choices of an enum or literal only in this sentence.
+# What pydantic puts before the message of a ValueError.
+_OF_VALUES: Final = "Value error, "
 _CHOICES: Final = frozenset({"enum", "literal_error"})
 
 
@@ -217,9 +219,10 @@ def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
         reason = error.get("ctx", {}).get("error", "not JSON")
         return {"field": "body", "position": location[-1], "message": str(reason)}
     names = [_shortened(str(part)) for part in location[1:]]
+    message = error["msg"].removeprefix(_OF_VALUES) if kind == "value_error" else error["msg"]
     described: dict[str, Any] = {
         "field": ".".join(names) or str(location[0]),
-        "message": _shortened(_WORDS.sub("must ", error["msg"]).replace("a valid dictionary", "an object")),
+        "message": _shortened(_WORDS.sub("must ", message).replace("a valid dictionary", "an object")),
     }
     if kind in _CHOICES:
         described["allowed_values"] = _QUOTED.findall(str(error.get("ctx", {}).get("expected", "")))

@@ -44,10 +44,8 @@ def _an_address(text: str) -> str:
 
 def _an_action(text: str) -> str:
     if text not in ACTIONS:
-        near = get_close_matches(text, ACTIONS)
-        raise ValueError(
-            f"no action is called so; near are {', '.join(near)}" if near else "no action is called so"
-        )
+        similar = ", ".join(get_close_matches(text, ACTIONS))
+        raise ValueError("there is no such action" + (f" (similar: {similar})" if similar else ""))
     return text
 
 
