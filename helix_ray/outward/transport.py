@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
@@ -253,7 +254,8 @@ def _retry_after_s(headers: tuple[tuple[str, str], ...]) -> float | None:
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), RETRY_AFTER_S_MAX)
     try:
-        seconds = parsedate_to_datetime(text).timestamp() - time.time()
+        at = parsedate_to_datetime(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time()
     except (ValueError, OverflowError, TypeError):
         return None
     return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)

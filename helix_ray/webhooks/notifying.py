@@ -191,6 +191,9 @@ class Notifying:
         self._more.set()
 
     def _follow(self, hook: Hook, before: Hook | None, now: float) -> None:
+        if before is None or not before.active:
+            # What was asked before it was held may have been answered 410 meanwhile.
+            self._gone.discard(hook.id)
         moved = before is None or before.since != hook.since
         if moved and self.outbox.skip(hook.id, hook.since, now):
             self.courier.look_anew(hook.id)
@@ -300,6 +303,8 @@ class Notifying:
     async def care(self) -> None:
         """Switch off what is to be switched off, note how far each webhook is, and forget what is too old."""
         now = self._now()
+        # It may have been changed, or have stood still with the machine.
+        self.courier.look_at_clock()
         if self._board is not None:
             for name, reason in due_off(self._board, self.outbox.places, self._gone, now).items():
                 await self._desk.switch_off(name, reason)

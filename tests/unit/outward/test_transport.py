@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -96,6 +99,22 @@ def test_retry_after_is_read(value: str, seconds: float | None) -> None:
         assert (await posted(sender, receiver.url("/busy"))).retry_after_s == 0.0
 
     run(test)
+
+
+def test_a_date_of_retry_after_is_of_no_local_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP's dates are UTC, also where a receiver writes `-0000`."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        receiver.retry_after = format_datetime(datetime.now(UTC) + timedelta(minutes=10)).replace("+", "-")
+        found = (await posted(sender, receiver.url("/busy"))).retry_after_s
+        assert found is not None
+        assert 590.0 < found <= 600.0
+
+    with monkeypatch.context() as here:
+        here.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        run(test)
+    time.tzset()
 
 
 def test_a_connection_is_used_again() -> None:

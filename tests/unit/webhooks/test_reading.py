@@ -1,4 +1,4 @@
-"""What the notifier asks of the control plane for messages that wait."""
+"""What the notifier asks of the control plane for messages that wait, and what it makes of late news."""
 
 from __future__ import annotations
 
@@ -34,3 +34,44 @@ def test_facts_of_many_waiting_messages_are_read_together(tmp_path: Path) -> Non
 
     told(tmp_path, story)
     assert 1 <= len(questions) < 10
+
+
+def test_410_of_before_a_webhook_was_resumed_does_not_switch_it_off(tmp_path: Path) -> None:
+    """Requests that were under way as a webhook was switched off may be answered 410 as well."""
+
+    async def story(world: World) -> None:
+        world.hook("back", 410)
+        await world.start()
+        world.submit()
+        await world.until(lambda: "back" in world.switched_off)
+        await world.until(lambda: world.notifying.outbox.places["back"].cursor is not None)
+        world.notifying._note_gone("back")
+        world.switched_off.clear()
+        world.modes["back"] = 200
+        world.change("back", status="active")
+        world.submit()
+        await world.until(lambda: len(world.got["back"]) == 2)
+        await world.notifying.care()
+
+    assert not told(tmp_path, story).switched_off
+
+
+def test_a_clock_that_jumps_ahead_is_looked_at(tmp_path: Path) -> None:
+    """What is due after the machine stood still is sent, though its timer runs on."""
+
+    async def story(world: World) -> None:
+        world.hook("shaky", 500)
+        await world.start()
+        world.submit()
+
+        def waits(tries: int) -> bool:
+            return len(world.got["shaky"]) == tries and world.notifying.outbox.waiting == 1
+
+        await world.until(lambda: waits(1))
+        world.wait(6.1)
+        await world.until(lambda: waits(2))
+        world.passed += 361
+        await world.notifying.care()
+        await world.until(lambda: waits(3))
+
+    told(tmp_path, story)
