@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,12 +18,12 @@ from standardwebhooks.webhooks import Webhook
 from actors import names
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.orders import CreateUser, CreateWebhook, DeleteWebhook, Receipt
-from helix_ray.core.questions import GetDelivery, ListDeliveries
+from helix_ray.core.questions import GetDelivery, GetTask, ListDeliveries
 from helix_ray.security.passwords import hash_password
 from helix_ray.webhooks.signing import body_signature
 from tests.ray.conftest import LiveCluster
 from tests.ray.signals import until
-from tests.receivers import Receiver, receiving_beside
+from tests.receivers import Received, Receiver, receiving_beside
 
 SECRET = "a secret of the test"
 SIGNING_SECRET = "whsec_" + "QUFB" * 10
@@ -53,7 +54,8 @@ def receiver() -> Iterator[Receiver]:
 
 def test_kills_lose_nothing_and_repeat_with_the_same_id(cluster: LiveCluster, receiver: Receiver) -> None:
     """The notifier starts with the first webhook. It and the master are killed while events come: every event
-    arrives, numbered without a gap, signed for public libraries, and the few that come twice have one id."""
+    arrives, numbered without a gap, signed for public libraries, and the few that come twice have one id. A
+    receiver that asks back before it answers finds what it was told of."""
     owner = Principal(
         made(cluster, CreateUser("hooks", hash_password("a password"), ("admin",))), "hooks", ("admin",)
     )
@@ -64,6 +66,16 @@ def test_kills_lose_nothing_and_repeat_with_the_same_id(cluster: LiveCluster, re
     )  # fmt: skip
     hook_id = made(cluster, hook, owner)
     until(lambda: pid(names.NOTIFIER) is not None)
+    asked: list[str] = []
+    found: list[str] = []
+
+    async def ask_back(request: Received) -> None:
+        # Each asks on a connection of its own, so not all of them do.
+        if len(receiver.requests) % 10 == 0:
+            asked.append(task_of(request.body))
+            found.append((await asyncio.to_thread(cluster.ask, GetTask(asked[-1]), owner))["id"])
+
+    receiver.on_request = ask_back
     ids: list[str] = []
     for victim in (names.NOTIFIER, names.MASTER, names.NOTIFIER):
         ids += cluster.submit(*[EXTERNAL] * 100)
@@ -72,6 +84,9 @@ def test_kills_lose_nothing_and_repeat_with_the_same_id(cluster: LiveCluster, re
             os.kill(before, signal.SIGKILL)
         ids += cluster.submit(*[EXTERNAL] * 100)
     until(lambda: {task_of(request.body) for request in receiver.of("/ok")} >= set(ids))
+    receiver.on_request = None
+    assert len(asked) >= len(ids) // 20
+    assert sorted(found) == sorted(asked)
     got = receiver.of("/ok")
     message_of = {request.headers["webhook-id"]: task_of(request.body) for request in got}
     numbers = {request.headers["helix-number"]: request.headers["webhook-id"] for request in got}

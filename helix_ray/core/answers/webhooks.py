@@ -24,14 +24,19 @@ from helix_ray.core.webhooks import Webhook, roles_now
 def _list_webhooks(picture: Picture, question: q.ListWebhooks, by: Principal) -> WebhooksView:
     """The caller's own, and for administrators all."""
     seen = (each for each in picture.state.webhooks.values() if sees_webhook(picture.state, by, each))
-    return {"webhooks": [webhook_view(picture.state, each, picture.now) for each in seen]}
+    return {"webhooks": [_shown(picture, each) for each in seen]}
 
 
 def _get_webhook(picture: Picture, question: q.GetWebhook, by: Principal) -> WebhookView | Rejected:
     webhook = picture.state.webhooks.get(question.webhook_id)
     if webhook is None or not sees_webhook(picture.state, by, webhook):
         return not_found("Webhook", question.webhook_id)
-    return webhook_view(picture.state, webhook, picture.now)
+    return _shown(picture, webhook)
+
+
+def _shown(picture: Picture, webhook: Webhook) -> WebhookView:
+    is_heard = _hearer(picture.state, webhook) is not None
+    return webhook_view(picture.state, webhook, picture.now, is_heard=is_heard)
 
 
 def _board(picture: Picture, question: q.WebhookBoard, by: Principal) -> WebhookBoardView:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TypedDict
 
 from helix_ray.core.state import State
-from helix_ray.core.webhooks import FilterRecord, Webhook
+from helix_ray.core.webhooks import FilterRecord, Webhook, WebhookStatus
+
+OWNER_MAY_NOT = "Its owner has no role that allows webhooks; what it would be told is held meanwhile"
 
 
 class WebhookView(TypedDict):
-    """One webhook. `headers` are names; `owner` is a user name. `rotated_until`: until when secrets that were
-    replaced sign as well. `held_from`: the seq from which on messages are held."""
+    """One webhook, which is `paused` too while its owner may not have one. `headers` are names; `owner` is a
+    user name. `rotated_until`: until when secrets that were replaced sign as well. `held_from`: the seq from
+    which on messages are held."""
 
     id: str
     name: str
@@ -82,9 +85,13 @@ class WebhookBoardView(TypedDict):
     webhooks: list[BoardHookView]
 
 
-def webhook_view(state: State, webhook: Webhook, now: float) -> WebhookView:
-    """Return a webhook without its secrets."""
+def webhook_view(state: State, webhook: Webhook, now: float, *, is_heard: bool) -> WebhookView:
+    """Return a webhook without its secrets; `is_heard`: whether its owner may have one."""
     owner = state.users.get(webhook.owner)
+    status: WebhookStatus = webhook.status
+    reason = webhook.reason
+    if status == "active" and not is_heard:
+        status, reason = "paused", OWNER_MAY_NOT
     return {
         "id": webhook.id,
         "name": webhook.name,
@@ -95,8 +102,8 @@ def webhook_view(state: State, webhook: Webhook, now: float) -> WebhookView:
         "headers": list(webhook.headers),
         "has_ca": webhook.ca is not None,
         "projects": webhook.projects,
-        "status": webhook.status,
-        "reason": webhook.reason,
+        "status": status,
+        "reason": reason,
         "status_at": webhook.status_at,
         "held_from": webhook.held_from,
         "since": webhook.since,

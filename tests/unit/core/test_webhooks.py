@@ -15,6 +15,7 @@ from helix_ray.core.access import SYSTEM, Capability, Principal
 from helix_ray.core.answers import answer
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.policy import Policy
+from helix_ray.core.views.webhooks import OWNER_MAY_NOT
 from helix_ray.core.webhook_shape import refuse_headers, refuse_secret, refuse_url
 from helix_ray.core.webhooks import FilterRecord
 from tests.unit.core.stage import ADMIN, DEV, OTHER, START, VIEWER, Stage
@@ -185,13 +186,19 @@ def test_two_secrets_are_valid_for_a_day(stage: Hooks) -> None:
 
 
 def test_it_hears_as_its_owner_now(stage: Hooks) -> None:
-    """Other roles count from the next look on; without a role that may have webhooks nobody hears."""
+    """Other roles count from the next look on; without a role that may have webhooks nobody hears, and
+    the webhook says so."""
     webhook_id = stage.hook()
     assert stage.on_board(webhook_id)["owner"]["roles"] == ["developer"]
     stage.give(o.ChangeRoles(DEV.name, ("admin",)), SYSTEM)
     assert stage.on_board(webhook_id)["owner"]["roles"] == ["admin"]
     stage.give(o.ChangeRoles(DEV.name, ("viewer",)), SYSTEM)
     assert stage.on_board(webhook_id)["owner"] is None
+    shown = stage.ask(q.GetWebhook(webhook_id))
+    assert (shown["status"], shown["reason"]) == ("paused", OWNER_MAY_NOT)
+    stage.give(o.ChangeRoles(DEV.name, ("developer",)), SYSTEM)
+    shown = stage.ask(q.GetWebhook(webhook_id))
+    assert (shown["status"], shown["reason"]) == ("active", None)
     stage.give(o.RemoveUser(DEV.name), SYSTEM)
     assert stage.ask(q.WebhookBoard()) == {"seq": stage.state.seq, "webhooks": []}
     assert stage.sound()
