@@ -108,8 +108,8 @@ class AuditSearch:
         by: _Filter = (where, *values)
         with self._looking(con, by, until) as look:
             part = _Part.of(question, look.through)
-            if look.known is None and (question.text is not None or question.resource is not None):
-                # These are read as slowly as they are long: once for both.
+            if look.known is None and _is_narrow(question):
+                # Reading what is asked for takes longer than keeping a page of what is found: once for both.
                 counted, found = _count_and_find(look, where, values, part)
             else:
                 counted = _count(look, where, values)
@@ -213,6 +213,12 @@ def _rows(
     ).fetchall()
     found = {row["seq"]: row for row in map(_view, rows)}
     return [found[seq] for seq in seqs]
+
+
+def _is_narrow(question: ListAudit) -> bool:
+    """Say whether few of all records can be expected to match."""
+    narrow = (question.text, question.resource, question.user, question.address)
+    return any(value is not None for value in narrow)
 
 
 def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
