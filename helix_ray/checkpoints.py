@@ -13,6 +13,9 @@ Files in a data directory, all 0600:
     checkpoint        the newest one, written at most once a second, never by a commit
     checkpoint.key    the signing key, made at the first start
     checkpoint.pub    verifier lines of all keys so far, the current one last
+    checkpoint.unmet  the newest one before a start that found a journal with fewer or other facts
+
+A checkpoint is signed after its facts are durable, so a journal that lacks some of them has lost them.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ from helix_ray.security.notes import NoteRefused, Verifier
 log = logging.getLogger(__name__)
 
 FILE, KEY_FILE, PUBLIC_FILE = "checkpoint", "checkpoint.key", "checkpoint.pub"
+UNMET_FILE = "checkpoint.unmet"
 HEAD_FILE = "HEAD"
 ORIGIN_PREFIX = "helix-ray/"
 ORIGIN_BYTES = 16
@@ -58,8 +62,8 @@ class Tree(Protocol):
         """Return the seq of the newest fact."""
         ...
 
-    def root(self) -> bytes:
-        """Return the root over all facts."""
+    def root(self, size: int | None = None) -> bytes:
+        """Return the root over the first `size` facts, or all."""
         ...
 
     def leaf(self, seq: int) -> bytes:
@@ -109,15 +113,27 @@ class CheckpointKeeper:
         self._size = -1
         self._origin = ""
         self._said = False
+        self._looked_back = False
 
     def due(self, tree: Tree) -> Checkpoint | None:
         """Return the checkpoint to sign next; None if the newest one is signed or the journal is empty."""
+        if not self._looked_back:
+            self._looked_back = True
+            self._look_back(tree)
         size = tree.head()
         if size in (0, self._size):
             return None
         if not self._origin:
             self._origin = origin_of(tree.leaf(1))
         return Checkpoint(self._origin, size, tree.root())
+
+    def _look_back(self, tree: Tree) -> None:
+        """Before the first one: keep that of an earlier start where the journal is not what it says."""
+        for before in _own(self._folder, FILE):
+            if (difference := _difference(tree, tree.head(), before)) is not None:
+                log.critical("%s; it is kept in %s", difference, UNMET_FILE)
+                with contextlib.suppress(OSError):
+                    (self._folder / FILE).replace(self._folder / UNMET_FILE)
 
     def keep_newest(self, tree: Tree) -> None:
         """Sign and write the checkpoint that is due, if any."""
@@ -198,8 +214,8 @@ def verify(
     """Check every fact of a data directory, in use or not, and that it extends the journal of a checkpoint.
 
     `verifiers` are the keys that may have signed the checkpoint; by default those of the directory. No secret
-    is needed; if the directory has one, HEAD is checked too. Raises CheckpointFailed, NoteRefused,
-    JournalDamaged.
+    is needed; if the directory has one, HEAD is checked too, and so are the checkpoints in it. Raises
+    CheckpointFailed, NoteRefused, JournalDamaged.
     """
     if not (data_dir / JOURNAL_FILE).is_file():
         raise CheckpointFailed(f"{data_dir} does not contain a journal")
@@ -207,6 +223,8 @@ def verify(
     if note is not None:
         text, signer = notes.read(note, verifiers or public_keys(data_dir))
         checkpoint = Checkpoint.of(text)
+    # Before the facts, which become more while the server runs.
+    own = _own(data_dir, FILE, UNMET_FILE)
     claim = None
     if (data_dir / keys.HEAD_KEY_FILE).is_file():
         ring = keys.load_or_create_key(data_dir, keys.HEAD_KEY_FILE)
@@ -217,7 +235,29 @@ def verify(
         size, _ = check_all(con, claim, on_facts)
         if checkpoint is not None:
             _compare(con, checkpoint)
+        if format_of(con) != FORMER_FORMAT:
+            tree = StoredTree(con)
+            for before in own:
+                if (difference := _difference(tree, size, before)) is not None:
+                    raise JournalDamaged(difference)
     return Verified(size, checkpoint, signer)
+
+
+class _Roots(Protocol):
+    """What a checkpoint is compared with."""
+
+    def leaf(self, seq: int) -> bytes: ...
+    def root(self, size: int) -> bytes: ...
+
+
+def _own(data_dir: Path, *files: str) -> list[Checkpoint]:
+    """Return the checkpoints in files of a directory, but not those that no key of it signed."""
+    found: list[Checkpoint] = []
+    for name in files:
+        with contextlib.suppress(OSError, UnicodeDecodeError, NoteRefused):
+            text, _ = notes.read((data_dir / name).read_text("utf-8"), public_keys(data_dir))
+            found.append(Checkpoint.of(text))
+    return found
 
 
 def _compare(con: sqlite3.Connection, checkpoint: Checkpoint) -> None:
@@ -226,15 +266,19 @@ def _compare(con: sqlite3.Connection, checkpoint: Checkpoint) -> None:
             "the journal has format 1, which has no tree: start the server once to upgrade it"
         )
     tree = StoredTree(con)
-    size = tree.newest()
+    if (difference := _difference(tree, tree.newest(), checkpoint)) is not None:
+        raise CheckpointFailed(difference)
+
+
+def _difference(tree: _Roots, size: int, checkpoint: Checkpoint) -> str | None:
+    """Say why a journal of `size` facts is not that of a checkpoint; None where it is."""
     if size < checkpoint.size:
-        raise CheckpointFailed(
+        return (
             f"the checkpoint has {checkpoint.size} facts and the journal {size}: facts {size + 1} to "
             f"{checkpoint.size} are missing"
         )
     if checkpoint.size and origin_of(tree.leaf(1)) != checkpoint.origin:
-        raise CheckpointFailed(f"the checkpoint is of another journal: {checkpoint.origin}")
+        return f"the checkpoint is of another journal: {checkpoint.origin}"
     if tree.root(checkpoint.size) != checkpoint.root:
-        raise CheckpointFailed(
-            f"facts 1 to {checkpoint.size} are not those of the checkpoint: some were changed or exchanged"
-        )
+        return f"facts 1 to {checkpoint.size} are not those of the checkpoint: some were changed or exchanged"
+    return None

@@ -15,7 +15,15 @@ from helix_ray import checkpoints
 from helix_ray.audit_export.verify import verify_file
 from helix_ray.audit_export.write import export
 from helix_ray.backup import back_up, restore
-from helix_ray.checkpoints import Checkpoint, CheckpointFailed, CheckpointKeeper, newest, public_keys, verify
+from helix_ray.checkpoints import (
+    UNMET_FILE,
+    Checkpoint,
+    CheckpointFailed,
+    CheckpointKeeper,
+    newest,
+    public_keys,
+    verify,
+)
 from helix_ray.cli.main import app
 from helix_ray.core.events import Fact, FactsErased, TaskCompleted
 from helix_ray.journal import sealing
@@ -226,7 +234,7 @@ def rewritten(data: Path, count: int, text: str = "x", begin: int = 1) -> None:
     before = opened(data)
     kept = before.read_after(0, begin - 1)
     before.close()
-    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "HEAD"):
+    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm", "HEAD", "checkpoint"):
         (data / name).unlink(missing_ok=True)
     shutil.rmtree(data / "segments", ignore_errors=True)
     journal = opened(data)
@@ -281,6 +289,48 @@ def test_a_key_that_was_replaced_signed_what_it_signed(
     back_up(data, tmp_path / "backup", lambda what, share: None)
     restore(tmp_path / "backup", tmp_path / "restored", lambda what, share: None)
     assert verify(tmp_path / "restored", old).signer == signer
+
+
+def test_a_rollback_of_journal_and_head_is_found_by_the_checkpoint_beside_them(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both were put back as they were: verify says what is missing, before a start and after it, until
+    somebody has removed the checkpoint that the start kept."""
+    shutil.copytree(data, tmp_path / "old")
+    journal = opened(data)
+    journal.append(facts(FACTS + 301, FACTS + 307))
+    was = keep(data, journal)
+    journal.close()
+    for name in ("journal.sqlite", "HEAD"):
+        shutil.copy(tmp_path / "old" / name, data / name)
+    missing = f"facts {FACTS + 301} to {FACTS + 307} are missing"
+    with pytest.raises(JournalDamaged, match=missing):
+        verify(data)
+    journal = opened(data)
+    assert keep(data, journal) != was
+    assert missing in caplog.text
+    journal.append(facts(FACTS + 301, FACTS + 320))
+    keep(data, journal)
+    journal.close()
+    with pytest.raises(JournalDamaged, match="some were changed or exchanged"):
+        verify(data)
+    assert (data / UNMET_FILE).read_text() == was
+    (data / UNMET_FILE).unlink()
+    assert verify(data).size == FACTS + 320
+
+
+@pytest.mark.parametrize("text", ["", "\xff", "of nobody", "checkpoint of another key"])
+def test_a_checkpoint_in_the_directory_that_nobody_signed_says_nothing(data: Path, text: str) -> None:
+    """A damaged file is written again, and the journal is checked without it."""
+    if text == "checkpoint of another key":
+        seed = b"s" * 32
+        text = sign("helix-ray/0\n9\n" + "A" * 43 + "=\n", "helix-ray/0", seed)
+    (data / "checkpoint").write_bytes(text.encode("latin-1") if text == "\xff" else text.encode())
+    assert verify(data).size == FACTS + 300
+    journal = opened(data)
+    keep(data, journal)
+    journal.close()
+    assert not (data / UNMET_FILE).exists()
 
 
 def test_there_is_none_before_the_first_fact(tmp_path: Path) -> None:
