@@ -16,6 +16,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,13 +49,18 @@ class ChainCheck:
 
     async def _check_beside(self) -> None:
         command = (sys.executable, "-m", "actors.chain_check", str(self._data_dir))
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-        try:
-            said, _ = await asyncio.to_thread(child.communicate)
-        finally:
-            child.kill()
-        if child.returncode != 0:
-            log.warning("the journal could not be checked: %s", said.strip() or f"code {child.returncode}")
+        # A file, not a pipe: nobody has to read it while this waits, or is called off.
+        with tempfile.TemporaryFile() as said:
+            child = subprocess.Popen(command, stdout=said, stdin=subprocess.DEVNULL)
+            try:
+                code = await asyncio.to_thread(child.wait)
+            finally:
+                child.kill()
+                child.wait()
+            said.seek(0)
+            reason = said.read().decode("utf-8", "replace").strip()
+        if code != 0:
+            log.warning("the journal could not be checked: %s", reason or f"code {code}")
             return
         found = await asyncio.to_thread(read_check, self._data_dir)
         if found is not None and found.damage is not None:

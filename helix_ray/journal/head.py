@@ -50,6 +50,7 @@ class HeadFile:
         # Where the older slot begins.
         self._turn = 0
         self._owed: Claim | None = None
+        self._newest: Claim | None = None
 
     def read(self) -> Claim | None:
         """Return the claim with the highest seq, or None without a file. Raises JournalDamaged when no
@@ -73,10 +74,14 @@ class HeadFile:
         """Write a new file with this claim durably, and keep it open for notes."""
         draft = self._path.with_name(f".{self._path.name}.draft")
         handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        os.pwrite(handle, self._slot(claim) * SLOTS, 0)
-        os.fsync(handle)
-        draft.rename(self._path)
-        sync(self._path.parent)
+        try:
+            os.pwrite(handle, self._slot(claim) * SLOTS, 0)
+            os.fsync(handle)
+            draft.rename(self._path)
+            sync(self._path.parent)
+        except BaseException:
+            os.close(handle)
+            raise
         self._handle = handle
 
     def note(self, claim: Claim) -> None:
@@ -95,13 +100,25 @@ class HeadFile:
     def _write(self, claim: Claim) -> None:
         os.pwrite(self._handle, self._slot(claim), self._turn)
         self._turn = SLOT_BYTES - self._turn
-        self._owed = None
+        self._newest, self._owed = claim, None
 
     def sync(self) -> None:
-        """Make the notes durable; raises OSError."""
+        """Make the notes durable, in a file that is there; raises OSError."""
         if self._owed is not None:
             self._write(self._owed)
+        if self._newest is not None and not self._is_in_place():
+            log.error("%s was removed or replaced; it is written again", self._path)
+            before = self._handle
+            self.start(self._newest)
+            os.close(before)
+            return
         os.fdatasync(self._handle)
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except FileNotFoundError:
+            return False
 
     def close(self) -> None:
         """Make the notes durable and close; safe to call twice."""

@@ -184,6 +184,30 @@ def test_head_is_kept_between_marks(data: Path, tmp_path: Path) -> None:
         SqliteJournal(left, KEY)
 
 
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_head_that_was_taken_away_meanwhile_is_written_again(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, put_back: bool
+) -> None:
+    """Within the second after which HEAD is made durable, also where an old copy took its place: a journal
+    that is cut then is noticed."""
+    shutil.copy(data / "HEAD", tmp_path / "HEAD")
+    journal = SqliteJournal(data, KEY)
+    journal.append(facts(21, 5))
+    (data / "HEAD").unlink()
+    if put_back:
+        shutil.copy(tmp_path / "HEAD", data / "HEAD")
+    journal.mark_head()
+    assert "it is written again" in caplog.text
+    journal.append(facts(26, 5))
+    shutil.copytree(data, tmp_path / "killed")
+    journal.close()
+    with sqlite3.connect(tmp_path / "killed" / "journal.sqlite") as con:
+        con.execute("DELETE FROM facts WHERE seq > 29")
+    con.close()
+    with pytest.raises(JournalDamaged, match="facts 30 to 30 were acknowledged"):
+        SqliteJournal(tmp_path / "killed", KEY)
+
+
 def test_garbage_is_not_a_journal(data: Path) -> None:
     """A file that is no database is reported, not replaced."""
     (data / "journal.sqlite").write_bytes(b"garbage " * 1000)
