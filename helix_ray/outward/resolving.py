@@ -1,8 +1,8 @@
 """Looks names up, in threads of its own: a name server that hangs delays nobody else.
 
 The system's resolver takes up to tens of seconds for a name whose server does not answer, and cannot be
-cancelled. So names are looked up in three queues: those whose last lookup was quick, those that were not
-looked up yet, and those that were slow. Whoever makes hundreds of names hang waits for themselves.
+cancelled. So names are looked up in three queues: those whose last lookup was quick, those of which that is
+not known, and those whose last one failed after a while. Hundreds that hang wait for each other.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Final
 from helix_ray.outward.addresses import Address, address_of
 from helix_ray.outward.outcome import DNS, PostFailed
 
-# Threads of each queue. A name is looked up once at a time, however many wait for it.
-LOOKUPS_MAX: Final = {"quick": 32, "first": 64, "slow": 32}
+# Threads of each queue, which begin when they are needed. A name is looked up once at a time, however many
+# wait for it.
+LOOKUPS_MAX: Final = {"quick": 64, "unknown": 512, "hanging": 32}
 QUICK_S: Final = 1.0
 # Of so many names it is known how long their lookups take.
 NAMES_KNOWN_MAX: Final = 10_000
@@ -40,7 +41,7 @@ class Resolver:
         key = (host, port)
         running = self._running.get(key)
         if running is None:
-            threads = self._threads[self._queues.get(host, "first")]
+            threads = self._threads[self._queues.get(host, "unknown")]
             running = self._running[key] = threads.submit(self._look_up, host, port)
             running.add_done_callback(lambda _: self._running.pop(key, None))
         return await asyncio.shield(asyncio.wrap_future(running))
@@ -52,12 +53,15 @@ class Resolver:
 
     def _look_up(self, host: str, port: int) -> list[Address]:
         began = time.monotonic()
+        queue = "hanging"
         try:
-            return looked_up(host, port)
+            found = looked_up(host, port)
+            queue = "unknown"
+            return found
         finally:
             if len(self._queues) >= NAMES_KNOWN_MAX:
                 self._queues.clear()
-            self._queues[host] = "quick" if time.monotonic() - began < self.quick_s else "slow"
+            self._queues[host] = "quick" if time.monotonic() - began < self.quick_s else queue
 
 
 def looked_up(host: str, port: int) -> list[Address]:
