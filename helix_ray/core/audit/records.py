@@ -126,7 +126,7 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
     if isinstance(event, ev.SessionOpened):
         # Replicas open sessions for those who have no session yet.
         user = event.user_id
-    details = {} if act.many else _details(event)
+    details = _edited(event) if isinstance(event, ev.TaskEdited) else {} if act.many else _details(event)
     found = AuditRecord(
         fact.seq, fact.seq, fact.at, act.type, act.action, "success", user, fact.request_id, fact.origin,
         act.resource, subject, ids=[subject] if act.many else [], details=details,
@@ -161,6 +161,13 @@ def _details(event: Any) -> dict[str, object]:
         for spec in fields(shown)
         if spec.name in _SHOWN and (value := getattr(shown, spec.name)) not in (None, MASK)
     }
+
+
+def _edited(event: ev.TaskEdited) -> dict[str, object]:
+    """Return which fields of a task were changed, and its priority where that is one: what people write there
+    is in the task. All tasks of one request were changed alike."""
+    told: dict[str, object] = {"changed": sorted(event.changes)}
+    return {**told, "priority": event.changes["priority"]} if "priority" in event.changes else told
 
 
 def _short(value: Any) -> object:

@@ -13,6 +13,7 @@ from helix_ray.core.audit.records import NAMED_MAX, records_of
 from helix_ray.core.audit.settings import _CHANGES, change_of
 from helix_ray.core.origin import Origin
 from helix_ray.core.secrets import MASK, rewritten, secrets_of
+from helix_ray.core.specs import TaskEdits
 from tests.unit.core.made_facts import made
 from tests.unit.core.stage import spec
 
@@ -58,6 +59,15 @@ def test_the_tasks_of_a_request_make_one_record() -> None:
     first, second = records_of(facts)
     assert (first.seq, first.last_seq, first.count, len(first.ids)) == (1, 1000, 1000, NAMED_MAX)
     assert (second.seq, second.count, second.action) == (1001, 1, "submit_task")
+
+
+def test_an_edit_names_what_was_changed() -> None:
+    """And the priority, which decides what others wait for; not what people have written."""
+    changed: TaskEdits = {"title": "a name", "priority": "critical"}
+    (record,) = records_of([fact(1, ev.TaskEdited("task-1", changed))])
+    assert record.details == {"changed": ["priority", "title"], "priority": "critical"}
+    (record,) = records_of([fact(1, ev.TaskEdited("task-1", {"description": None}))])
+    assert record.details == {"changed": ["description"]}
 
 
 def test_the_system_ends_tasks_without_a_record() -> None:
