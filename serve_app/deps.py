@@ -44,6 +44,8 @@ AGENT_HEADER: Final = b"user-agent"
 KEY_CHARS_MAX: Final = 255
 # Not allowed in a client's key, so keys derived from different keys cannot collide.
 PART: Final = "\t"
+# Also none that a key may have.
+SCOPE: Final = "\n"
 
 _KEY = re.compile(rb"[\x20-\x7e]{1,%d}" % KEY_CHARS_MAX)
 _MISSING = Rejected(ErrorCode.UNAUTHORIZED, "Missing or invalid authentication token", {"reason": "missing"})
@@ -100,7 +102,7 @@ class Caller:
         body = _in_trace(body, self.request.scope["state"].get(state.TRACEPARENT))
         if self._key is None:
             return Order(body, self.by, request_id, new_seed(), origin=origin)
-        key = f"{self.by.id}:{self._key}{PART + part if part else ''}"
+        key = f"{self.by.id}:{self._key}{_scope(self.by)}{PART + part if part else ''}"
         scope = self.request.scope
         content = sent.digest() if sent is not None else b""
         request_hash = fingerprint(scope["method"].encode(), scope["path"].encode(), content)
@@ -136,6 +138,14 @@ class Caller:
     def is_keyed(self) -> bool:
         """Whether the request carries an Idempotency-Key."""
         return self._key is not None
+
+
+def _scope(by: Principal) -> str:
+    """Return what the keys of a token that is restricted to projects have more: what its owner did with a key
+    beyond them does not exist for it."""
+    if by.projects is None:
+        return ""
+    return SCOPE + fingerprint(*(project.encode() for project in sorted(by.projects)))
 
 
 def _in_trace(body: OrderKind[Data], parent: TraceParent | None) -> OrderKind[Data]:

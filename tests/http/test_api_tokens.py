@@ -123,6 +123,20 @@ def test_one_of_projects_sees_and_submits_to_those_only(api: Api) -> None:
         error_of(client.get(path), 403, "FORBIDDEN")
 
 
+def test_one_of_projects_does_not_repeat_what_its_owner_did_elsewhere(api: Api) -> None:
+    """With the same key and body it is refused like any other request; its own requests are repeated."""
+    owner = api.add("keyed", "admin")
+    client = bearer(api, make(owner, projects=["p-1"])["token"])
+    again = bearer(api, make(owner, projects=["p-1"])["token"])
+    elsewhere, here = {**TASK, "project_id": "p-2"}, {**TASK, "project_id": "p-1"}
+    key, other = {"Idempotency-Key": "one"}, {"Idempotency-Key": "two"}
+    assert owner.post("/tasks", json=elsewhere, headers=key).status_code == 201
+    error_of(client.post("/tasks", json=elsewhere, headers=key), 403, "FORBIDDEN")
+    first = client.post("/tasks", json=here, headers=other)
+    assert first.status_code == 201
+    assert again.post("/tasks", json=here, headers=other).json() == first.json()
+
+
 def test_one_of_projects_names_nothing_beyond_them(api: Api) -> None:
     """What waits for a task of another project is refused as for an unknown one, and no other
     token can be ended by it."""

@@ -166,8 +166,8 @@ def _details(event: Any) -> dict[str, object]:
 def _edited(event: ev.TaskEdited) -> dict[str, object]:
     """Return which fields of a task were changed, and its priority where that is one: what people write there
     is in the task. All tasks of one request were changed alike."""
-    told: dict[str, object] = {"changed": sorted(event.changes)}
-    return {**told, "priority": event.changes["priority"]} if "priority" in event.changes else told
+    names: dict[str, object] = {"changed": sorted(event.changes)}
+    return {**names, "priority": event.changes["priority"]} if "priority" in event.changes else names
 
 
 def _short(value: Any) -> object:
