@@ -87,6 +87,8 @@ class YoungSends:
         self._young_max = young_max
         # Until when each is young.
         self._young: dict[int, float] = {}
+        # The first of these times, or an earlier one.
+        self._first_until = math.inf
         self._last = 0
         # When a request last began.
         self.begun_at = -math.inf
@@ -107,16 +109,17 @@ class YoungSends:
         return min(self._young.values()) if self.lanes and not self.is_open(most) else math.inf
 
     def _count(self) -> int:
-        if self._young:
-            now = self._clock()
+        if self._young and self._first_until <= (now := self._clock()):
             self._young = {number: until for number, until in self._young.items() if until > now}
+            self._first_until = min(self._young.values(), default=math.inf)
         return len(self._young)
 
     def begin(self, lane: SendLane) -> int:
         """Count a request that begins, and return its number."""
         self._last += 1
         self.begun_at = self._clock()
-        self._young[self._last] = self.begun_at + lane.young_s
+        self._young[self._last] = until = self.begun_at + lane.young_s
+        self._first_until = min(self._first_until, until)
         return self._last
 
     def end(self, number: int) -> None:

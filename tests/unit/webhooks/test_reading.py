@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from helix_ray.plane.notice_feed import Notices
-from tests.unit.webhooks.test_notifying import told
+from helix_ray.webhooks.messages import Matches
+from helix_ray.webhooks.notifying import TAKE_MESSAGES
+from tests.unit.webhooks.test_notifying import numbers, told
 from tests.unit.webhooks.world import World
 
 
@@ -75,3 +77,28 @@ def test_a_clock_that_jumps_ahead_is_looked_at(tmp_path: Path) -> None:
         await world.until(lambda: waits(3))
 
     told(tmp_path, story)
+
+
+def test_many_facts_are_taken_in_parts(tmp_path: Path) -> None:
+    """However many facts come for however many webhooks, what becomes of requests is noted in between."""
+    sizes: list[int] = []
+
+    async def story(world: World) -> None:
+        names = [f"hook{number}" for number in range(12)]
+        for name in names:
+            world.hook(name)
+        await world.start()
+        take = world.notifying.outbox.take
+
+        def counted(cursor: int, matches: Matches, held: Matches) -> list[str]:
+            sizes.append(sum(map(len, matches.values())))
+            return take(cursor, matches, held)
+
+        world.notifying.outbox.take = counted  # type: ignore[method-assign]
+        world.submit(150)
+        await world.until(lambda: all(len(world.got[name]) == 150 for name in names))
+        assert all(numbers(world, name) == [*range(1, 151)] for name in names)
+
+    told(tmp_path, story)
+    assert sum(sizes) == 12 * 150
+    assert max(sizes) <= TAKE_MESSAGES < 12 * 150

@@ -13,7 +13,7 @@ WAIT_S = 0.01
 
 
 async def ends(limits: SendLimits, requests: int) -> list[float]:
-    """Begin so many requests together, and return after how long each ended."""
+    """Begin so many requests together, and return after how long each was ended."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
@@ -23,7 +23,10 @@ async def ends(limits: SendLimits, requests: int) -> list[float]:
             async with limit:
                 await asyncio.Event().wait()
         limits.forget(limit)
-        return clock() - began
+        # A busy machine lets some of them see it late.
+        ended_at = limit.when()
+        assert ended_at is not None
+        return ended_at - began
 
     return [*await asyncio.gather(*(hang() for _ in range(requests)))]
 
@@ -36,7 +39,7 @@ def test_requests_that_began_together_do_not_end_together(is_busy: bool) -> None
     assert found[0] >= WAIT_S
     for before, after in itertools.pairwise(found):
         # The clock of the loop is a tick behind at most.
-        assert after - before >= 0.8 * apart_s
+        assert after - before >= 0.9 * apart_s
 
 
 def test_requests_that_were_answered_are_forgotten() -> None:
