@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 from pathlib import Path
+from typing import Any
 
 from helix_ray.plane.notice_feed import Notices
 from helix_ray.webhooks.messages import Matches
@@ -102,3 +105,30 @@ def test_many_facts_are_taken_in_parts(tmp_path: Path) -> None:
     told(tmp_path, story)
     assert sum(sizes) == 12 * 150
     assert max(sizes) <= TAKE_MESSAGES < 12 * 150
+
+
+def test_a_disk_that_is_full_now_and_then_loses_nothing(tmp_path: Path) -> None:
+    """A turn that cannot be noted is made again: each message has its number, and no task is left over."""
+
+    async def story(world: World) -> None:
+        names = [f"hook{number}" for number in range(3)]
+        for name in names:
+            world.hook(name)
+        await world.start()
+        note, turns = world.notifying.outbox._turns.note, itertools.count()
+
+        def sometimes(*values: Any) -> None:
+            if next(turns) % 3 == 2:
+                raise OSError(errno.ENOSPC, "no space left")
+            note(*values)
+
+        world.notifying.outbox._turns.note = sometimes  # type: ignore[method-assign]
+        world.submit(40)
+        courier = world.notifying.courier
+        await world.until(lambda: all(len(world.got[name]) >= 40 for name in names))
+        await world.until(lambda: not (courier._ended or courier._senders))
+        assert all(sorted(numbers(world, name)) == [*range(1, 41)] for name in names)
+        assert (courier._free, len(courier._begun)) == (0, 0)
+        assert next(turns) > 20
+
+    told(tmp_path, story)
