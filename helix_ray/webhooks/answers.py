@@ -21,14 +21,17 @@ from helix_ray.webhooks.schedule import off_at
 from helix_ray.webhooks.signing import message_id
 
 
-def listed(question: ListDeliveries, deliveries: Deliveries, place: HookPlace) -> DeliveriesView:
-    """Return a page of deliveries, with the newest try of each."""
+def listed(
+    question: ListDeliveries, deliveries: Deliveries, place: HookPlace, *, is_heard: bool = True
+) -> DeliveriesView:
+    """Return a page of deliveries, with the newest try of each; `is_heard`: whether the webhook's owner may
+    have one."""
     found = deliveries.listed(question.webhook_id, question.status, question.before, question.limit)
     rows = [_view(one, deliveries.last_try(one.message.hook, one.message.seq)) for one in found]
     more = len(found) == question.limit
     return {
         "webhook_id": question.webhook_id,
-        "standing": _standing(deliveries.counts(question.webhook_id), place),
+        "standing": _standing(deliveries.counts(question.webhook_id), place, is_heard=is_heard),
         "deliveries": rows,
         "next": found[-1].message.seq if more else None,
     }
@@ -93,11 +96,12 @@ def _try(one: Try) -> TryView:
     }
 
 
-def _standing(counts: dict[str, int], place: HookPlace) -> StandingView:
+def _standing(counts: dict[str, int], place: HookPlace, *, is_heard: bool) -> StandingView:
     failing_since, quiet_until = place.standing
     return {
         "messages": counts,
-        "held": place.held,
+        # What its owner may see when they may have webhooks again is not known.
+        "held": place.held if is_heard else None,
         "failing_since": failing_since,
         "off_at": off_at(failing_since),
         "quiet_until": quiet_until or None,

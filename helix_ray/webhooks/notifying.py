@@ -318,9 +318,10 @@ class Notifying:
     async def answer(self, question: ListDeliveries | GetDelivery) -> DeliveriesView | DeliveryView | None:
         """Answer a question about a webhook's deliveries; None where there is no such delivery."""
         place = self.outbox.places.get(question.webhook_id)
-        if isinstance(question, ListDeliveries):
-            return listed(question, self.outbox.deliveries, place or HookPlace(None))
         hook = None if self._board is None else self._board.hooks.get(question.webhook_id)
+        if isinstance(question, ListDeliveries):
+            is_heard = hook is None or hook.owner is not None
+            return listed(question, self.outbox.deliveries, place or HookPlace(None), is_heard=is_heard)
         if hook is None:
             return None
         page = await self._page(question.seq - 1, question.seq)

@@ -71,10 +71,11 @@ class DeliveryOut(TypedDict):
 
 @with_config(CLOSED)
 class StandingOut(TypedDict):
-    """Messages by status, how many are held, and since when everything fails."""
+    """Messages by status, how many are held (null while the owner may have no webhooks), and since when
+    everything fails."""
 
     messages: dict[str, int]
-    held: int
+    held: int | None
     failing_since: str | None
     off_at: str | None
     quiet_until: str | None

@@ -55,7 +55,7 @@ class StandingView(TypedDict):
     when it has had nothing but failures, and when it is switched off for that."""
 
     messages: dict[str, int]
-    held: int
+    held: int | None
     failing_since: float | None
     off_at: float | None
     quiet_until: float | None

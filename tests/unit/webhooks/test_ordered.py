@@ -9,6 +9,7 @@ from typing import Any
 
 from helix_ray.core import events as ev
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.deliveries import ListDeliveries
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.events import Fact
 from helix_ray.core.orders import (
@@ -153,7 +154,7 @@ def test_nothing_is_sent_for_an_owner_who_may_have_no_webhooks(tmp_path: Path) -
 
     async def story(world: Ordered) -> None:
         add_user(world.plane, "second", "a password", ["admin"])
-        world.ordered("owned", 500)
+        question = ListDeliveries(world.ordered("owned", 500))
         await world.start()
         world.submit()
         await world.until(lambda: world.notifying.outbox.waiting == 1)
@@ -165,8 +166,12 @@ def test_nothing_is_sent_for_an_owner_who_may_have_no_webhooks(tmp_path: Path) -
         world.wait(10.0)
         await world.looked()
         assert len(world.got["owned"]) == 1
+        page: Any = await world.notifying.answer(question)
+        assert page["standing"]["held"] is None
         world.plane.give(ChangeRoles("owner", ("admin",)), SYSTEM)
         await world.until(lambda: len(world.got["owned"]) == 3)
+        page = await world.notifying.answer(question)
+        assert page["standing"]["held"] == 0
 
     told(tmp_path, story)
 
