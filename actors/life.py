@@ -174,13 +174,17 @@ class LivingActor:
         """Return what keeps a running actor from doing its work; None when nothing does."""
         return None
 
+    def progress(self) -> str | None:
+        """Return how far `opening` is, in words that change while it goes on; None where it is soon done."""
+        return None
+
     async def begin(self) -> None:
         """Begin the actor's life: it calls this itself at every start."""
         self._life.begin()
 
     async def health(self) -> dict[str, Any]:
         """Return the process id, whether it can do its work, why not, and whether that is fatal."""
-        reason = self.hindrance() if self._life.lives else self._life.reason or STARTING
+        reason = self.hindrance() if self._life.lives else self._life.reason or self.progress() or STARTING
         return {"pid": os.getpid(), "ready": reason is None, "reason": reason, "fatal": self._life.fatal}
 
 

@@ -41,6 +41,7 @@ from actors.sealer import Sealer
 from actors.signer import Signer
 from actors.snapshotter import Snapshotter
 from actors.turn_meter import TurnMeter
+from actors.waiting import words_of_folding
 from helix_ray.config import Settings
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import has_news
@@ -125,13 +126,12 @@ class Master(LivingActor):
         journal = self._keeping.open(head_key.secrets[head_key.current])
         try:
             policy = settings.policy()
-            engine = Engine(journal, policy, SystemClock(), self._keeping.no_room, vault)
+            self._engine = engine = Engine(journal, policy, SystemClock(), self._keeping.no_room, vault)
             folded = without_collector(engine.recover)
         except BaseException:
             journal.close()
             raise
         log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
-        self._engine = engine
         engine.board = self._board = _board_of(settings.data_dir)
         self._commits = Commits(engine, in_master(policy), self._meter.turns.ran)
         self._woken = engine.state.seq
@@ -143,6 +143,11 @@ class Master(LivingActor):
             partial(keep_hosts, lambda: self._engine, self._settings.data_dir),
         )  # fmt: skip
         return tuple(partial(self._or_end, work) for work in works)
+
+    def progress(self) -> str | None:
+        """Return how many facts are folded."""
+        folding: Engine | None = getattr(self, "_engine", None)
+        return None if folding is None else words_of_folding(folding.state.seq)
 
     def hindrance(self) -> str | None:
         """Return why nothing can be recorded; None when everything can."""

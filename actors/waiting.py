@@ -15,6 +15,15 @@ SILENCE = frozenset((STARTING, NO_ANSWER))
 # A part that takes longer is reported again, each time after twice the interval.
 SAY_S_MIN = 5.0
 SAY_S_MAX = 300.0
+# How often a fold says how far it is: several times in SILENT_S_MAX, on a busy machine too.
+FACTS_PER_WORD = 500_000
+
+
+def words_of_folding(facts: int) -> str | None:
+    """Say how many facts a master has folded: without a snapshot that its release can read, a long journal
+    takes minutes. None before there is a word to say."""
+    said = facts // FACTS_PER_WORD * FACTS_PER_WORD
+    return f"it has folded {said:,} facts" if said else None
 
 
 class Waiting:

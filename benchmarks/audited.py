@@ -37,6 +37,8 @@ DAYS = 30
 DAY_S = 86_400.0
 USERS, PROJECTS = 1_000, 200
 FACTS_PER_STEP = 20_000
+# Only facts before a snapshot move to segments.
+FACTS_PER_SNAPSHOT = 100_000
 AGENTS = ("helix-ray/1.0", "curl/8.5.0", "python-httpx/0.27", "Mozilla/5.0 (X11; Linux x86_64) Firefox/132.0")
 # In a hundred acts: sign-ins that were refused, other refusals, and quotas; the others are reads.
 SIGN_INS, REFUSALS, QUOTAS = 30, 15, 5
@@ -103,9 +105,10 @@ def main() -> int:
             for fact in facts:
                 evolve(state, fact)
             state.changed.clear()
+            if state.seq % FACTS_PER_SNAPSHOT == 0 or len(facts) < FACTS_PER_STEP:
+                journal.save_snapshot(Snapshot(state.seq, snapshot.FOLD_VERSION, snapshot.parts(state)))
             sealer.move_if_due()
         sealer.finish()
-    journal.save_snapshot(Snapshot(state.seq, snapshot.FOLD_VERSION, snapshot.parts(state)))
     history.close()
     journal.close()
     return 0

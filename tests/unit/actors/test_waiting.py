@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.life import NO_ANSWER
-from actors.waiting import SAY_S_MIN, SILENT_S_MAX, Waiting
+from actors.waiting import FACTS_PER_WORD, SAY_S_MIN, SILENT_S_MAX, Waiting, words_of_folding
 from helix_ray.ports import STARTING
 
 FULL = "the disk of the data directory is full"
@@ -72,3 +72,11 @@ def test_the_next_wait_repeats_no_reason_and_has_patience_of_its_own() -> None:
     start.waiting.begin()
     start.hear(1, master=FULL, history=STARTING)
     assert start.said == [f"waiting for master: {FULL}"]
+
+
+def test_a_long_fold_keeps_a_start_waiting() -> None:
+    """It says how far it is, in few words, and nothing before the first."""
+    facts = (0, FACTS_PER_WORD - 1, FACTS_PER_WORD, 3 * FACTS_PER_WORD + 5)
+    assert [words_of_folding(each) for each in facts] == [
+        None, None, "it has folded 500,000 facts", "it has folded 1,500,000 facts"
+    ]  # fmt: skip
