@@ -9,11 +9,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpcore
 import pytest
+from httpcore._synchronization import AsyncLock
 
 from helix_ray.outward.addresses import Allowed, networks_of
+from helix_ray.outward.checking import Target, target_of
 from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT, PostOutcome
-from helix_ray.outward.transport import Sender
+from helix_ray.outward.transport import Sender, connection_to
 from tests.receivers import Receiver, authority, receiving
 
 HERE = Allowed(networks_of(["127.0.0.0/8", "::1"]), http=True)
@@ -234,3 +237,15 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
         assert (await posted(sender, receiver.url("/ok"))).failure is None
 
     run(test)
+
+
+def test_the_library_s_lock_has_the_name_that_is_replaced() -> None:
+    """The client takes it away from connections (transport.py); under another name it would come back."""
+    target = target_of("http://localhost/")
+    assert isinstance(target, Target)
+    stream = httpcore.AsyncMockStream([])
+    plain = httpcore.AsyncHTTP11Connection(httpcore.Origin(b"http", b"localhost", 80), stream)
+    assert isinstance(plain._state_lock, AsyncLock)
+    assert [name for name, value in vars(plain).items() if isinstance(value, AsyncLock)] == ["_state_lock"]
+    ours = connection_to(target, stream)  # type: ignore[arg-type]
+    assert not any(isinstance(value, AsyncLock) for value in vars(ours).values())
