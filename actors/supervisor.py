@@ -50,6 +50,7 @@ HEALTH_S_MAX = 2.0
 # An actor that is silent for this long hangs: no turn of a loop takes as long. It is long enough that a stall
 # of some seconds kills nothing.
 HUNG_S_MAX = 60.0
+RESTARTING = "it has ended and is starting again"
 
 
 class Supervisor(BlobCalls):
@@ -217,8 +218,11 @@ class Supervisor(BlobCalls):
         self._said[name] = {"pid": before.get("pid"), **said}
 
     async def _make(self, name: str) -> None:
-        log.warning("actor %s is gone; creating it again", name)
-        self._note(name, {"ready": False, "reason": "it is made again", "fatal": False})
+        reason = STARTING
+        if name in self._said:
+            log.warning("actor %s is gone; creating it again", name)
+            reason = RESTARTING
+        self._note(name, {"ready": False, "reason": reason, "fatal": False})
         try:
             await asyncio.to_thread(roster.make, name, self._settings, self._head)
         except (ray.exceptions.RayError, ValueError) as error:

@@ -2,7 +2,8 @@
 
 A valid name has 1 to USERNAME_CHARS_MAX characters: an ASCII letter or digit first, then letters, digits and
 `. _ @ + -`. Its spelling is kept and shown. Names are compared without case and in compatibility form (NFKC,
-then casefold), so `Admin`, `admin` and a full-width `admin` are equal.
+then casefold), so `Admin`, `admin` and a full-width `admin` are equal. The names that the audit gives to the
+system itself and to callers without an account are reserved.
 
 Older journals may have users whose names differ only in case. All of them stay and can log in: a name with
 the exact spelling of one of them means that one; any other spelling means the one that was created first.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from helix_ray.core.access import ANONYMOUS_ID, SYSTEM
 from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.state import State
 
@@ -20,11 +22,14 @@ USERNAME_CHARS_MAX = 128
 USERNAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$"
 
 _USERNAME = re.compile(USERNAME_PATTERN[1:-1])
+_RESERVED = frozenset({SYSTEM.id, ANONYMOUS_ID})
 
 
 def check_username(name: str) -> Rejected | None:
     """Return what is wrong with a username; None when it is valid."""
     if len(name) <= USERNAME_CHARS_MAX and _USERNAME.fullmatch(name) is not None:
+        if name_key(name) in _RESERVED:
+            return invalid(f"The username {name} is reserved for records of the audit", field="username")
         return None
     return invalid(
         "Invalid username: it must start with a letter or digit and contain only letters, digits and . "

@@ -258,10 +258,24 @@ class TestNames:
 
     @pytest.mark.parametrize(
         "name",
-        ["", "a b", "a\n", "\x00", "a\u202e", "\u0430dmin", "-a", "a/b", "a" * 129, "\ud800", "zo\u00eb"],
+        [
+            "",
+            "a b",
+            "a\n",
+            "\x00",
+            "a\u202e",
+            "\u0430dmin",
+            "-a",
+            "a/b",
+            "a" * 129,
+            "\ud800",
+            "zo\u00eb",
+            "System",
+            "anonymous",
+        ],
     )
     def test_odd_names_are_refused_at_every_door(self, stage: Stage, name: str) -> None:
-        """One rule, in the core: ASCII letters, digits and . _ @ + -."""
+        """One rule, in the core: ASCII letters, digits and . _ @ + -; and two names are reserved."""
         assert stage.refuse(o.CreateUser(name, "argon", ("viewer",)), SYSTEM).details["field"] == "username"
 
     def test_an_old_journal_with_both_spellings_stays_usable(self, stage: Stage) -> None:
