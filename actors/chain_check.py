@@ -64,7 +64,7 @@ class ChainCheck:
             return
         found = await asyncio.to_thread(read_check, self._data_dir)
         if found is not None and found.damage is not None:
-            log.critical("the journal's chain does not fit: %s", found.damage)
+            log.critical("the check of the journal failed: %s", found.damage)
 
     async def run(self) -> None:
         """Check for ever, as a loop of an actor: one look."""
