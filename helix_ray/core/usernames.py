@@ -27,9 +27,9 @@ _RESERVED = frozenset({SYSTEM.id, ANONYMOUS_ID})
 
 def check_username(name: str) -> Rejected | None:
     """Return what is wrong with a username; None when it is valid."""
+    if name_key(name) in _RESERVED:
+        return invalid(f"The username {name} is reserved for records of the audit", field="username")
     if len(name) <= USERNAME_CHARS_MAX and _USERNAME.fullmatch(name) is not None:
-        if name_key(name) in _RESERVED:
-            return invalid(f"The username {name} is reserved for records of the audit", field="username")
         return None
     return invalid(
         "Invalid username: it must start with a letter or digit and contain only letters, digits and . "
