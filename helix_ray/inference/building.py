@@ -50,24 +50,39 @@ def build(name: str, model: Path, target: Path, batches: Iterator[Feed]) -> None
 
     Raises NotBuilt, and MemoryError where the limit does not suffice.
     """
-    logging.disable(logging.WARNING)  # the quantizer logs advice to standard error
     try:
-        if name == FP16:
-            onnx.save(fp16.convert(fp16.read(model)), target)
-        elif name == FP16_STORAGE:
-            onnx.save(fp16.to_storage(fp16.read(model)), target)
-        elif name == INT8_STATIC:
-            _static(model, target, batches)
-        elif name == INT8_DYNAMIC:
-            _dynamic(model, target)
-        else:
-            raise NotBuilt(f"there is no variant {name!r}")
+        with _unlogged():
+            _build(name, model, target, batches)
     except (NotBuilt, MemoryError):
         raise
     except Exception as error:  # converters raise anything, for models that they did not foresee
         if out_of_memory(error):
             raise MemoryError(str(error)) from error
         raise NotBuilt(words(error) if isinstance(error, NotUsable) else _what(error)) from error
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep the quantizer's advice from standard error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _build(name: str, model: Path, target: Path, batches: Iterator[Feed]) -> None:
+    if name == FP16:
+        onnx.save(fp16.convert(fp16.read(model)), target)
+    elif name == FP16_STORAGE:
+        onnx.save(fp16.to_storage(fp16.read(model)), target)
+    elif name == INT8_STATIC:
+        _static(model, target, batches)
+    elif name == INT8_DYNAMIC:
+        _dynamic(model, target)
+    else:
+        raise NotBuilt(f"there is no variant {name!r}")
 
 
 class _CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
