@@ -55,7 +55,19 @@ class CheckpointFailed(Exception):
     """A journal does not match a checkpoint, or has none; the message says what to do, in one line."""
 
 
-class Tree(Protocol):
+class Roots(Protocol):
+    """What a checkpoint is compared with."""
+
+    def leaf(self, seq: int) -> bytes:
+        """Return the leaf of a fact."""
+        ...
+
+    def root(self, size: int) -> bytes:
+        """Return the root over the first `size` facts."""
+        ...
+
+
+class Tree(Roots, Protocol):
     """The Merkle tree of a journal, from which checkpoints are made."""
 
     def head(self) -> int:
@@ -64,10 +76,6 @@ class Tree(Protocol):
 
     def root(self, size: int | None = None) -> bytes:
         """Return the root over the first `size` facts, or all."""
-        ...
-
-    def leaf(self, seq: int) -> bytes:
-        """Return the leaf of a fact."""
         ...
 
 
@@ -233,21 +241,8 @@ def verify(
         if not has_tables(con):
             raise JournalDamaged(f"{data_dir / JOURNAL_FILE} does not contain a journal")
         size, _ = check_all(con, claim, on_facts)
-        if checkpoint is not None:
-            _compare(con, checkpoint)
-        if format_of(con) != FORMER_FORMAT:
-            tree = StoredTree(con)
-            for before in own:
-                if (difference := _difference(tree, size, before)) is not None:
-                    raise JournalDamaged(difference)
+        _compare(con, checkpoint, own)
     return Verified(size, checkpoint, signer)
-
-
-class _Roots(Protocol):
-    """What a checkpoint is compared with."""
-
-    def leaf(self, seq: int) -> bytes: ...
-    def root(self, size: int) -> bytes: ...
 
 
 def _own(data_dir: Path, *files: str) -> list[Checkpoint]:
@@ -260,17 +255,24 @@ def _own(data_dir: Path, *files: str) -> list[Checkpoint]:
     return found
 
 
-def _compare(con: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+def _compare(con: sqlite3.Connection, given: Checkpoint | None, own: Sequence[Checkpoint]) -> None:
+    """Compare the tree with the checkpoint that was given, and with those of the directory."""
     if format_of(con) == FORMER_FORMAT:
+        if given is None:
+            return
         raise CheckpointFailed(
             "the journal has format 1, which has no tree: start the server once to upgrade it"
         )
     tree = StoredTree(con)
-    if (difference := _difference(tree, tree.newest(), checkpoint)) is not None:
+    size = tree.newest()
+    if given is not None and (difference := _difference(tree, size, given)) is not None:
         raise CheckpointFailed(difference)
+    for before in own:
+        if (difference := _difference(tree, size, before)) is not None:
+            raise JournalDamaged(difference)
 
 
-def _difference(tree: _Roots, size: int, checkpoint: Checkpoint) -> str | None:
+def _difference(tree: Roots, size: int, checkpoint: Checkpoint) -> str | None:
     """Say why a journal of `size` facts is not that of a checkpoint; None where it is."""
     if size < checkpoint.size:
         return (

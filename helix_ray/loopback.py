@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv6Address, ip_address
+
+from helix_ray.core.networks import is_this_machine
 
 
 def is_loopback(host: str) -> bool:
@@ -13,11 +14,4 @@ def is_loopback(host: str) -> bool:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return False
-    return bool(host) and all(_one(str(address[0])) for *_, address in found)
-
-
-def _one(text: str) -> bool:
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
+    return bool(host) and all(is_this_machine(str(address[0])) for *_, address in found)

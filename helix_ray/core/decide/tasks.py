@@ -26,7 +26,7 @@ from helix_ray.core.events import (
     TasksRetired,
 )
 from helix_ray.core.families import is_sharded
-from helix_ray.core.lifecycle import TERMINAL, Status
+from helix_ray.core.lifecycle import TERMINAL, Status, after
 from helix_ray.core.membership import refuse_use
 from helix_ray.core.names import shard_id
 from helix_ray.core.orders import ArchiveTasks, AttemptReport, CancelTask, DeleteTask, RetryTask, UpdateTask
@@ -51,9 +51,9 @@ def is_lease_holder(ctx: Context, task: Task) -> bool:
     return worker.kind == "external" and worker.owner == ctx.order.by.id
 
 
-_MARKED = {
-    TaskAssigned: "running", TaskCompleted: "completed", TaskFailed: "failed", TaskRequeued: "pending",
-}  # fmt: skip
+# The facts by which somebody sets a status by hand, and the status after each.
+_MARKS: tuple[type[Event], ...] = (TaskAssigned, TaskCompleted, TaskFailed, TaskRequeued)
+_MARKED = {kind: status.value for kind in _MARKS if (status := after(kind.__name__)) is not None}
 
 
 def update(body: UpdateTask, ctx: Context) -> Decision[StandingData] | Rejected:
