@@ -65,9 +65,9 @@ _ROUTING_KEYS: Final = (
 )
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _WORDS: Final = re.compile(r"^(Input|String) should ")
-# Pydantic gives the choices of an enum or literal only in this sentence.
 # What pydantic puts before the message of a ValueError.
 _OF_VALUES: Final = "Value error, "
+# Pydantic gives the choices of an enum or literal only in this sentence.
 _CHOICES: Final = frozenset({"enum", "literal_error"})
 
 

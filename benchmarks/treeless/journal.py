@@ -52,5 +52,5 @@ class Treeless(SqliteJournal):
         return rows
 
     def root(self, size: int | None = None) -> bytes:
-        """Return no root: there is no tree."""
+        """Return zeros where the root would be."""
         return bytes(32)

@@ -82,7 +82,7 @@ def _build(name: str, model: Path, target: Path, batches: Iterator[Feed]) -> Non
     elif name == INT8_DYNAMIC:
         _dynamic(model, target)
     else:
-        raise NotBuilt(f"there is no variant {name!r}")
+        raise NotBuilt(f"unknown variant {name!r}")
 
 
 class _CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]

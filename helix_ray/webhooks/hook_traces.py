@@ -1,7 +1,7 @@
-"""Traces of requests to receivers: each try is a span below that of the task it tells of, and the receiver is
-handed this span in `traceparent` (W3C Trace Context).
+"""Traces of requests to receivers: each try is a span in the trace of its task, whose span is the parent. The
+receiver gets the try's span in the header `traceparent` (W3C Trace Context).
 
-Without a collector no spans are made, and receivers are handed what the task was given.
+Without a collector there are no spans, and receivers get the `traceparent` of the task.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ HEADER = "traceparent"
 
 
 class HookTraces:
-    """What receivers are handed, and the spans of tries that have ended."""
+    """The trace headers of requests, and the spans of tries that have ended."""
 
     def __init__(self, note: Callable[[TraceSpan], None] | None = None) -> None:
-        """`note` is given each span; None where there is no collector."""
+        """`note` takes each span; None without a collector."""
         self._note = note
 
     def headers(

@@ -45,14 +45,12 @@ def _an_address(text: str) -> str:
 def _an_action(text: str) -> str:
     if text not in ACTIONS:
         similar = ", ".join(get_close_matches(text, ACTIONS))
-        raise ValueError("there is no such action" + (f" (similar: {similar})" if similar else ""))
+        raise ValueError("unknown action" + (f" (similar: {similar})" if similar else ""))
     return text
 
 
 Time = Annotated[str, AfterValidator(_a_time)]
 Word = Annotated[str, Field(min_length=1, max_length=WORD_CHARS_MAX), AfterValidator(_one_line)]
-
-
 # An unknown one would find nothing, and whoever reads that may believe it.
 Action = Annotated[Word, AfterValidator(_an_action), Field(json_schema_extra={"enum": list(ACTIONS)})]
 

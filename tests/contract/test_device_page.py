@@ -168,8 +168,11 @@ def open_page(page: Page, require: Callable[[str], str], tmp_path: Path) -> Iter
         page.opened += 1
         flags = ["--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
         command = [require("chromium-headless-shell"), *flags, f"--user-data-dir={tmp_path / 'kept'}"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        running.append(subprocess.Popen([*command, f"{page.url}/"], start_new_session=True, **quiet))  # type: ignore[call-overload]
+        browser = subprocess.Popen(
+            [*command, f"{page.url}/"], start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        running.append(browser)
 
     yield begin
     end()

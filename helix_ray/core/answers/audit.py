@@ -11,7 +11,7 @@ from helix_ray.core.names import WORKER_PREFIX
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.audit import AuditPageView, RecordedReadsView
 
-# How the ids of authors begin that are no users: parts of the cluster, such as `job:ID`, have a colon.
+# Authors without an account. The ids of parts of the cluster, such as `job:ID`, contain a colon.
 _OTHERS = (SYSTEM.id, ANONYMOUS_ID)
 
 

@@ -27,7 +27,7 @@ def test_the_end_says_it_all() -> None:
 
 
 def test_it_is_reported_when_it_is_due() -> None:
-    """Each slot has its own; one that was reported is no longer due."""
+    """Each slot has its own report; one that was made is not due again."""
     kept = Beginnings()
     assert kept.due_at() is None
     kept.keep("one", BEGUN, 10.0)
