@@ -27,11 +27,13 @@ from helix_ray.core.questions import (
     GetTask,
     ListAudit,
     ListTasks,
+    NoticeTasks,
     Outdated,
     SecurityFigures,
     WaitTasks,
 )
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.events import NoticeTask, NoticeTasksView
 from helix_ray.core.views.other_tasks import ids_in, without_unseen
 from helix_ray.core.views.security import SecurityView
 from helix_ray.core.views.tasks import EndedView, ResultView, TaskPageView, TaskView
@@ -55,7 +57,7 @@ FOLLOWED_S_MAX = 3.0
 OnThread = Callable[..., Awaitable[Any]]
 # Adds what is in force on this machine to findings.
 Look = Callable[[Findings], Findings]
-Completed = GetTask | GetResult | ListTasks | WaitTasks | ListAudit | SecurityFigures
+Completed = GetTask | GetResult | ListTasks | WaitTasks | NoticeTasks | ListAudit | SecurityFigures
 
 
 def see_nothing(findings: Findings) -> Findings:
@@ -107,6 +109,8 @@ class Archive:
             return await self.list(question, by, reply)
         if isinstance(question, WaitTasks):
             return await self.wait(question, by, reply)
+        if isinstance(question, NoticeTasks):
+            return await self.notice_tasks(by, reply)
         return await self.find(question, by)
 
     async def audit(self, question: ListAudit, reply: AuditPageView) -> AuditPageView | SourceUnavailable:
@@ -250,6 +254,21 @@ class Archive:
         if unknown and self._history.through < through:
             return BEHIND
         return {**live, "done": [*live["done"], *shown], "unknown": unknown}
+
+    async def notice_tasks(self, by: Principal, live: NoticeTasksView) -> NoticeTasksView | SourceUnavailable:
+        """Complete an answer to NoticeTasks with archived tasks."""
+        bounds = await self._bounds(task_ids=tuple(live["unknown"]))
+        if isinstance(bounds, SourceUnavailable):
+            return bounds
+        wanted = [task_id for task_id in live["unknown"] if task_id not in bounds.outdated]
+        found: dict[str, NoticeTask] = await self._on_thread(
+            self._history.notice_tasks, wanted, bounds.archived_through
+        )
+        seen = {task_id: task for task_id, task in found.items() if sees(by, record_of_view(task))}
+        unknown = [task_id for task_id in live["unknown"] if task_id not in seen]
+        if unknown and self._history.through < bounds.archived_through:
+            return BEHIND
+        return {"tasks": live["tasks"] | seen, "unknown": unknown}
 
     async def _bounds(
         self, task_ids: tuple[str, ...] | None = None, until: int = 0

@@ -20,6 +20,7 @@ from typing import TypedDict, cast
 import orjson
 import uvloop
 
+from benchmarks import past_events
 from benchmarks.load import one_by_one, percentile, side_by_side
 from benchmarks.processes import ROOT, Helix, helix, scratch, tree_cpu_s
 from benchmarks.report import Line, Report, Series, at_most, ratio_at_least, ratio_at_most
@@ -86,6 +87,7 @@ def run(scale: Scale) -> Report:
         _get_line(found[0], found[READERS]),
         Line(f"helix down with {READERS} streams", down, plain_down, at_most(DOWN_S_MAX, "s", down)),
     ]
+    lines += past_events.lines(scale.noop_tasks, scale.rounds)
     for readers in (1, READERS):
         rounds = found[readers].arrivals
         p50, p99 = (

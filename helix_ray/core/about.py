@@ -29,7 +29,7 @@ from helix_ray.core.lifecycle import after
 from helix_ray.core.questions import ListAudit, ListQuotas, ListWorkers
 from helix_ray.core.specs import TaskEdits, TaskSpec
 from helix_ray.core.state import State, Task, project_of
-from helix_ray.core.views.tasks import TaskView
+from helix_ray.core.views.events import NoticeTask
 from helix_ray.core.visibility import administers, reads_all_tasks, sees_all_tasks
 
 Reach = Literal[
@@ -90,13 +90,13 @@ def hears(by: Principal, audience: Audience) -> bool:
     return _HEARS[audience.reach](by, audience)
 
 
-def of_task_view(found: About, view: TaskView) -> About:
+def of_notice_task(found: About, task: NoticeTask) -> About:
     """Return what a fact is about, with what the history knows of its task."""
-    audience = Audience("tasks", _two(view["owner"], view["holder"]), view["project_id"])
-    status = found.status or view["status"]
+    audience = Audience("tasks", _two(task["owner"], task["holder"]), task["project_id"])
+    status = found.status or task["status"]
     return About(
-        audience, view["project_id"], view["type"], view.get("labels") or NO_LABELS, status, view["title"],
-        traceparent=view.get("traceparent"),
+        audience, task["project_id"], task["type"], task["labels"] or NO_LABELS, status, task["title"],
+        traceparent=task["traceparent"],
     )  # fmt: skip
 
 

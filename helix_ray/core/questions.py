@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.access import ADMINS, CONTENT_READERS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
+from helix_ray.core.access import ADMINS, EVERYBODY, READERS, SYSTEM_ONLY, Tokens
 from helix_ray.core.audit_questions import ListAudit as ListAudit
 from helix_ray.core.audit_questions import RecordedReads as RecordedReads
 from helix_ray.core.dataset_questions import GetDataset as GetDataset
@@ -16,6 +16,7 @@ from helix_ray.core.device_questions import GetDevice as GetDevice
 from helix_ray.core.device_questions import GetDocuments as GetDocuments
 from helix_ray.core.device_questions import ListConflicts as ListConflicts
 from helix_ray.core.device_questions import ListDevices as ListDevices
+from helix_ray.core.event_questions import NoticeTasks as NoticeTasks
 from helix_ray.core.event_questions import ReadEvents as ReadEvents
 from helix_ray.core.model_questions import GetModel as GetModel
 from helix_ray.core.model_questions import GetModelEvidence as GetModelEvidence
@@ -43,122 +44,27 @@ from helix_ray.core.sync_questions import FollowedRows as FollowedRows
 from helix_ray.core.sync_questions import PullChanges as PullChanges
 from helix_ray.core.sync_questions import ScopeRows as ScopeRows
 from helix_ray.core.sync_questions import SyncStatus as SyncStatus
+from helix_ray.core.task_questions import ExplainTask as ExplainTask
+from helix_ray.core.task_questions import GetResult as GetResult
+from helix_ray.core.task_questions import GetTask as GetTask
+from helix_ray.core.task_questions import ListTasks as ListTasks
+from helix_ray.core.task_questions import PlanTask as PlanTask
+from helix_ray.core.task_questions import ReadItems as ReadItems
+from helix_ray.core.task_questions import ReadLog as ReadLog
+from helix_ray.core.task_questions import WaitTasks as WaitTasks
 from helix_ray.core.views.attempts import WorkView
 from helix_ray.core.views.erasures import ErasedTasksView, ErasuresView, ErasureView
 from helix_ray.core.views.figures import CountsView, MetricsView, ReadinessView
 from helix_ray.core.views.history import OutdatedView
-from helix_ray.core.views.placement import ExplainView, PlanView
 from helix_ray.core.views.projects import ProjectsView, ProjectView
 from helix_ray.core.views.quotas import QuotasView
 from helix_ray.core.views.sessions import IdentityView, SessionsView, SessionView, SignInView
-from helix_ray.core.views.tasks import EndedView, ItemsView, LogView, ResultView, TaskPageView, TaskView
 from helix_ray.core.views.tokens import TokensView
 from helix_ray.core.views.users import UsersView, UserView
 from helix_ray.core.views.workers import WorkersView, WorkerView
 from helix_ray.core.webhook_questions import GetWebhook as GetWebhook
 from helix_ray.core.webhook_questions import ListWebhooks as ListWebhooks
 from helix_ray.core.webhook_questions import WebhookBoard as WebhookBoard
-
-
-@dataclass(frozen=True, slots=True)
-class GetTask(QuestionKind[TaskView]):
-    """One task with all its fields."""
-
-    allowed = EVERYBODY
-    reads = "tasks"
-    tokens = Tokens.ALL
-    while_stopping = True
-    short = True
-    cached = True
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListTasks(QuestionKind[TaskPageView]):
-    """Tasks, newest first. `since` and `until` limit created_at: half open, epoch seconds."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-    while_stopping = True
-    travels_alone = True
-    in_steps = True
-
-    status: str | None = None
-    priority: str | None = None
-    type: str | None = None
-    project_id: str | None = None
-    assigned_worker: str | None = None
-    id_prefix: str | None = None
-    since: float | None = None
-    until: float | None = None
-    limit: int = 50
-    offset: int = 0
-    # Only tasks in memory whose submit has a seq in this range; for the history.
-    seqs: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GetResult(QuestionKind[ResultView]):
-    """The result of a finished task."""
-
-    allowed = CONTENT_READERS
-    reads = "results"
-    tokens = Tokens.ALL
-    while_stopping = True
-    kept_on_nodes = True
-
-    task_id: str
-    # Leave a pickled result on its node: the caller cannot read it.
-    json_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReadLog(QuestionKind[LogView]):
-    """The output of a task's attempt (default: the newest) from a byte offset.
-
-    `raw`: the text has a character for each byte (latin-1).
-    """
-
-    allowed = CONTENT_READERS
-    reads = "logs"
-    tokens = Tokens.ALL
-    while_stopping = True
-    of_node = True
-
-    task_id: str
-    attempt: int | None = None
-    offset: int = 0
-    limit_bytes: int = 262_144
-    raw: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReadItems(QuestionKind[ItemsView]):
-    """What a task's attempt (default: the newest) has yielded, as pickles, from a byte offset of its file."""
-
-    allowed = SYSTEM_ONLY
-    reads = "results"
-    of_node = True
-
-    task_id: str
-    attempt: int | None = None
-    offset: int = 0
-    limit_bytes: int = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class WaitTasks(QuestionKind[EndedView]):
-    """The finished ones of these tasks, with their `results` or without; waits until there is one."""
-
-    allowed = CONTENT_READERS
-    reads = "results"
-    tokens = Tokens.ALL
-    while_stopping = True
-    travels_alone = True
-
-    task_ids: tuple[str, ...]
-    results: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,33 +176,6 @@ class ListTokens(QuestionKind[TokensView]):
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainTask(QuestionKind[ExplainView]):
-    """The explanation of a task's placement, and what would help."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-    travels_alone = True
-    one_at_a_time = True
-
-    task_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTask(QuestionKind[PlanView]):
-    """Where a pending task, or its shards, would go now, with `capabilities` required beside its own."""
-
-    allowed = READERS
-    tokens = Tokens.ALL
-    travels_alone = True
-    one_at_a_time = True
-
-    task_id: str
-    strategy: str | None = None
-    capabilities: tuple[str, ...] = ()
-    max_nodes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class ListQuotas(QuestionKind[QuotasView]):
     """The quotas of all projects, and their use."""
 
@@ -393,7 +272,7 @@ Question = (
     | ListWebhooks | GetWebhook | WebhookBoard | ListDevices | GetDevice | GetDocuments | ListConflicts
     | ListErasures | GetErasure | ErasedTasks | NodeDevices | Acceleration
     | SystemFigures | SystemHistory
-    | ReadEvents | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
+    | ReadEvents | NoticeTasks | PullChanges | SyncStatus | DeviceBoard | FollowedRows | ScopeRows
     | ListAudit | SecurityFigures
     | JournalSize | NewestCheckpoint | ListCheckpoints | ProveInclusion | ProveConsistency | RecordedReads
 )  # fmt: skip

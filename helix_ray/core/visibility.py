@@ -42,6 +42,7 @@ from helix_ray.core.questions import ListWorkers
 from helix_ray.core.state import ApiToken, Project, Session, State, Task, User, Worker, project_of
 from helix_ray.core.task_scope import TaskScope as TaskScope
 from helix_ray.core.usernames import find_user_id
+from helix_ray.core.views.events import NoticeTask
 from helix_ray.core.views.tasks import ResultView, TaskView
 from helix_ray.core.webhooks import Webhook, roles_now
 
@@ -135,7 +136,7 @@ def record_of(task: Task) -> TaskRecord:
     return TaskRecord(task.owner, task.holder, project_of(task))
 
 
-def record_of_view(view: TaskView | ResultView) -> TaskRecord:
+def record_of_view(view: TaskView | ResultView | NoticeTask) -> TaskRecord:
     """Return the fields that the rule needs, from the view of a task or its result."""
     return TaskRecord(view["owner"], view["holder"], view["project_id"])
 

@@ -3,27 +3,24 @@
 Who reads in the system's name decides by `about` who hears of them.
 
 What the control plane's memory does not know (a task that was archived long ago) is asked of the history
-here, once for each task and batch. What the history does not know either was deleted: only those hear of it
+here, in one question for each batch. What the history does not know either was deleted: only those hear of it
 who see all tasks.
 """
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
-from helix_ray.core.about import About, of_task_view
+from helix_ray.core.about import About, of_notice_task
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.errors import ErrorCode, Refused, Rejected
+from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.events import Fact, subject_of
 from helix_ray.core.notices import Notice, notice_of
-from helix_ray.core.questions import GetTask
+from helix_ray.core.questions import NoticeTasks
 from helix_ray.core.tellings import TELLINGS
-from helix_ray.core.views.tasks import TaskView
+from helix_ray.core.views.events import NoticeTask
 from helix_ray.ports import Batch, ControlPlane
 
-# How many questions to the history are under way at once.
-RECALLS_AT_ONCE_MAX = 16
 OF_TASKS = frozenset(kind for kind, each in TELLINGS.items() if each.names[0].startswith("task."))
 
 
@@ -58,29 +55,22 @@ class NoticeFeed:
         recalled = await self._recalled(batch.facts, batch.abouts)
         notices = []
         for fact, found in zip(batch.facts, batch.abouts, strict=True):
-            view = None if found.known else recalled.get(subject_of(fact.event))
-            notice = notice_of(fact, found if view is None else of_task_view(found, view))
+            task = None if found.known else recalled.get(subject_of(fact.event))
+            notice = notice_of(fact, found if task is None else of_notice_task(found, task))
             if notice is not None:
                 notices.append(notice)
         return tuple(notices)
 
-    async def _recalled(self, facts: tuple[Fact, ...], abouts: tuple[About, ...]) -> dict[str, TaskView]:
+    async def _recalled(self, facts: tuple[Fact, ...], abouts: tuple[About, ...]) -> dict[str, NoticeTask]:
         """Return the tasks that memory does not know, from the history."""
         missing = {
             subject_of(fact.event): None
             for fact, found in zip(facts, abouts, strict=True)
             if not found.known and type(fact.event) in OF_TASKS
         }
-        places = asyncio.Semaphore(RECALLS_AT_ONCE_MAX)
-
-        async def recall(task_id: str) -> TaskView | None:
-            async with places:
-                answer = await self._plane.query(GetTask(task_id), self._by)
-            if not isinstance(answer, Rejected):
-                return answer
-            if answer.code is ErrorCode.NOT_FOUND:
-                return None
+        if not missing:
+            return {}
+        answer = await self._plane.query(NoticeTasks(tuple(missing)), self._by)
+        if isinstance(answer, Rejected):
             raise Refused(answer)
-
-        views = await asyncio.gather(*map(recall, missing))
-        return {task_id: view for task_id, view in zip(missing, views, strict=True) if view is not None}
+        return answer["tasks"]

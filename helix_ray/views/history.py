@@ -18,6 +18,7 @@ import orjson
 from helix_ray.core.events import Fact, TaskRestored
 from helix_ray.core.questions import ListAudit, ListCheckpoints, ListTasks
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.events import NoticeTask
 from helix_ray.core.views.proofs import CheckpointPageView
 from helix_ray.core.views.security import SignInsView
 from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
@@ -230,6 +231,12 @@ class History:
         after `archived_through` (it is then still in memory)."""
         with self._asking() as con:
             return read.get_task(con, task_id, archived_through)
+
+    def notice_tasks(self, task_ids: Sequence[str], archived_through: int) -> dict[str, NoticeTask]:
+        """Return those of these tasks that finished up to `archived_through`, by id, for those who
+        are told of their facts."""
+        with self._asking() as con:
+            return read.notice_tasks(con, task_ids, archived_through)
 
     def records(self, task_ids: Sequence[str], archived_through: int) -> dict[str, read.Record]:
         """Return those of the tasks that finished up to `archived_through`, in the form of memory, by id."""

@@ -12,6 +12,7 @@ from helix_ray.core.lifecycle import Status
 from helix_ray.core.names import shard_id
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.state import Task
+from helix_ray.core.views.events import NoticeTask
 from helix_ray.core.views.tasks import (
     ResultView,
     TaskLineView,
@@ -51,6 +52,38 @@ def records(
         _wanted(task_ids),
     ).fetchall()
     return {row[0]: Record(task(RECORD, row[:-2], stored(row[-2])), row[-1]) for row in rows}
+
+
+def notice_tasks(
+    con: duckdb.DuckDBPyConnection, task_ids: Sequence[str], archived_through: int
+) -> dict[str, NoticeTask]:
+    """Return those of the tasks that the history has, by id, as core/views/events.py has tasks of memory."""
+    # Most specs have neither labels nor a trace, and need not be read.
+    rows = con.execute(
+        f"""SELECT t.id, t.owner, t.holder, t.project_id, t.type, t.title, t.status,
+                   CASE WHEN contains(s.spec, '"labels"') OR contains(s.spec, '"traceparent"') THEN s.spec END
+            FROM tasks t SEMI JOIN {WANTED} w ON t.key = w.key AND t.id = w.id
+                 JOIN submitted s ON s.seq = t.seq
+            WHERE true{_archived(archived_through)}""",
+        _wanted(task_ids),
+    ).fetchall()
+    return {task_id: _notice_task(*row) for task_id, *row in rows}
+
+
+def _notice_task(
+    owner: str, holder: str | None, project: str | None, kind: str, title: str, status: str, text: str | None
+) -> NoticeTask:
+    spec: dict[str, Any] = {} if text is None else stored(text)
+    return {
+        "owner": owner,
+        "holder": holder,
+        "project_id": project,
+        "type": kind,
+        "title": title,
+        "status": status,
+        "labels": spec.get("labels"),
+        "traceparent": spec.get("traceparent"),
+    }
 
 
 def lines(

@@ -34,7 +34,15 @@ PUBLIC = {
     ("get", "/metrics"),
 }
 # Asked on the way to the answer of another route, or by the Python API.
-WITHOUT_ROUTE = {"Counts", "GetStored", "JournalSize", "PlanTask", "SystemHistory", "WaitTasks"}
+WITHOUT_ROUTE = {
+    "Counts",
+    "GetStored",
+    "JournalSize",
+    "PlanTask",
+    "SystemHistory",
+    "NoticeTasks",
+    "WaitTasks",
+}
 BODIES: dict[str, Any] = {
     f"{PREFIX}/auth/password": {"current_password": "wrong password", "new_password": "another password"},
 }

@@ -19,12 +19,14 @@ from helix_ray.core.questions import (
     GetTask,
     ListAudit,
     ListTasks,
+    NoticeTasks,
     PlanTask,
     QuestionKind,
     SecurityFigures,
     WaitTasks,
 )
 from helix_ray.core.views.audit import AuditPageView
+from helix_ray.core.views.events import NoticeTasksView
 from helix_ray.core.views.security import SecurityView
 from helix_ray.core.views.tasks import EndedView, TaskPageView, TaskView
 
@@ -107,6 +109,19 @@ class _OfEnded(Completion):
         return {**again, "done": [*reply["done"], *again["done"]], "open": opened}
 
 
+class _OfNoticeTasks(Completion):
+    """Tasks that the master does not have may be archived."""
+
+    def lacks(self, question: NoticeTasks, reply: NoticeTasksView | Rejected) -> bool:
+        return not isinstance(reply, Rejected) and bool(reply["unknown"])
+
+    def rest(self, question: NoticeTasks, reply: NoticeTasksView) -> QuestionKind[Any] | None:
+        return NoticeTasks(tuple(reply["unknown"])) if reply["unknown"] else None
+
+    def joined(self, reply: NoticeTasksView, again: NoticeTasksView | Rejected) -> Answer:
+        return again if isinstance(again, Rejected) else {**again, "tasks": reply["tasks"] | again["tasks"]}
+
+
 class _OfAudit(Completion):
     """The history has all records of the audit."""
 
@@ -128,6 +143,7 @@ COMPLETIONS: Final[dict[type, Completion]] = {
     PlanTask: _FromView(),
     ListTasks: _OfPage(),
     WaitTasks: _OfEnded(),
+    NoticeTasks: _OfNoticeTasks(),
     ListAudit: _OfAudit(),
     SecurityFigures: _OfSecurity(),
 }

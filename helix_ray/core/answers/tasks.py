@@ -13,6 +13,7 @@ from helix_ray.core.answers.picture import Answerers, NewsChecks, Picture, Stepp
 from helix_ray.core.errors import Rejected, conflict, not_found
 from helix_ray.core.lifecycle import TERMINAL
 from helix_ray.core.state import State, Task
+from helix_ray.core.views.events import NoticeTasksView, notice_task
 from helix_ray.core.views.other_tasks import without_unseen
 from helix_ray.core.views.tasks import (
     EndedView,
@@ -195,6 +196,14 @@ def _wait_tasks(picture: Picture, question: q.WaitTasks, by: Principal) -> Ended
     return {"done": done, "unknown": unknown, "open": open_count}
 
 
+def _notice_tasks(picture: Picture, question: q.NoticeTasks, by: Principal) -> NoticeTasksView:
+    found = {task_id: find_task(picture.state, task_id, by) for task_id in question.task_ids}
+    return {
+        "tasks": {task_id: notice_task(task) for task_id, task in found.items() if isinstance(task, Task)},
+        "unknown": [task_id for task_id, task in found.items() if isinstance(task, Rejected)],
+    }
+
+
 def _finished(question: q.WaitTasks, reply: EndedView) -> bool:
     return bool(reply["done"] or reply["unknown"])
 
@@ -204,6 +213,7 @@ TASK_ANSWERS: Answerers = {
     q.GetResult: _get_result,
     q.ListTasks: _list_tasks,
     q.WaitTasks: _wait_tasks,
+    q.NoticeTasks: _notice_tasks,
 }
 
 TASK_STEPS: Steppers = {q.ListTasks: list_tasks}

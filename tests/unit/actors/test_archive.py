@@ -30,7 +30,7 @@ from helix_ray.core.orders import (
     SubmitTasks,
     UpdateTask,
 )
-from helix_ray.core.questions import GetResult, GetTask, ListTasks, Question, WaitTasks
+from helix_ray.core.questions import GetResult, GetTask, ListTasks, NoticeTasks, Question, WaitTasks
 from helix_ray.plane.control import Plane
 from helix_ray.plane.names import HISTORIAN
 from helix_ray.testing import MemoryControlPlane
@@ -134,6 +134,30 @@ def test_archived_tasks_can_be_waited_for_without_their_results(links: Links) ->
     assert whole["done"][0]["result"] == {"success": True, "value": "large"}
     assert brief == {**whole, "done": [{**whole["done"][0], "result": None}]}
     assert brief["unknown"] == ["task-x"]
+
+
+def test_notices_say_the_same_of_tasks_in_memory_and_in_the_history(links: Links) -> None:
+    """With labels and trace, in one question for all; what was deleted or never there is unknown."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    ids = [
+        links.submit({**TASK, **more})
+        for more in ({}, {"labels": {"zone": "a"}, "project_id": "p"}, {"traceparent": trace}, {})
+    ]
+    for task_id in ids:
+        links.do(UpdateTask(task_id, status="completed"))
+    live = links.ask(NoticeTasks((*ids, "task-x")))
+    assert live["unknown"] == ["task-x"]
+    assert live["tasks"][ids[1]]["labels"] == {"zone": "a"}
+    assert live["tasks"][ids[2]]["traceparent"] == trace
+    links.archive()
+    assert not links.plane.engine.state.tasks
+    open_id = links.submit(TASK)
+    links.do(DeleteTask(ids[-1]))
+    told = links.ask(NoticeTasks((*ids, open_id, "task-x")))
+    assert told["tasks"] == {task_id: live["tasks"][task_id] for task_id in ids[:-1]} | {
+        open_id: {**live["tasks"][ids[0]], "status": "pending"}
+    }
+    assert told["unknown"] == [ids[-1], "task-x"]
 
 
 def test_a_deleted_task_of_the_history_is_gone_at_once(links: Links) -> None:

@@ -136,6 +136,7 @@ TABLE = {
     "AcknowledgeExport": "au",
     "NoteCheckpoint": "",
     "ReadEvents": "adopuvw",
+    "NoticeTasks": "adopuvw",
     "PullChanges": "",
     "SyncStatus": "adopuvw",
     "DeviceBoard": "",

@@ -22,6 +22,7 @@ from helix_ray.core.questions import (
     ListAudit,
     ListDeliveries,
     ListTasks,
+    NoticeTasks,
     PullChanges,
     Question,
     QuestionKind,
@@ -101,9 +102,8 @@ def test_a_receipt_has_the_data_that_its_order_names(kind: type[OrderKind[Any]])
 def test_every_question_about_a_task_is_asked_of_the_history_too() -> None:
     """Forgetting it would make a task of an hour ago unknown; what replicas keep is of one task."""
     about_one = {kind for kind in QUESTIONS if "task_id" in kind.__dataclass_fields__}
-    assert about_one == set(COMPLETIONS) - {ListAudit, ListTasks, SecurityFigures, WaitTasks} | {
-        kind for kind in about_one if kind.of_node
-    }
+    about_many = {ListAudit, ListTasks, SecurityFigures, NoticeTasks, WaitTasks}
+    assert about_one == set(COMPLETIONS) - about_many | {kind for kind in about_one if kind.of_node}
     assert {kind for kind in QUESTIONS if kind.of_node or kind.cached or kind.kept_on_nodes} <= about_one
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import ErrorCode, NotInMemory, Rejected, not_found
 from helix_ray.core.orders import Order, Recalled, Receipt, RetryTask, SubmitTasks
-from helix_ray.core.questions import GetTask, WaitTasks
+from helix_ray.core.questions import GetTask, NoticeTasks, WaitTasks
 from helix_ray.plane.calls import Calls
 from helix_ray.plane.history import CHANGING, RECALLS_MAX, ArchivedTasks
 
@@ -50,6 +50,18 @@ def test_whoever_waits_for_it_waits_on() -> None:
     reply = {"done": [{"id": "task-2"}], "unknown": [TASK], "open": 0}
     found = asyncio.run(archived.completed(WaitTasks((TASK, "task-2")), SYSTEM, reply))
     assert found == {"done": [{"id": "task-2"}], "unknown": [], "open": 1}
+
+
+def test_its_notices_find_it() -> None:
+    """What the history said of others stays; where the master does not answer, nothing was read."""
+    reply = {"tasks": {"task-2": {"title": "b"}}, "unknown": [TASK]}
+    for answer in ({"tasks": {TASK: {"title": "a"}}, "unknown": []}, not_found("Task", TASK)):
+        archived = ArchivedTasks(cast(Calls, Restored(answer)))
+        found = asyncio.run(archived.completed(NoticeTasks((TASK, "task-2")), SYSTEM, reply))
+        if isinstance(answer, Rejected):
+            assert found is answer
+        else:
+            assert found == {"tasks": {"task-2": {"title": "b"}, TASK: {"title": "a"}}, "unknown": []}
 
 
 def test_an_order_is_given_again_until_it_lacks_nothing() -> None:
