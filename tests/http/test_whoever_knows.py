@@ -288,6 +288,7 @@ def test_a_history_that_is_made_again_is_503(world: World, tmp_path: Path) -> No
         by = Principal("system", "system", ("system",))
         return [
             await archive.find(GetTask(world.archived), by),
+            await archive.notice_tasks(by, {"tasks": {}, "unknown": [world.archived]}),
             await archive.wait(WaitTasks((world.archived,)), by, {"done": [], "unknown": [world.archived]}),
         ]
 

@@ -14,8 +14,8 @@ from typing import Any
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.notices import Filter
 from helix_ray.core.orders import ArchiveTasks, CancelTask, SubmitTasks
-from helix_ray.core.questions import GetTask
-from helix_ray.core.views.tasks import TaskView, task_view
+from helix_ray.core.questions import NoticeTasks
+from helix_ray.core.views.events import NoticeTask, notice_task
 from helix_ray.followers.feed import BatchLimits
 from helix_ray.followers.following import Following
 from helix_ray.outward.outcome import PostOutcome
@@ -56,7 +56,7 @@ class World:
         self.most: Counter[str] = Counter()
         self.switched_off: dict[str, str] = {}
         self.noted: dict[str, Mark] = {}
-        self.history: dict[str, TaskView] = {}
+        self.history: dict[str, NoticeTask] = {}
         self.passed = 0.0
         # What receivers answer.
         self.answer = b"thanks"
@@ -127,8 +127,13 @@ class World:
 
     async def query(self, question: Any, by: Principal, wait_s: float = 0.0) -> Any:
         self._answer()
-        found = self.history.get(question.task_id) if isinstance(question, GetTask) else None
-        return found or await self.plane.query(question, by, wait_s)
+        found: Any = await self.plane.query(question, by, wait_s)
+        if isinstance(question, NoticeTasks):
+            archived = {
+                task_id: self.history[task_id] for task_id in found["unknown"] if task_id in self.history
+            }
+            found = {**found, "tasks": found["tasks"] | archived}
+        return found
 
     def cancel(self, task_id: str) -> None:
         """Cancel a task."""
@@ -137,7 +142,7 @@ class World:
     def archive(self, task_id: str) -> None:
         """Have a task leave memory, as one that ended long ago: the history alone knows it."""
         task = self.plane.engine.state.tasks[task_id]
-        self.history[task_id] = task_view(task)
+        self.history[task_id] = notice_task(task)
         self.plane.give(ArchiveTasks(task.finished_seq, self.now() + 1.0, 10), SYSTEM)
         assert task_id not in self.plane.engine.state.tasks
         self.plane.engine.state.gone.clear()
