@@ -1,7 +1,7 @@
 """A real HTTP receiver of webhooks that behaves as its path says, well or badly.
 
     /ok /fail (500) /gone (410) /busy (429) /redirect /hang /slow /slowloris /reset /half /huge /created (201)
-    /heads (of 1xx, without end) /crumbs (chunks of a byte, without end)
+    /heads (of 1xx, without end) /crumbs (chunks of a byte, without end) /twice (a second answer, unasked)
 
 Other paths behave as `mode` says, which a test may change. It records every request, and counts connections.
 """
@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 HUGE_BYTES = 50 << 20
+UNASKED = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 7\r\n\r\nunasked"
 SLOW_S = 0.3
 DRIP_S = 0.05
 
@@ -56,6 +57,7 @@ class Receiver:
     # What a test does with a request before it is answered.
     on_request: Callable[[Received], Awaitable[None]] | None = None
     sent_bytes: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
         """Return a URL of this receiver."""
@@ -69,13 +71,20 @@ class Receiver:
         """Answer the requests of one connection."""
         self.connections += 1
         self.open += 1
+        self.writers.append(writer)
         try:
             await self._serve(reader, writer, self.connections)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.open -= 1
+            self.writers.remove(writer)
             writer.transport.abort()
+
+    def say(self, what: bytes) -> None:
+        """Send bytes that nobody asked for, on every connection."""
+        for writer in self.writers:
+            writer.write(what)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         while True:
@@ -102,6 +111,10 @@ class Receiver:
 
     async def _ok(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._answer(writer, "200 OK", b"thank you")
+
+    async def _twice(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" + UNASKED)
+        await writer.drain()
 
     async def _created(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._answer(writer, "201 Created")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import ssl
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ class CheckedStream(httpcore.AsyncNetworkStream):
         self._writer = writer
         self._left: float = HEADS_BYTES_MAX
         self._unsent: list[bytes] = []
+        self._arrivals = select.poll()
+        self._arrivals.register(writer.get_extra_info("socket"), select.POLLIN)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Return what has arrived; nothing at the end."""
@@ -90,7 +93,10 @@ class CheckedStream(httpcore.AsyncNetworkStream):
         """Return whether the connection was closed by the other side, or sent what nobody asked for."""
         if info == "is_readable":
             unasked: bytes = self._reader._buffer  # type: ignore[attr-defined]
-            return self._reader.at_eof() or self._writer.is_closing() or bool(unasked)
+            if self._reader.at_eof() or self._writer.is_closing() or unasked:
+                return True
+            # What has arrived since the loop looked is not in the buffer yet.
+            return bool(self._arrivals.poll(0))
         return self._writer.get_extra_info(info)
 
 

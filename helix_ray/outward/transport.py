@@ -120,11 +120,18 @@ class Sender:
         except BaseException:
             await connection.aclose()
             raise
-        if read.failure is None and connection.is_idle():
+        if read.failure is None and connection.is_idle() and not _has_more(connection):
             await self._parked.park(key, connection)
         else:
             await connection.aclose()
         return read
+
+
+def _has_more(connection: httpcore.AsyncHTTP11Connection) -> bool:
+    """Say whether more came with a response than belongs to it: it would be taken for the answer to the next
+    request."""
+    more, _ = connection._h11_state.trailing_data
+    return bool(more)
 
 
 class _ClosedWhileParked(Exception):

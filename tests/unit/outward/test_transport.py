@@ -17,7 +17,7 @@ from helix_ray.outward.addresses import Allowed, networks_of
 from helix_ray.outward.checking import Target, target_of
 from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT, PostOutcome
 from helix_ray.outward.transport import Sender, connection_to
-from tests.receivers import Receiver, authority, receiving
+from tests.receivers import UNASKED, Receiver, authority, receiving
 
 HERE = Allowed(networks_of(["127.0.0.0/8", "::1"]), http=True)
 
@@ -155,6 +155,24 @@ def test_a_connection_that_the_receiver_closed_is_opened_anew() -> None:
     run(test)
 
 
+def test_an_answer_that_nobody_asked_for_answers_nothing() -> None:
+    """Whether it came with the answer before, or since, or only a part of it: the next request goes over a
+    connection of its own, and its own answer counts."""
+
+    async def test(receiver: Receiver, sender: Sender) -> None:
+        assert (await posted(sender, receiver.url("/twice"))).status == 200
+        assert (await posted(sender, receiver.url("/ok"))).body == b"thank you"
+        assert receiver.connections == 2
+        for count, unasked in enumerate((UNASKED, UNASKED[:5], b"\r\n"), 3):
+            # In the socket, which the loop has not read.
+            receiver.say(unasked)
+            assert (await posted(sender, receiver.url("/ok"))).body == b"thank you"
+            assert receiver.connections == count
+        assert len(receiver.requests) == 5
+
+    run(test)
+
+
 def test_nothing_listens() -> None:
     """A refused connection is told from a name without addresses."""
 
@@ -239,13 +257,15 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch
     run(test)
 
 
-def test_the_library_s_lock_has_the_name_that_is_replaced() -> None:
-    """The client takes it away from connections (transport.py); under another name it would come back."""
+def test_the_library_s_parts_have_the_names_that_are_used() -> None:
+    """The client takes the lock away from connections (transport.py); under another name it would come back.
+    What was read and not used is in their state."""
     target = target_of("http://localhost/")
     assert isinstance(target, Target)
     stream = httpcore.AsyncMockStream([])
     plain = httpcore.AsyncHTTP11Connection(httpcore.Origin(b"http", b"localhost", 80), stream)
     assert isinstance(plain._state_lock, AsyncLock)
     assert [name for name, value in vars(plain).items() if isinstance(value, AsyncLock)] == ["_state_lock"]
+    assert plain._h11_state.trailing_data == (b"", False)
     ours = connection_to(target, stream)  # type: ignore[arg-type]
     assert not any(isinstance(value, AsyncLock) for value in vars(ours).values())
