@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,6 +43,7 @@ Row = tuple[int, int, str, bytearray, float | None, int | None, str | None]
 ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | None, bytes | None]
 
 _LEAF = b"\x00"
+_SALT = struct.Struct(f"{SALT_BYTES}s")
 
 
 class WrittenKind(NamedTuple):
@@ -106,32 +108,52 @@ class Salts:
         self._left = b""
         self._place = 0
 
-    def take(self, count: int) -> bytes:
-        """Return the bytes of `count` salts, each used once."""
+    def take(self, count: int) -> Iterable[bytes]:
+        """Return `count` salts, each used once."""
         size = SALT_BYTES * count
         if self._place + size > len(self._left):
             self._left, self._place = os.urandom(max(size, SALTS_AHEAD_BYTES)), 0
         start, self._place = self._place, self._place + size
-        return self._left[start : self._place]
+        return chain.from_iterable(_SALT.iter_unpack(self._left[start : self._place]))
 
 
-def encode(
-    facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salt: Salts
-) -> tuple[list[Row | ShortRow], list[bytes]]:
-    """Return rows and leaves of facts that follow row `seq`, adding new kinds and authors to the
-    side tables. Raises SeqGap.
+class OneOrder(NamedTuple):
+    """An order in a commit: its rows, from place `start` on, share this part of their headers."""
 
-    This is the hot path of every fact, so it makes as few calls as possible.
+    start: int
+    author: Author
+    at: float
+    request: str
+
+
+class Encoded(NamedTuple):
+    """The rows of a commit, and what their leaves are made of beside them: the orders, and the headers of
+    kinds by their numbers."""
+
+    rows: list[Row | ShortRow]
+    orders: list[OneOrder]
+    headers: dict[int, bytes]
+
+    def body_sizes(self) -> list[int]:
+        """Return how many bytes of JSON each row's body has."""
+        return [len(row[3]) - SALT_BYTES for row in self.rows]
+
+
+def encode(facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salts: Salts) -> Encoded:
+    """Return rows of facts that follow row `seq`, adding new kinds and authors to the side tables.
+    Raises SeqGap.
+
+    Every fact goes through this loop and that of `leaves_of`. Each makes as few calls as possible, and one
+    alone stays in the processor's caches, which both together would not.
     """
     rows: list[Row | ShortRow] = []
-    leaves: list[bytes] = []
-    dumps, hashed, add_row, add_leaf = orjson.dumps, sha256, rows.append, leaves.append
-    known: dict[type[Any], tuple[bytes, bool, Callable[[Any], tuple[Any, ...]], int]] = {}
-    salts, place = bytearray(salt.take(len(facts))), 0
+    orders: list[OneOrder] = []
+    headers: dict[int, bytes] = {}
+    known: dict[type[Any], tuple[bool, Callable[[Any], tuple[Any, ...]], int]] = {}
+    dumps, joined, add_row = orjson.dumps, bytearray().join, rows.append
     at, actor, request, origin = None, None, None, None
     said, shared = ALONE, ALONE
-    order, begin = b"", None
-    for fact in facts:
+    for fact, salt in zip(facts, salts.take(len(facts)), strict=True):
         if fact.seq != seq + 1:
             raise SeqGap(f"fact {fact.seq} does not follow {seq}")
         if not seq % TILE_FACTS:
@@ -142,38 +164,41 @@ def encode(
         written = known.get(made)
         if written is None:
             header, with_subject, values, kind_of = WRITTEN[made]
-            written = known[made] = header, with_subject, values, words.number_of_kind(kind_of)
-        header, with_subject, values, kind = written
+            written = known[made] = with_subject, values, words.number_of_kind(kind_of)
+            headers[written[2]] = header
+        with_subject, values, kind = written
         subject = event.id if with_subject else ""  # type: ignore[union-attr]  # these have one
         try:
-            body = dumps(values(event))
+            content = joined((salt, dumps(values(event))))
         except TypeError:
-            body = to_json(values(event))
-        content = salts[place : place + SALT_BYTES] + body
-        place += SALT_BYTES
+            content = joined((salt, to_json(values(event))))
         if fact.origin is not origin or fact.request_id != request or fact.at != at or fact.actor != actor:
             at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
             who = Author.of(epoch, actor, origin)
-            order, begin = _LEAF + header_of_order(who, at, request), None
             shared = Shared(at, words.number_of_author(who), request)
-            leaf = hashed(order + dumps((seq, subject)) + header + hashed(content).digest())
-        else:
-            # The hash of what all facts of an order have in common is continued, not computed again.
-            begin = begin or hashed(order).copy
-            leaf = begin()
-            leaf.update(dumps((seq, subject)) + header + hashed(content).digest())
-        add_leaf(leaf.digest())
+            orders.append(OneOrder(len(rows), who, at, request))
         if said is shared:
             add_row((seq, kind, subject, content))
         else:
             add_row((seq, kind, subject, content, *_unsaid(said, shared)))
             said = shared
-    return rows, leaves
+    return Encoded(rows, orders, headers)
 
 
-def body_sizes(rows: Sequence[Row | ShortRow]) -> list[int]:
-    """Return how many bytes of JSON each row's body has."""
-    return [len(row[3]) - SALT_BYTES for row in rows]
+def leaves_of(encoded: Encoded) -> list[bytes]:
+    """Return the leaves of rows, in order."""
+    rows, orders, headers = encoded
+    leaves: list[bytes] = []
+    dumps, hashed, add = orjson.dumps, sha256, leaves.append
+    ends = (*(order.start for order in orders[1:]), len(rows))
+    for (start, author, at, request), end in zip(orders, ends, strict=True):
+        # The hash of what all facts of an order have in common is continued, not computed again.
+        begun = hashed(_LEAF + header_of_order(author, at, request))
+        for row in rows[start:end]:
+            leaf = begun.copy()
+            leaf.update(dumps((row[0], row[2])) + headers[row[1]] + hashed(row[3]).digest())
+            add(leaf.digest())
+    return leaves
 
 
 def insert(con: sqlite3.Connection, rows: Iterable[Row | ShortRow]) -> None:

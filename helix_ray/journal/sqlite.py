@@ -34,7 +34,7 @@ from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import Row, Salts, ShortRow, body_sizes, encode, insert
+from helix_ray.journal.rows import Encoded, Salts, encode, insert, leaves_of
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -86,20 +86,21 @@ class SqliteJournal:
         if not facts:
             return []
         with self._transaction() as con:
-            rows, leaves, tiles = self._insert(con, facts)
+            encoded, leaves, tiles = self._insert(con, facts)
         self._committed(leaves, tiles)
-        return body_sizes(rows)
+        return encoded.body_sizes()
 
     def _insert(
         self, con: sqlite3.Connection, facts: Sequence[Fact]
-    ) -> tuple[list[Row | ShortRow], list[bytes], Frontier]:
+    ) -> tuple[Encoded, list[bytes], Frontier]:
         """Insert facts in the open transaction; return their rows, their leaves, and the tiles with them."""
-        rows, leaves = encode(facts, self._edge.size, self.epoch, self._words, self._salts)
+        encoded = encode(facts, self._edge.size, self.epoch, self._words, self._salts)
+        leaves = leaves_of(encoded)
         tiles, completed = self._edge.tiles_with(leaves)
-        insert(con, rows)
+        insert(con, encoded.rows)
         if completed:
             con.executemany(layout.INSERT_NODE, completed)
-        return rows, leaves, tiles
+        return encoded, leaves, tiles
 
     def _committed(self, leaves: Sequence[bytes], tiles: Frontier) -> None:
         # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would

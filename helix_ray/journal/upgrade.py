@@ -28,7 +28,7 @@ from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert, leaves_of
 from helix_ray.journal.tree import StoredTree
 from helix_ray.private import make_file
 
@@ -106,9 +106,9 @@ def _write_facts(old: sqlite3.Connection, new: sqlite3.Connection) -> int:
         new.execute("BEGIN")
         for epoch in sorted({row[1] for row in some}):
             facts = [former.to_fact(row) for row in some if row[1] == epoch]
-            encoded, leaves = encode(facts, frontier.size, epoch, words, salts)
-            frontier, completed = frontier.extended(leaves, TILE_LEVEL)
-            insert(new, encoded)
+            encoded = encode(facts, frontier.size, epoch, words, salts)
+            frontier, completed = frontier.extended(leaves_of(encoded), TILE_LEVEL)
+            insert(new, encoded.rows)
             new.executemany(layout.INSERT_NODE, completed)
         new.execute("COMMIT")
     return frontier.size
