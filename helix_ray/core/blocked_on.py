@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# How many tasks a blocked attempt names at most.
+BLOCKED_ON_TASKS_MAX = 1000
+
 
 @dataclass(slots=True)
 class BlockedOn:

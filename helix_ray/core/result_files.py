@@ -7,14 +7,16 @@ The file names its task: a reference in the result of another one reads nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helix_ray.core.digests import is_digest
 from helix_ray.core.gathering import VALUES
 from helix_ray.core.inference_result import InferenceResult
 from helix_ray.core.model_records import FileRef
 from helix_ray.core.specs import JsonObject
-from helix_ray.core.state import Task
+
+if TYPE_CHECKING:
+    from helix_ray.core.state import Task
 
 STORED_FILE = "file"
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Literal
 
-from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
+from helix_ray.core.blocked_on import BLOCKED_ON_TASKS_MAX
 from helix_ray.execution.assignment import Blocked, Unblocked
 
 BLOCKED_AFTER_S = 0.05

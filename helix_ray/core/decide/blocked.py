@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from itertools import islice
 
+from helix_ray.core.blocked_on import BLOCKED_ON_TASKS_MAX
 from helix_ray.core.blocking import waited_for
 from helix_ray.core.decide.endings import Endings
 from helix_ray.core.decide.outcome import Context
 from helix_ray.core.events import Event, TaskBlocked, TaskUnblocked
 from helix_ray.core.families import parent_of
 from helix_ray.core.orders import AttemptReport
-from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
 from helix_ray.core.specs import TaskError
 from helix_ray.core.state import Task, Worker
 from helix_ray.core.visibility import record_of, scope_of_code

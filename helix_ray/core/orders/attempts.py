@@ -10,9 +10,6 @@ from helix_ray.core.orders.kind import OrderKind
 from helix_ray.core.specs import TaskError
 from helix_ray.core.weight import LINKS_PER_TASK, weight_of_outcome
 
-# How many tasks a blocked attempt names at most.
-BLOCKED_ON_TASKS_MAX = 1000
-
 
 class StartedData(TypedDict):
     """How many pairs were left out."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from helix_ray.core.orders.attempts import BLOCKED_ON_TASKS_MAX
+from helix_ray.core.blocked_on import BLOCKED_ON_TASKS_MAX
 from helix_ray.execution import blocking
 from helix_ray.execution.assignment import Blocked, Report, Unblocked, from_plain, to_plain
 from helix_ray.execution.blocking import AttemptWaits, waiting
