@@ -138,6 +138,8 @@ def test_system_monitoring(fleet: Fleet) -> None:
     assert_fields(content, cpu=dict, memory=dict, disk=dict, network=dict)
     told = [content["cpu"][name] for name in ("usage", "cores", "temperature")]
     assert told == [35.5, 8, 45.2]
+    # A client in Go reads no 8.0 into an integer.
+    assert_fields(content["cpu"], cores=int)
     for kind, total, used in (("memory", 16384, 8192), ("disk", 512_000, 256_000)):
         told = [content[kind][name] for name in ("total", "used", "available", "percentage")]
         assert told == [total, used, used, 50.0]

@@ -113,7 +113,7 @@ def figures_of(sample: HostSample) -> FiguresView:
     return {
         "cpu": {
             "usage": sample.get("cpu_percent"),
-            "cores": sample.get("cores"),
+            "cores": _whole(sample.get("cores")),
             "temperature": sample.get("temperature"),
             "temperature_source": sample.get("temperature_source"),
             "per_core": sample.get("cpu_per_core", []),
@@ -192,7 +192,7 @@ def _cpu_of(all_cpus: Sequence[CpuView]) -> CpuView:
     cores = sum(cores for _, cores in weighed)
     return {
         "usage": round(sum(part for part, _ in weighed) / cores, 1) if cores else None,
-        "cores": _sum(cpu["cores"] for cpu in all_cpus),
+        "cores": _whole(_sum(cpu["cores"] for cpu in all_cpus)),
         "temperature": None if warmest is None else warmest["temperature"],
         "temperature_source": None if warmest is None else warmest["temperature_source"],
         "per_core": [],
@@ -241,6 +241,11 @@ def _sum(amounts: Iterable[N | None]) -> N | None:
     """Return the sum of what is known; None where nothing is."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if known else None
+
+
+def _whole(amount: float | None) -> float | None:
+    """Return an amount as an integer if it is one: typed clients refuse 8.0 where they expect one."""
+    return int(amount) if amount is not None and amount == int(amount) else amount
 
 
 def _share(part: float | None, total: float | None) -> float | None:
