@@ -302,15 +302,15 @@ class Notifying:
 
     async def care(self) -> None:
         """Switch off what is to be switched off, note how far each webhook is, and forget what is too old."""
-        now = self._now()
-        # It may have been changed, or have stood still with the machine.
+        # The clock may have been changed, or have stood still with the machine.
         self.courier.look_at_clock()
+        now = self._now()
         if self._board is not None:
             for name, reason in due_off(self._board, self.outbox.places, self._gone, now).items():
                 await self._desk.switch_off(name, reason)
                 self._gone.discard(name)
-        if now >= self._mark_at and await self.note_marks():
-            self._mark_at = now + MARK_EVERY_S
+        if time.monotonic() >= self._mark_at and await self.note_marks():
+            self._mark_at = time.monotonic() + MARK_EVERY_S
         while self.outbox.deliveries.prune(now - self._bounds.keep_s, self._bounds.bytes_max):
             await asyncio.sleep(0)
         await asyncio.to_thread(self.outbox.checkpoint)

@@ -307,6 +307,20 @@ class HookOutbox:
         )
         return next((float(due_at) for seq, due_at in found if seq not in unlike), None)
 
+    def set_back(self, seconds: float) -> None:
+        """Move what was due by a clock that was set back by so much."""
+        with self._turns.stored():
+            self._con.execute(
+                "UPDATE messages SET due_at = due_at - ? WHERE state = 0 AND due_at > 0", (seconds,)
+            )
+            self._con.execute(
+                "UPDATE hooks SET failing_since = failing_since - ?, quiet_until = max(0, quiet_until - ?)",
+                (seconds, seconds),
+            )
+        for place in self.places.values():
+            since, until = place.standing
+            place.standing = Standing(None if since is None else since - seconds, max(0.0, until - seconds))
+
     def turn(
         self, settled: Sequence[Settled], claimed: Sequence[HookMessage], standings: Mapping[str, Standing]
     ) -> list[HookMessage]:

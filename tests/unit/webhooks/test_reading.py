@@ -82,6 +82,57 @@ def test_a_clock_that_jumps_ahead_is_looked_at(tmp_path: Path) -> None:
     told(tmp_path, story)
 
 
+def test_a_clock_that_is_set_back_delays_nothing(tmp_path: Path) -> None:
+    """Neither a further try, nor what waits because its receiver asked for time, nor the end of one that has
+    nothing but failures; in this run and in the next one."""
+
+    async def story(world: World) -> None:
+        answers = iter([429])
+        world.hook("shaky", 500)
+        world.hook("busy", lambda got: next(answers, 200))
+        await world.start()
+        world.submit()
+        await world.until(lambda: len(world.got["shaky"]) == len(world.got["busy"]) == 1)
+        await world.looked()
+        world.passed -= 3600
+        failed_at = world.now()
+        await world.notifying.care()
+        standing = world.notifying.outbox.places["shaky"].standing
+        assert standing.failing_since is not None
+        assert abs(standing.failing_since - failed_at) < 30.0
+        world.wait(6.1)
+        await world.until(lambda: len(world.got["shaky"]) == 2)
+        assert len(world.got["busy"]) == 1
+        world.wait(24.0)
+        await world.until(lambda: len(world.got["busy"]) == 2)
+        # Less than the clock was set back, more than the pause.
+        await world.looked()
+        await world.kill()
+        world.passed += 361
+        await world.start()
+        await world.until(lambda: len(world.got["shaky"]) == 3)
+
+    told(tmp_path, story)
+
+
+def test_a_try_that_fails_just_after_is_not_early(tmp_path: Path) -> None:
+    """What became due by the clock of before, and what by that of after, are moved once, or not at all."""
+
+    async def story(world: World) -> None:
+        world.hook("shaky", 500)
+        await world.start()
+        world.passed -= 3600
+        world.submit()
+        await world.until(lambda: len(world.got["shaky"]) == 1 and not world.flying.total())
+        await world.notifying.care()
+        [waiting] = world.notifying.outbox.deliveries.listed("shaky", "waiting", None, 10)
+        assert 3.0 < waiting.due_at - world.now() < 6.1
+        await world.notifying.care()
+        assert world.notifying.outbox.deliveries.listed("shaky", "waiting", None, 10) == [waiting]
+
+    told(tmp_path, story)
+
+
 def test_many_facts_are_taken_in_parts(tmp_path: Path) -> None:
     """However many facts come for however many webhooks, what becomes of requests is noted in between."""
     sizes: list[int] = []
