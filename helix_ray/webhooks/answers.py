@@ -102,6 +102,7 @@ def _standing(counts: dict[str, int], place: HookPlace, *, is_heard: bool) -> St
         "messages": counts,
         # What its owner may see when they may have webhooks again is not known.
         "held": place.held if is_heard else None,
+        "unread_after": place.cursor,
         "failing_since": failing_since,
         "off_at": off_at(failing_since),
         "quiet_until": quiet_until or None,

@@ -44,6 +44,9 @@ MANY_OTHERS = 16
 OTHER_WAITS_S, OTHERS_WAIT_S_MAX = 100e-6, 0.1
 # Messages of one transaction: some milliseconds, for which answers wait to be noted.
 TAKE_MESSAGES = 1000
+# What a message that waits takes of the file, half of which may be such messages: the rest is what became of
+# others.
+WAITING_BYTES = 128
 # Marks are made of so many webhooks at a time: about a millisecond.
 MARK_HOOKS = 50
 
@@ -78,7 +81,11 @@ class Notifying:
         self._desk = desk
         self._bounds = bounds or OutboxBounds()
         self._now = now
-        self.outbox = HookOutbox(path, waiting_max=self._bounds.waiting_max)
+        self.outbox = HookOutbox(
+            path,
+            waiting_max=self._bounds.waiting_max,
+            all_waiting_max=self._bounds.bytes_max // 2 // WAITING_BYTES,
+        )
         self._known = KnownNotices()
         self._traces = traces or HookTraces()
         self.courier = Courier(
@@ -226,7 +233,7 @@ class Notifying:
             return False
         before = min(behind.values())
         # A page never fills more than what is free.
-        page = await self._page(before, min(self.cursor, before + max(1, self._bounds.waiting_max // 2)))
+        page = await self._page(before, min(self.cursor, before + max(1, self.outbox.most // 2)))
         through = min(page.cursor, self.cursor)
         places = self.outbox.places
         matches: dict[str, list[Match]] = {
@@ -243,7 +250,7 @@ class Notifying:
         return True
 
     async def _send_again(self) -> bool:
-        half = self._bounds.waiting_max // 2
+        half = self.outbox.most // 2
         for again in self.outbox.deliveries.asked():
             if not self._is_active(again.hook) or self.outbox.places[again.hook].waiting > half:
                 continue

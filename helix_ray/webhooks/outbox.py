@@ -7,8 +7,9 @@ The journal is the truth; this file only says how far it was followed. Every web
                  the journal is read again for it (catching_up.py) until it is level
     held         paused or switched off: its cursor stands, and what it would have got is counted
 
-So no webhook needs more than `waiting_max` rows, whatever happens to it, and a lost file costs nothing: each
-webhook goes on behind the last mark in the journal (NoteDeliveries). What was delivered after the mark is
+So no webhook needs more than `waiting_max` rows that wait, whatever happens to it, and all of them together
+hardly more than `all_waiting_max`: beyond it each has WAITING_FEW. A lost file costs nothing: each webhook
+goes on behind the last mark in the journal (NoteDeliveries). What was delivered after the mark is
 then delivered again, with the same id and number.
 
 A message gets its number with its first try. Everything that belongs together is one transaction, or one line
@@ -17,6 +18,7 @@ of the turns that transactions begin with (send_turns.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
@@ -36,14 +38,17 @@ from helix_ray.webhooks.outbox_file import TABLES, checkpoint, opened
 from helix_ray.webhooks.send_turns import SendTurns
 
 DELETED, SKIPPED = "deleted", "skipped"
+# What may wait of one webhook where too much waits of all of them.
+WAITING_FEW = 1_000
 
 
 class HookOutbox:
     """The messages of all webhooks; for one thread. Methods raise sqlite3.Error, and change nothing then."""
 
-    def __init__(self, path: Path, *, waiting_max: int) -> None:
+    def __init__(self, path: Path, *, waiting_max: int, all_waiting_max: float = math.inf) -> None:
         self._path = path
         self._waiting_max = waiting_max
+        self._all_waiting_max = all_waiting_max
         # Some webhooks have messages beyond the cursor.
         self.is_between = False
         self._con = opened(path)
@@ -77,6 +82,15 @@ class HookOutbox:
     def waiting(self) -> int:
         """How many messages wait, of all webhooks."""
         return sum(place.waiting for place in self.places.values())
+
+    @property
+    def most(self) -> int:
+        """How many messages of one webhook may wait."""
+        return (
+            self._waiting_max
+            if self.waiting <= self._all_waiting_max
+            else min(WAITING_FEW, self._waiting_max)
+        )
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -161,11 +175,11 @@ class HookOutbox:
 
         After a kill in between, the same facts are taken again, and what is there already stays as it is.
         """
-        places = self.places
+        places, most = self.places, self.most
         level = {
             hook: found
             for hook, found in matches.items()
-            if hook in places and places[hook].cursor is None and self._has_room(hook, found)
+            if hook in places and places[hook].cursor is None and places[hook].waiting + len(found) <= most
         }
         with self._turns.stored():
             added = self._insert(level)
@@ -179,7 +193,8 @@ class HookOutbox:
         """
         before = self._cursor or 0
         wanted = {hook: self._ahead(hook, found) for hook, found in matches.items() if self._is_here(hook)}
-        full = [hook for hook, found in wanted.items() if not self._has_room(hook, found)]
+        most = self.most
+        full = [hook for hook, found in wanted.items() if self.places[hook].waiting + len(found) > most]
         moved = dict.fromkeys(full, before) | {
             hook: None
             for hook, place in self.places.items()
@@ -207,11 +222,11 @@ class HookOutbox:
 
     def behind(self) -> dict[str, int]:
         """Return the cursors of the webhooks that are behind and have room for more messages."""
-        before = self._cursor or 0
+        before, half = self._cursor or 0, self.most // 2
         return {
             hook: place.cursor
             for hook, place in self.places.items()
-            if place.cursor is not None and place.cursor < before and place.waiting <= self._waiting_max // 2
+            if place.cursor is not None and place.cursor < before and place.waiting <= half
         }
 
     def catch_up(self, through: int, matches: Matches) -> list[str]:
@@ -269,9 +284,6 @@ class HookOutbox:
         for hook, count in added.items():
             self.places[hook].waiting += count
         return list(added)
-
-    def _has_room(self, hook: str, found: Sequence[Match]) -> bool:
-        return self.places[hook].waiting + len(found) <= self._waiting_max
 
     # ------------------------------------------------------------------------------------------ sending
 

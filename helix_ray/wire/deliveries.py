@@ -72,10 +72,11 @@ class DeliveryOut(TypedDict):
 @with_config(CLOSED)
 class StandingOut(TypedDict):
     """Messages by status, how many are held (null while the owner may have no webhooks), and since when
-    everything fails."""
+    everything fails. Events after `unread_after` are still in the journal (null: none are)."""
 
     messages: dict[str, int]
     held: int | None
+    unread_after: int | None
     failing_since: str | None
     off_at: str | None
     quiet_until: str | None
@@ -99,6 +100,7 @@ def deliveries_out(view: DeliveriesView) -> DeliveriesOut:
         "standing": {
             "messages": standing["messages"],
             "held": standing["held"],
+            "unread_after": standing["unread_after"],
             "failing_since": iso_or_none(standing["failing_since"]),
             "off_at": iso_or_none(standing["off_at"]),
             "quiet_until": iso_or_none(standing["quiet_until"]),

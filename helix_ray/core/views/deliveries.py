@@ -52,10 +52,12 @@ class DeliveryView(TypedDict):
 
 class StandingView(TypedDict):
     """Where a webhook stands: its messages by status, how many were held while it was paused or off, since
-    when it has had nothing but failures, and when it is switched off for that."""
+    when it has had nothing but failures, and when it is switched off for that. What it wants of the facts
+    after `unread_after` is no message yet; None where there is no such fact."""
 
     messages: dict[str, int]
     held: int | None
+    unread_after: int | None
     failing_since: float | None
     off_at: float | None
     quiet_until: float | None
@@ -73,6 +75,7 @@ class DeliveriesView(TypedDict):
 def no_deliveries(webhook_id: str) -> DeliveriesView:
     """Return the page of a webhook that was never told anything."""
     standing: StandingView = {
-        "messages": {}, "held": 0, "failing_since": None, "off_at": None, "quiet_until": None,
+        "messages": {}, "held": 0, "unread_after": None, "failing_since": None, "off_at": None,
+        "quiet_until": None,
     }  # fmt: skip
     return {"webhook_id": webhook_id, "standing": standing, "deliveries": [], "next": None}
