@@ -62,7 +62,7 @@ def shift(state: State, task: Task, fact: ev.Fact) -> None:
     if before is Status.PENDING:
         dequeue(state, task)
     if before is Status.RUNNING and status is not Status.RUNNING:
-        let_go(state, task, fact.seq)
+        let_go(state, task, fact)
     fold(task, fact)
     state.by_status[before] -= 1
     state.by_status[status] += 1

@@ -141,7 +141,7 @@ def _deleted(state: State, event: ev.TaskDeleted, fact: ev.Fact) -> None:
     if task.status is Status.PENDING:
         dequeue(state, task)
     elif task.status is Status.RUNNING:
-        let_go(state, task, fact.seq)
+        let_go(state, task, fact)
     wait_no_more(state, task)
     drop(state, task)
     end_blocks_on(state, task.id)

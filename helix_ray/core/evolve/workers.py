@@ -24,7 +24,7 @@ def hold(state: State, worker: Worker, task: Task) -> None:
     worker.inbox.append((task.assigned_seq, task.id, task.attempt, True))
 
 
-def let_go(state: State, task: Task, seq: int) -> None:
+def let_go(state: State, task: Task, fact: ev.Fact) -> None:
     """Record that a worker does not have a task any more."""
     state.orphans.pop(task.id, None)
     held = held_class(task)
@@ -34,8 +34,10 @@ def let_go(state: State, task: Task, seq: int) -> None:
     if worker is None or worker.running.pop(task.id, None) is None:
         return
     _lighten(state, worker, held)
-    # A node worker that still runs the attempt gets the revocation; one that has reported it ignores it.
-    worker.inbox.append((seq, task.id, task.attempt, False))
+    # A node worker that may still run the attempt gets the revocation. The one whose report completes it has
+    # ended it, and need not be told: that would be a message for each task.
+    if type(fact.event) is not ev.TaskCompleted or fact.actor != worker.id:
+        worker.inbox.append((fact.seq, task.id, task.attempt, False))
 
 
 def _orphan(state: State, worker: Worker, why: str, seq: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
-from helix_ray.core.access import SYSTEM, Principal
+from helix_ray.core.access import SYSTEM, Principal, inside
 from helix_ray.core.answers import answer, has_news
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.liveness import Liveness, Pulse
@@ -190,6 +190,18 @@ def test_a_node_hears_of_everything_first_and_of_changes_then(stage: Stage) -> N
     question = q.WorkFor(NODE, "boot-1", 3, news["seq"])
     assert not has_news(question, ask(stage, question, SYSTEM))
     assert has_news(question, news)
+
+
+def test_a_node_is_not_told_of_an_attempt_that_it_has_completed(stage: Stage) -> None:
+    """But it is of one that failed, as a shard may because of another, or whose end is not its own report."""
+    mine, theirs, failed = (stage.run_to("running") for _ in range(3))
+    after = work(stage, 0)["seq"]
+    stage.give(o.ReportAttempts(NODE, "boot-1", (o.AttemptReport(mine, 1, "completed"),)), inside(NODE))
+    assert not has_news(q.WorkFor(NODE, "boot-1", 3, after), work(stage, after))
+    stage.end(theirs)
+    failure = o.AttemptReport(failed, 1, "failed", retryable=False)
+    stage.give(o.ReportAttempts(NODE, "boot-1", (failure,)), inside(NODE))
+    assert work(stage, after)["revoke"] == [(failed, 1), (theirs, 1)]
 
 
 def test_a_node_that_fell_far_behind_hears_everything(stage: Stage) -> None:
