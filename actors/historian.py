@@ -62,8 +62,8 @@ log = logging.getLogger(__name__)
 
 FILE_NAME = "history.duckdb"
 NICENESS = 5
-# A transaction costs as much as a thousand rows in it.
-FACTS_PER_INGEST_MAX = 8_000
+# A transaction costs as much as three thousand facts in it.
+FACTS_PER_INGEST_MAX = 16_000
 # Between batches, facts gather: the history may lag, and small batches are the most expensive. While 3,000
 # tasks a second end, it yields the processors to them for up to this much longer.
 PAUSES = Pauses(quiet_s=0.5, busy_s=2.0, busy_facts=5_000)
