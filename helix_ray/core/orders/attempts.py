@@ -42,9 +42,10 @@ class StartAttempts(OrderKind[StartedData]):
         return len(self.pairs)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptReport:
-    """A node worker's report about one attempt.
+    """A node worker's report about one attempt. It is built twice for each attempt, and so not frozen
+    (execution/assignment.py); no code changes one that was made.
 
     `outcome`: completed, failed, progressed, outlasted (it still runs after `duration_s`, and others wait
     behind it), returned (unstarted), lost (its executor died), blocked (it waits for the tasks `on` and holds
