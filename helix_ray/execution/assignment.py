@@ -98,7 +98,8 @@ class Assignment:
 
 @dataclass(slots=True)
 class Started:
-    """The attempt runs now. Not said of one that ends before the report leaves."""
+    """The attempt runs now: said of one with a time limit, which is watched from outside, and of a command
+    that does not end before the report leaves."""
 
     task_id: str
     attempt: int

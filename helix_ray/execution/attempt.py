@@ -91,7 +91,7 @@ class AttemptRunner:
             self._output.install()
 
     def run(self, running: Running) -> bool:
-        """Run the attempt and emit Started, Progressed and Finished; never raises the attempt's errors.
+        """Run the attempt and emit what is said of it; never raises the attempt's errors.
 
         Return whether this process may run another attempt.
         """
@@ -114,17 +114,13 @@ class AttemptRunner:
     def run_together(self, batch: Sequence[Running]) -> bool:
         """Run inferences as one batch (together.py); each is reported as if it had run alone, one after
         another. Return whether this process may run another attempt."""
-        first = batch[0].assignment
         started_at = time.time()
-        self._emit(Started(first.task_id, first.attempt))
         self._make_ready()
         outcomes = self._inferred_together([each.assignment for each in batch])
         ended_at = time.time()
         spent, may_still_run = self._put_back()
         for running, outcome in zip(batch, outcomes, strict=True):
             task = running.assignment
-            if task is not first:
-                self._emit(Started(task.task_id, task.attempt))
             # Only behind the last one does the process end.
             end = (spent, may_still_run) if running is batch[-1] else ()
             self._emit(Finished(task.task_id, task.attempt, outcome, started_at, ended_at, *end))
@@ -184,9 +180,9 @@ class AttemptRunner:
     def _outcome(self, running: Running) -> Outcome:
         task = running.assignment
         kind = "function" if task.payload is not None else task.run.get("kind")
-        # The watch outside must be armed before the user's code can keep this process busy.
-        emit = self._emit if task.timeout_s is None and "timeout_s" not in task.run else self._emit_now
-        emit(Started(task.task_id, task.attempt))
+        if task.timeout_s is not None or "timeout_s" in task.run:
+            # The watch outside must be armed before the user's code can keep this process busy.
+            self._emit_now(Started(task.task_id, task.attempt))
         if kind == "function":
             return self._in_process(running, self._functions.run)
         if kind == "inference":

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 
-from helix_ray.execution.assignment import Message, Progressed, Report, ReportItem, says_it_all
+from helix_ray.execution.assignment import Message, Progressed, Report, ReportItem
 from helix_ray.execution.frames import FrameError, encode
 
 REPORT_ITEMS_MAX = 64
@@ -16,7 +16,7 @@ REPORT_ITEMS_MAX = 64
 REPORT_AGE_S_MAX = 0.005
 """A report is sent when its oldest item is this old, in seconds, whatever runs meanwhile. An item that is put
 so long after the last report is sent at once, and so is progress: code that holds the interpreter's lock
-afterwards keeps back only beginnings and ends that are younger."""
+afterwards keeps back only ends that are younger."""
 
 
 class Outbox:
@@ -45,10 +45,7 @@ class Outbox:
             items = self._items
             if not items:
                 self._oldest_at = now
-            if items and says_it_all(item, items[-1]):
-                items[-1] = item
-            else:
-                items.append(item)
+            items.append(item)
             due = (
                 len(items) >= REPORT_ITEMS_MAX
                 or now - self._sent_at >= REPORT_AGE_S_MAX

@@ -37,6 +37,7 @@ class ProcessSurroundings:
     def __init__(self) -> None:
         adopt_orphans()
         self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root = _root()
         self._environ = os.environ
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
@@ -128,8 +129,10 @@ class ProcessSurroundings:
             os.dup2(self._input, 0)
 
     def _return(self, _path: str) -> None:
-        """Go back by the open folder: its path may lead elsewhere by now."""
+        """Go back by the open folder: its path may lead elsewhere by now, and does in another root folder."""
         os.fchdir(self._folder)
+        if _root() != self._root:
+            raise OSError("its root folder is another one")
 
     def _changed_for_good(self) -> str | None:
         """Say what is different and stays so: nobody is given back what he gave up."""
@@ -140,6 +143,11 @@ class ProcessSurroundings:
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
         )
         return f"it changed {next(changed)}"
+
+
+def _root() -> tuple[int, int]:
+    found = os.stat("/")
+    return found.st_dev, found.st_ino
 
 
 def _cwd() -> str | None:

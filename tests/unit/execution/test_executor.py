@@ -145,7 +145,7 @@ def test_cancel_of_a_function(node: Any) -> None:
 def test_what_is_not_started_can_be_cancelled_or_given_back(node: Any, folder: Path) -> None:
     """A queued attempt is cancelled at once while another runs; GiveBack returns the
     rest and runs none of them."""
-    node.submit("busy", sample("until_cancelled"))
+    node.submit("busy", sample("until_cancelled"), timeout_s=600.0)
     node.started("busy")
     queued = tuple(node.assignment(f"q{n}", sample("touch", f"{folder}/q{n}")) for n in range(3))
     node.send(Run(queued))
@@ -238,7 +238,7 @@ def test_a_large_result_of_an_inference_is_a_file(node: Any, folder: Path) -> No
 
 def test_end_of_the_connection_interrupts_a_function(node: Any) -> None:
     """A sleeping function does not keep an executor that nobody listens to."""
-    node.submit("a", sample("nap", 1000))
+    node.submit("a", sample("nap", 1000), timeout_s=600.0)
     node.started("a")
     node.connection.close()
     assert node.process.wait(20) == 0
@@ -255,8 +255,7 @@ def test_ten_thousand_functions(node: Any, capsys: pytest.CaptureFixture[str]) -
     node.finished(names[-1])
     rate = len(names) / (time.perf_counter() - started)
     assert [item.task_id for item in node.items if isinstance(item, Finished)] == names
-    started = [item.task_id for item in node.items if isinstance(item, Started)]
-    assert started == [name for name in names if name in set(started)]
+    assert not any(isinstance(item, Started) for item in node.items), "nobody watches them"
     assert all(item.outcome.ok for item in node.items if isinstance(item, Finished))
     with capsys.disabled():
         print(f"\n10,000 no-op functions through one executor: {rate:,.0f}/s")

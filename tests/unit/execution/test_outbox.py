@@ -45,19 +45,6 @@ def finished(name: str) -> Finished:
     return Finished(name, 1, Outcome(True), 1.0, 2.0)
 
 
-def test_an_end_says_that_the_attempt_had_begun(ends: tuple[Outbox, Heard]) -> None:
-    """An attempt that ends before the report leaves is one item; others' items stay where they are."""
-    box, heard = ends
-    box.put(Started("first", 1))
-    assert heard.reports(1) == [(Started("first", 1),)]
-    for item in (finished("first"), Started("a", 1), finished("a"), Started("b", 1), Started("c", 2)):
-        box.put(item)
-    box.put(finished("c"))
-    box.flush()
-    said = [item for report in heard.reports(1) for item in report]
-    assert said == [finished("first"), finished("a"), Started("b", 1), Started("c", 2), finished("c")]
-
-
 def test_progress_stays_between_beginning_and_end(ends: tuple[Outbox, Heard]) -> None:
     """Nothing that was said in between is dropped; progress does not wait for others, since code that never
     returns to Python may follow."""

@@ -48,7 +48,9 @@ PUT_BACK = (
     "choose_a_policy",
 )
 # Where the server is root, the first two are put back too.
-REPLACED = ("lower_a_hard_limit", "be_nice", "leave_a_thread", "take_a_session", "become_nobody")
+REPLACED = (
+    "lower_a_hard_limit", "be_nice", "leave_a_thread", "take_a_session", "become_nobody", "take_another_root",
+)  # fmt: skip
 NUMBERS = count()
 COMMAND = {"kind": "command", "shell": "pwd; umask; echo $TZ $PATH; ulimit -a; exit 3"}
 
