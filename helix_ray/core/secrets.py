@@ -85,6 +85,8 @@ def _along(value: Any, steps: Steps, change: Callable[[Any], Any]) -> Any:
 
 
 def _along_names(value: Mapping[str, Any], steps: Steps, change: Callable[[Any], Any]) -> Any:
+    if "*" not in steps and steps.keys().isdisjoint(value):
+        return value
     changed: dict[str, Any] = {}
     for step, rest in steps.items():
         for name in value if step == "*" else (step,):

@@ -29,6 +29,8 @@ TAKEN_AWAY_TASKS = Policy().spread_tasks_max
 LIGHT_TASKS_MAX = 20
 # Ending or retrying a task may affect hundreds of others: only the state knows how many.
 ENDING_TASKS = LIGHT_TASKS_MAX + 1
+# What JSON has that is long; anything else is refused later.
+_SIZED = frozenset({str, list, tuple, dict})
 ENDING_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -86,6 +88,6 @@ def _size_of(values: Any) -> int:
         return 0
     size = 0
     for value in values.values():
-        if type(value) is str or isinstance(value, (str, list, tuple, dict)):
+        if type(value) in _SIZED:
             size += len(value)
     return size
