@@ -4,6 +4,7 @@ node, and its NVML binding."""
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.seams import Seam
@@ -24,7 +25,7 @@ NODE_LIVES = Seam("ray", "ray._private.node", "Node.remaining_processes_alive", 
 NODE_END = Seam(
     "ray", "ray._private.node", "Node.kill_all_processes", ("check_alive", "allow_graceful", "wait")
 )
-RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams")
+RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams", None, ("worker_path",))
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
 ACTORS = Seam("ray", "ray._private.state", "actors", ("actor_id", "job_id", "actor_state_name"))
 SESSION = Seam("ray", "ray._private.worker", "_global_node")
@@ -46,6 +47,8 @@ AGENT_COMMAND = Seam(
 AGENT_MODULES = Seam("ray", "ray.dashboard.utils", "get_all_modules", ("module_type",))
 
 AGENT, AGENT_PROGRAM = "dashboard_agent", "actors.ray_agent"
+# A file, because the raylet knows no modules.
+WORKER_PROGRAM = {"worker_path": str(Path(__file__).with_name("worker_seams.py"))}
 
 SEAMS = (
     AGENT_COMMAND,
@@ -72,7 +75,7 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
     without_dashboard()
     # spawn_reaper is PR_SET_PDEATHSIG on Linux.
     node: Node = NODE.find()(
-        RAY_PARAMS.find()(**params), head=head, shutdown_at_exit=False, spawn_reaper=True
+        RAY_PARAMS.find()(**params, **WORKER_PROGRAM), head=head, shutdown_at_exit=False, spawn_reaper=True
     )
     return node
 

@@ -107,7 +107,9 @@ class LiveCluster:
         tasks, and they are lost with it.
         """
         known = self.statuses()
-        node = self.ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+        node = self.ray_cluster.add_node(
+            num_cpus=2, object_store_memory=100 << 20, **ray_seams.WORKER_PROGRAM
+        )
         added: list[str] = []
 
         def is_there() -> bool:
@@ -177,10 +179,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
         "no_monitor": True,
         # A killed raylet is missed as soon as under `helix up`.
         "_system_config": SYSTEM_CONFIG,
+        **ray_seams.WORKER_PROGRAM,
     }
     ray_cluster = Cluster(initialize_head=True, head_node_args=options)
     for _ in range(2):
-        ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20)
+        ray_cluster.add_node(num_cpus=2, object_store_memory=100 << 20, **ray_seams.WORKER_PROGRAM)
     ray.init(address=ray_cluster.address, namespace=names.NAMESPACE, log_to_driver=False)
     settings = Settings(
         data_dir=data_dir,
