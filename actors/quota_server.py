@@ -17,6 +17,7 @@ from actors import names
 from actors.life import Life
 from actors.uses import UseStore
 from helix_ray.config import Settings
+from helix_ray.core.clock_watch import ClockWatch
 from helix_ray.core.limits import Ask, QuotaServer, TokenLease, UnspentUnits
 from helix_ray.plane.calls import until_answered
 from helix_ray.plane.links import Links
@@ -51,6 +52,7 @@ class QuotaService:
         self._store = UseStore(self._settings.data_dir / FILE_NAME)
         rows = await asyncio.to_thread(self._store.load)
         self._quota_server = QuotaServer(self._settings.rate_limits())
+        self._watch = ClockWatch(time.time(), time.monotonic())
         self._quota_server.restore(rows, time.time())
         self._swept = time.time()
         self._save()
@@ -60,6 +62,10 @@ class QuotaService:
         if (refusal := await self._life.not_ready(FIRST_TRY_S_MAX)) is not None:
             return refusal
         now = time.time()
+        if back_s := self._watch.back_s(now, time.monotonic()):
+            self._watch.note(back_s)
+            self._quota_server.set_back(now)
+            self._swept = now
         for back in backs:
             self._quota_server.give_back(back)
         leases = [self._quota_server.grant(ask, now) for ask in asks]

@@ -280,9 +280,8 @@ def _tasks_lost_with(task: Task, ctx: Context) -> int:
 
 def release(body: ReleaseTasks, ctx: Context) -> Decision[NoData]:
     """Queue delayed tasks whose time has come."""
-    due = [
-        i for i in dict.fromkeys(body.task_ids) if i in ctx.state.delayed and ctx.state.delayed[i] <= ctx.now
-    ]
+    now, delayed = ctx.now + body.set_back_s, ctx.state.delayed
+    due = [i for i in dict.fromkeys(body.task_ids) if i in delayed and delayed[i] <= now]
     return Decision([TaskReleased(i) for i in due], {})
 
 
@@ -292,7 +291,7 @@ def expire(body: ExpireTasks, ctx: Context) -> Decision[NoData]:
     endings = Endings(ctx.state, ctx.now, ctx.policy.spread_tasks_max)
     for task_id in dict.fromkeys(body.task_ids):
         task = ctx.state.tasks.get(task_id)
-        if task is None or endings.over(task) or not _over(task, body.reason, ctx):
+        if task is None or endings.over(task) or not _over(task, body, ctx):
             continue
         if not endings.spend(tasks_of(task.spec)):
             # The caller sees that there are more.
@@ -310,13 +309,13 @@ def spread(body: SpreadEndings, ctx: Context) -> Decision[NoData]:
     return Decision(endings.events or inherited_priorities(ctx, body.tasks_max), {})
 
 
-def _over(task: Task, reason: str, ctx: Context) -> bool:
-    if reason == "deadline":
+def _over(task: Task, body: ExpireTasks, ctx: Context) -> bool:
+    if body.reason == "deadline":
         return task.id in ctx.state.deadlines and ctx.state.deadlines[task.id] <= ctx.now
     timeout_s = task.spec.get("timeout_s")
     if task.status is not Status.RUNNING or timeout_s is None or task.started_at is None:
         return False
-    return bool(ctx.now - task.started_at > timeout_s)
+    return bool(ctx.now + body.set_back_s - task.started_at > timeout_s)
 
 
 ATTEMPT_ORDERS: dict[type, Decider] = {

@@ -81,6 +81,18 @@ class QuotaServer:
                 self._changes[key, stamp] = 0
                 self._changes[key, run.stamp] = run.units
 
+    def set_back(self, now: float) -> None:
+        """Count anew by a clock that was set back: what was used counts for a window from now on at most."""
+        rows = [
+            run._replace(key=key)
+            for windows in self._windows.values()
+            for key, window in windows.items()
+            for run in window.runs()
+        ]
+        for windows in self._windows.values():
+            windows.clear()
+        self.restore(rows, now)
+
     def rows_end_before(self, now: float) -> float:
         """Rows stamped before this no longer count for any policy and may be deleted."""
         return now - max(policy.window_s for policy in self._policies.values())

@@ -66,6 +66,10 @@ class SlidingWindow:
         self.used -= freed
         return UsageRow("", stamp, self._counts[at])
 
+    def runs(self) -> list[UsageRow]:
+        """Return the runs, without a key."""
+        return [UsageRow("", stamp, count) for stamp, count in zip(self._stamps, self._counts, strict=True)]
+
     def remaining(self, now: float) -> int:
         """Return how many units are free now; negative when the limit was lowered below the units in use."""
         self._expire(now)

@@ -186,12 +186,13 @@ class DeleteTask(OrderKind[IdData]):
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTasks(OrderKind[NoData]):
-    """Queue tasks whose retry delay is over."""
+    """Queue tasks whose retry delay is over; the clock was set back by `set_back_s` since it began."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # repeated ids are left out
 
     task_ids: tuple[str, ...]
+    set_back_s: float = 0.0
 
     def work(self) -> int:
         """Return the number of tasks."""
@@ -200,13 +201,15 @@ class ReleaseTasks(OrderKind[NoData]):
 
 @dataclass(frozen=True, slots=True)
 class ExpireTasks(OrderKind[NoData]):
-    """Fail tasks whose deadline has passed, and attempts of external workers that exceeded their timeout."""
+    """Fail tasks whose deadline has passed, and attempts of external workers that exceeded their timeout; the
+    clock was set back by `set_back_s` since these began."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # repeated ids are left out
 
     task_ids: tuple[str, ...]
     reason: str
+    set_back_s: float = 0.0
 
     def work(self) -> int:
         """Return the number of tasks."""

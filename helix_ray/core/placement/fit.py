@@ -65,7 +65,8 @@ def unschedulable_why(worker: Worker, now: float) -> str:
         return LOST
     if worker.draining:
         return DRAINING
-    return QUARANTINED if now < quarantined_until(worker) else ""
+    # One that lasts for longer is of before the clock was set back.
+    return QUARANTINED if now < quarantined_until(worker) <= now + QUARANTINE_S_MAX else ""
 
 
 def ever_fits(demand: Capacity, types: Iterable[Capacity]) -> bool:

@@ -18,6 +18,7 @@ AHEAD_S_MAX = 1_800.0
 # A reservation is reconsidered after this many times the expected wait, but not before PATIENCE_S_MIN.
 PATIENCE = 2.0
 PATIENCE_S_MIN = 60.0
+PATIENCE_S_MAX = PATIENCE * AHEAD_S_MAX
 # Spreads searches over the nodes of a large cluster: a prime, so that every node is examined in time.
 STRIDE = 7919
 

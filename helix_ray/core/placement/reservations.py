@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from helix_ray.core.placement.fleet import Fleet
 from helix_ray.core.placement.node import Node
 from helix_ray.core.placement.queue_order import ClassQueue
-from helix_ray.core.placement.reservation import make_reservation
+from helix_ray.core.placement.reservation import PATIENCE_S_MAX, make_reservation
 from helix_ray.core.placement.rules import Rules
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.state import TaskClass
@@ -116,10 +116,12 @@ class Reservations:
     def _renew(self, queue: ClassQueue, reservation: Reservation) -> None:
         nodes = [self._fleet.nodes.get(node_id) for node_id in reservation.nodes]
         left = tuple(node.id for node in nodes if node is not None and not node.unschedulable)
-        if self._now < reservation.until and left == reservation.nodes:
+        # One that lasts for longer is of before the clock was set back.
+        holds = self._now < reservation.until <= self._now + PATIENCE_S_MAX
+        if holds and left == reservation.nodes:
             self._reserve(reservation)
             return
-        if self._now >= reservation.until and self._full:
+        if not holds and self._full:
             # It has expired, and other tasks wait for a reservation.
             return
         # What is left of it stays reserved until a search finds something better.

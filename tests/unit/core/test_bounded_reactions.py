@@ -12,7 +12,7 @@ from helix_ray.followers.base import Follower, News
 from helix_ray.followers.leases import LeaseKeeper
 from helix_ray.followers.scheduler import ASSIGN_TASKS_MAX, Scheduler
 from helix_ray.followers.timers import Timekeeper
-from tests.unit.core.stage import COMMAND, NODE, Stage, spec
+from tests.unit.core.stage import BOT, COMMAND, EXTERNAL, NODE, Stage, spec
 
 
 def react(follower: Follower, stage: Stage, liveness: Liveness, mono: float) -> list[OrderBody]:
@@ -50,6 +50,41 @@ def test_deadlines_of_tasks_with_many_shards_pass_a_few_at_a_time() -> None:
     assert 0 < max(made) <= stage.policy.spread_tasks_max + 101
     assert stage.state.by_status[Status.FAILED] == 30
     assert stage.state.by_status[Status.CANCELLED] == 3000
+
+
+def test_delays_and_timeouts_are_no_longer_where_the_clock_is_set_back() -> None:
+    """A retry comes after its backoff, and an attempt of an external worker ends after its timeout, however
+    often; what begins afterwards goes by the clock as it is, and a deadline is a time of the day."""
+    stage, liveness = Stage(), Liveness()
+    keeper = Timekeeper(stage.policy)
+    began = stage.now
+
+    def passed(mono: float, back_s: float) -> list[OrderBody]:
+        stage.now = began + mono - back_s
+        orders = react(keeper, stage, liveness, mono)
+        for order in orders:
+            stage.give(order, SYSTEM)
+        return orders
+
+    assert passed(0.0, 0.0) == []
+    retried = stage.run_to("running", max_retries=1, retry_backoff_s=100.0)
+    stage.end(retried, "failed", error={"reason": "error", "message": "boom"})
+    delay_s = stage.task(retried).not_before - stage.now
+    stage.add_external()
+    (slow,) = stage.submit(spec(timeout_s=200.0))
+    (late,) = stage.submit(spec(deadline=stage.now + 300.0))
+    assert stage.give(o.Heartbeat(EXTERNAL), BOT)["assigned_task"] == slow
+    assert passed(1.0, 3600.0) == []
+    assert passed(2.0, 7200.0) == []
+    assert passed(delay_s - 1.0, 7200.0) == []
+    assert [type(order) for order in passed(delay_s + 1.0, 7200.0)] == [o.ReleaseTasks]
+    assert retried not in stage.state.delayed
+    assert passed(199.0, 7200.0) == []
+    assert [type(order) for order in passed(201.0, 7200.0)] == [o.ExpireTasks]
+    assert stage.task(slow).status is Status.FAILED
+    assert passed(400.0, 7200.0) == []
+    stage.start(retried)
+    assert passed(7501.0, 7200.0) == [o.ExpireTasks((late,), "deadline")]
 
 
 def test_many_workers_that_fell_silent_together_are_lost_a_few_at_a_time() -> None:

@@ -122,6 +122,17 @@ class TestQuotaServer:
         assert again.grant(ask("anonymous", "a"), EPOCH + 10).granted == 0
         assert again.grant(ask("anonymous", "a"), EPOCH + 3_610).granted == 1
 
+    def test_a_clock_that_is_set_back_has_used_units_count_for_one_window_from_then(self) -> None:
+        server = quota_server()
+        server.restore([UsageRow("anonymous/a", EPOCH + 9_000.0, 100)], EPOCH + 9_000.0)
+        assert server.grant(ask("anonymous", "a"), EPOCH + 9_001).granted == 0
+        server.changes()
+        server.set_back(EPOCH)
+        changed = {(row.key, row.stamp): row.units for row in server.changes()}
+        assert changed["anonymous/a", EPOCH + 9_000.0] == 0
+        assert server.grant(ask("anonymous", "a"), EPOCH + 10).granted == 0
+        assert server.grant(ask("anonymous", "a"), EPOCH + 3_610).granted == 1
+
     def test_rows_of_a_policy_that_is_gone_are_left_out(self) -> None:
         fresh = quota_server()
         fresh.restore(

@@ -191,9 +191,10 @@ def test_a_reservation_stays_where_it_is() -> None:
 
 def test_a_reservation_is_thought_over() -> None:
     """After its time, and at once where a node of it is gone, is drained, or nobody of
-    the class waits any more."""
+    the class waits any more, or it would last too long because the clock was set back."""
     for reservation in (
         Reservation(FOUR, "large", ("b",), NOW),
+        Reservation(FOUR, "large", ("b",), NOW + 2 * AHEAD_S_MAX + 1),
         Reservation(FOUR, "large", ("gone",), NOW + 1),
     ):
         plan = plan_of(three_of_four(), LARGE, reservations=(reservation,))
