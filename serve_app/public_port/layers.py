@@ -6,22 +6,17 @@ request) would cost more than the response. Two things that the wrapper does are
 clients that are gone are cancelled (connection.py), and a replica that ends finishes requests under way
 (uvicorn's server). ADR 38.
 
-Serve imports `middlewares` in each of its listening processes (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH),
-and makes what it returns the outermost layer. So this module must be importable without the application, and
+Serve imports `middlewares` in each replica (RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH), and makes what it
+returns the outermost layer. So this module must be importable without the application, and
 without a connection to Ray.
 """
 
 from __future__ import annotations
 
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from helix_ray.core.errors import not_found
-from serve_app.edge.request_id import choose
-from serve_app.problems import envelope
 from serve_app.public_port import listening, serve_seams
-
-REQUEST_ID = b"x-request-id"
 
 _made: list[ASGIApp] = []
 
@@ -36,34 +31,10 @@ def public_port(serve: ASGIApp) -> ASGIApp:
     return _made[0]
 
 
-class ClosedPort:
-    """Refuses everything: Serve always starts a proxy, which `helix up` does not use."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        request_id = choose(None)
-        body = envelope(not_found("Path", scope["path"]), request_id)
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (REQUEST_ID, request_id.encode()),
-        ]
-        await send({"type": "http.response.start", "status": 404, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-
-
 def middlewares() -> list[Middleware]:
-    """Return Serve's middlewares: in the proxy a closed port, in a replica the API;
-    other ports move to loopback."""
+    """Return the middlewares of a replica, which answer with the API; its other port moves to loopback."""
     serve_seams.check()
     serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
-    if serve_seams.in_proxy():
-        serve_seams.bind_proxy_to_loopback()
-        return [Middleware(ClosedPort)]
     serve_seams.bind_replica_calls_to_loopback()
     return [Middleware(public_port)]
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import ray
-
 from actors import seams
 from actors.seams import Seam
 
@@ -16,9 +14,11 @@ _START = ("app", "http_options", "event_loop", "enable_so_reuseport")
 
 CONTROLLER = Seam("ray", _CONSTANTS, "SERVE_CONTROLLER_NAME")
 NAMESPACE = Seam("ray", _CONSTANTS, "SERVE_NAMESPACE")
-PROXY = Seam("ray", _CONSTANTS, "SERVE_PROXY_NAME")
 REPLICA_START = Seam("ray", "ray.serve._private.replica", "start_asgi_http_server", _START)
 PROXY_START = Seam("ray", "ray.serve._private.proxy", "start_asgi_http_server", _START)
+PROXY_NODES = Seam(
+    "ray", "ray.serve._private.proxy_state", "ProxyStateManager._get_target_nodes", ("proxy_nodes",)
+)
 REPLICA_CALLS = Seam("ray", "ray.serve._private.replica", "add_port_to_grpc_server", ("server", "address"))
 # Variables of launcher/up/environment.py: Serve stores each under its name, and ignores unknown ones.
 VARIABLES = tuple(
@@ -26,11 +26,11 @@ VARIABLES = tuple(
     for name in (
         "ENABLE_DIRECT_INGRESS", "THROUGHPUT_OPTIMIZED", "DIRECT_INGRESS_MIN_HTTP_PORT",
         "DIRECT_INGRESS_MAX_HTTP_PORT", "PORT_QUARANTINE_S", "DIRECT_INGRESS_MIN_DRAINING_PERIOD_S",
-        "HTTP_PROXY_CALLBACK_IMPORT_PATH",
+        "HTTP_PROXY_CALLBACK_IMPORT_PATH", "CONTROLLER_CALLBACK_IMPORT_PATH",
     )
 )  # fmt: skip
 
-SEAMS = (CONTROLLER, NAMESPACE, PROXY, REPLICA_START, REPLICA_CALLS, *VARIABLES)
+SEAMS = (CONTROLLER, NAMESPACE, PROXY_NODES, REPLICA_START, REPLICA_CALLS, *VARIABLES)
 
 
 def check() -> None:
@@ -43,29 +43,22 @@ def controller() -> tuple[str, str]:
     return CONTROLLER.find(), NAMESPACE.find()
 
 
-def in_proxy() -> bool:
-    """Say whether this process is Serve's proxy."""
-    return str(ray.get_runtime_context().get_actor_name()).startswith(PROXY.find())
-
-
 def start_servers_with(*, replica: Callable[..., Any], proxy: Callable[..., Any]) -> None:
     """Make Serve's processes listen with these functions, which have the signature of Serve's own."""
     REPLICA_START.replace(replica)
     PROXY_START.replace(proxy)
 
 
-def bind_proxy_to_loopback() -> None:
-    """Bind Serve's proxy to loopback: Serve has one host setting for replicas and proxy, and
-    only replicas are public."""
-    start = PROXY_START.find()
+def without_proxies() -> None:
+    """Make Serve's controller, in whose process this is called, run no proxies.
 
-    def start_on_loopback(
-        app: Any, http_options: Any, *, event_loop: Any, enable_so_reuseport: bool = False
-    ) -> Any:
-        options = http_options.model_copy(update={"host": "127.0.0.1", "port": 0})
-        return start(app, options, event_loop=event_loop, enable_so_reuseport=False)
+    Serve has a setting for that, with which the replicas do not listen either.
+    """
 
-    PROXY_START.replace(start_on_loopback)
+    def on_no_node(self: Any, proxy_nodes: Any) -> list[Any]:
+        return []
+
+    PROXY_NODES.replace(on_no_node)
 
 
 def bind_replica_calls_to_loopback() -> None:

@@ -40,9 +40,9 @@ from tests.e2e.live import (
 from tests.e2e.steady_load import Load
 from tests.ray.signals import until
 
-CONTROLLER, PROXY, AGENT = "ray::ServeController", "ray::ProxyActor", "ray::RuntimeEnvAgent"
+CONTROLLER, AGENT = "ray::ServeController", "ray::RuntimeEnvAgent"
 GCS, RAYLET = "gcs_server", "raylet"
-KINDS = (MASTER, HISTORIAN, SUPERVISOR, NODE_WORKER, EXECUTOR, REPLICA, RAYLET, CONTROLLER, PROXY, AGENT)
+KINDS = (MASTER, HISTORIAN, SUPERVISOR, NODE_WORKER, EXECUTOR, REPLICA, RAYLET, CONTROLLER, AGENT)
 # What the cluster itself stands on: without it `helix up` ends, and says so.
 HEAD_KINDS = (GCS, RAYLET)
 SERVED_S_MAX = 15.0

@@ -24,6 +24,7 @@ import pytest
 
 from launcher.up.data_dir import DATA_DIR
 from tests.e2e.hello_app import STREAM_S
+from tests.processes import command_line
 
 MARKER = "HELIX_UP_ID"
 GONE_S_MAX = 30.0
@@ -198,6 +199,13 @@ def test_nothing_listens_where_others_could_reach_it(running: Up) -> None:
             found = process.net_connections("tcp")
             listening |= {seen.laddr.ip for seen in found if seen.status == psutil.CONN_LISTEN}
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_serve_runs_no_proxy(running: Up) -> None:
+    """Of Serve there are the controller and the API's replica: clients are answered without a proxy."""
+    titles = [command_line(process.pid) for process in marked(running.marker())]
+    assert sum(title.startswith("ray::ServeReplica") for title in titles) == 1
+    assert not any(title.startswith("ray::ProxyActor") for title in titles)
 
 
 def test_the_password_is_in_no_environment(running: Up) -> None:

@@ -84,12 +84,18 @@ def test_a_missing_module_and_a_missing_attribute_are_said() -> None:
 
 def test_what_replaces_a_seam_has_its_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Serve's functions are replaced by functions that take the same: the seams fit afterwards as before."""
-    for seam in (serve_seams.REPLICA_START, serve_seams.PROXY_START, serve_seams.REPLICA_CALLS):
+    replaced = (
+        serve_seams.REPLICA_START,
+        serve_seams.PROXY_START,
+        serve_seams.REPLICA_CALLS,
+        serve_seams.PROXY_NODES,
+    )
+    for seam in replaced:
         monkeypatch.setattr(*_owner(seam), seam.find())
     from serve_app.public_port import listening
 
     serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
-    serve_seams.bind_proxy_to_loopback()
+    serve_seams.without_proxies()
     serve_seams.bind_replica_calls_to_loopback()
     seams.check((*serve_seams.SEAMS, serve_seams.PROXY_START))
 

@@ -36,8 +36,8 @@ PROCESSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "history": (("helix_ray.views.history",), tuple(name for name in HEAVY if name != "duckdb")),
-    "Serve's proxy": (
-        ("serve_app.public_port.layers",),
+    "Serve's controller": (
+        ("serve_app.public_port.serve_seams",),
         ("cryptography", "jwt", "argon2", "duckdb", "prometheus_client", "helix_ray.engine"),
     ),
     "API replica": (
