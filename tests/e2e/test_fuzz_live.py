@@ -2,7 +2,7 @@
 answer in its documented form.
 
 The checks are those of tests/http/test_fuzz.py, which asks the application alone; here the whole stack
-answers: direct ingress, the plane, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES (40; `make chaos`:
+answers: direct ingress, the plane, the master, the history. HELIX_FUZZ_LIVE_EXAMPLES (25; `make chaos`:
 200) are drawn for each operation.
 """
 
@@ -26,7 +26,7 @@ from tests.http.test_access import DOCUMENT
 from tests.http.test_fuzz import CHECKS, envelope
 
 # Taken when the module is imported: the tests themselves run without HELIX_ variables.
-EXAMPLES = int(os.environ.get("HELIX_FUZZ_LIVE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("HELIX_FUZZ_LIVE_EXAMPLES", "25"))
 REQUESTS_MIN = 2_000
 TIMEOUT_S = 30
 LIMIT_HEADERS = (

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.journal.flipping import Harm, cuts, flips, judge, make
 
 # So many flips and so many cuts of each file, in each of the two states. 0: all of a million, for hours.
-HARMS = int(os.environ.get("HELIX_FLIPS", "6"))
+HARMS = int(os.environ.get("HELIX_FLIPS", "2"))
 
 
 def chosen(left: Path, chance: random.Random) -> Iterator[Harm]:
