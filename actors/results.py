@@ -49,7 +49,9 @@ class ResultShelf:
     def shelve(self, key: Key, result: JsonObject) -> JsonObject:
         """Return a small result itself, a large one as a reference; raise ValueError for one
         that no answer can show."""
-        size = plain_bytes(result)
+        # A null may have been NaN, except the commonest result of all: a function that returns nothing.
+        nothing = result.get("value", 0) is None
+        size = plain_bytes({**result, "value": 0} if nothing else result)
         if size is None:
             found = fault(result["value"], "result") if "value" in result else fault(result)
             if found is not None:

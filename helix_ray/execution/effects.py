@@ -84,9 +84,10 @@ class Say:
     report: AttemptReport
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SayFinished:
-    """Report the end of an attempt to the control plane, after storing its result."""
+    """Report the end of an attempt to the control plane, after storing its result. It is built for each
+    attempt, and so not frozen (assignment.py)."""
 
     finished: Finished
     assignment: Assignment

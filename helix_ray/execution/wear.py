@@ -13,9 +13,9 @@ from helix_ray.execution.item_file import ITEMS_BYTES_MAX
 FILES_LEFT_MAX = 256
 """Files that functions may leave open in one process before it is replaced."""
 
-MEMORY_EVERY_S = 0.005
-"""How often the memory of a process is read, in seconds: reading it costs as much as a short function, and in
-so little time the kernel hands out about a hundred MiB at most."""
+LOOK_EVERY_S = 0.005
+"""How often memory and files of a process are looked at, in seconds: a look costs as much as a short
+function, and in so little time the kernel hands out about a hundred MiB at most."""
 
 BYTES_PER_MB = 1024 * 1024
 _PAGE_BYTES = resource.getpagesize()
@@ -40,7 +40,7 @@ class Wear:
         self._tasks = 0
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._first_mb = self._resident_mb()
-        self._read_at = time.monotonic()
+        self._looked_at = time.monotonic()
         self._first_free = _lowest_free_descriptor(self._statm)
 
     def add(self) -> str | None:
@@ -48,20 +48,16 @@ class Wear:
         self._tasks += 1
         if self._tasks >= self._bounds.tasks_max:
             return f"it has run {self._tasks} tasks; the limit is {self._bounds.tasks_max}"
-        if (growth_mb := self._growth_mb()) > self._bounds.growth_mb_max:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_EVERY_S:
+            return None
+        self._looked_at = now
+        if (growth_mb := self._resident_mb() - self._first_mb) > self._bounds.growth_mb_max:
             return f"its memory has grown by {growth_mb} MiB; the limit is {self._bounds.growth_mb_max} MiB"
         files = _lowest_free_descriptor(self._statm) - self._first_free
         if files > FILES_LEFT_MAX:
             return f"about {files} files were left open in it; the limit is {FILES_LEFT_MAX}"
         return None
-
-    def _growth_mb(self) -> int:
-        """Return by how much the memory has grown; 0 where it was read a moment ago and was not too large."""
-        now = time.monotonic()
-        if now - self._read_at < MEMORY_EVERY_S:
-            return 0
-        self._read_at = now
-        return self._resident_mb() - self._first_mb
 
     def _resident_mb(self) -> int:
         """Return the second field of /proc/self/statm, see proc_pid_statm(5)."""
