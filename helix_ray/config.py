@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from helix_ray import home
-from helix_ray.core import limits, thresholds
-from helix_ray.core.placement import strategies
+from helix_ray.core import limits, strategy_names, thresholds
 from helix_ray.core.policy import TASK_TYPES, Policy
 from helix_ray.core.read_classes import ReadClass, recorded
 from helix_ray.outward.addresses import Allowed, networks_of
@@ -140,7 +139,7 @@ class Settings:
     attempts_keep_bytes: int = bounded(10 << 30, ge=0)
 
     # Placement.
-    strategy: strategies.Name = strategies.DEFAULT
+    strategy: strategy_names.Name = strategy_names.DEFAULT
     preempt_from: Literal["normal", "high", "critical", "none"] = "critical"
     preemptions_max: int = bounded(3, ge=0)
     blocked_attempts_max: int = bounded(200, ge=1, le=10_000)

@@ -12,7 +12,7 @@ from helix_ray.cli.devices import device_load, device_memory
 from helix_ray.cli.exits import Exit
 from helix_ray.cli.output import Json, amount, amounts, print_fields, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
-from helix_ray.core.placement.strategies import Name as Strategy
+from helix_ray.core.strategy_names import Name as Strategy
 
 if TYPE_CHECKING:
     from helix_ray.core.placement.changes import Change

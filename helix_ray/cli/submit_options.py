@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from helix_ray.cli.habits import seconds
-from helix_ray.core.placement.strategies import OfTask as Strategy
+from helix_ray.core.strategy_names import OfTask as Strategy
 
 Priority = Literal["low", "normal", "high", "critical"]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.read_classes import ReadClass
+from helix_ray.core.strategy_names import DEFAULT
 from helix_ray.core.thresholds import Threshold
 
 TASK_TYPES = (

@@ -19,7 +19,6 @@ from typing_extensions import TypedDict
 
 from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.pickled import PICKLED
-from helix_ray.core.placement.strategies import OfTask as Strategy
 from helix_ray.core.spec_shape import (
     AMOUNT_MAX,
     BACKOFF_S_MAX,
@@ -35,6 +34,7 @@ from helix_ray.core.spec_shape import (
     TITLE_CHARS_MAX,
 )
 from helix_ray.core.specs import Priority, TaskSpec
+from helix_ray.core.strategy_names import OfTask as Strategy
 from helix_ray.wire.runs import Run, TimeoutSeconds, given
 from helix_ray.wire.values import STRICT, Id, JsonValue, ProjectId, Time, Word, adapter, storable, strict
 

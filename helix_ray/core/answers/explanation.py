@@ -21,7 +21,7 @@ from helix_ray.core.placement.fit import unschedulable_why
 from helix_ray.core.placement.plan import RESERVED, fit_together
 from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.rules import Shares
-from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.placement.unmet_constraints import (
     UnmetConstraint,
     changed_class,
@@ -30,6 +30,7 @@ from helix_ray.core.placement.unmet_constraints import (
 )
 from helix_ray.core.specs import LEVELS, PRIORITIES
 from helix_ray.core.state import EXTERNAL, MANUAL, SHARDED, Task, TaskClass, Worker
+from helix_ray.core.strategy_names import DEFAULT
 from helix_ray.core.views.placement import (
     ExplainView,
     FreeingView,

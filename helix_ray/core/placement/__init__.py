@@ -72,7 +72,8 @@ from helix_ray.core.placement.fleet import Fleet
 from helix_ray.core.placement.node import EPSILON, FREE_SLOTS_MAX, Node
 from helix_ray.core.placement.plan import NO_ROOM, QUOTA, Plan, place
 from helix_ray.core.placement.rules import Rules, RunningAttempt
-from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.placement.strategies import STRATEGIES
+from helix_ray.core.strategy_names import DEFAULT
 
 __all__ = [
     "DEFAULT",

@@ -15,9 +15,10 @@ from helix_ray.core.placement.preempt import make_room
 from helix_ray.core.placement.queue_order import ClassQueue, QueueOrder
 from helix_ray.core.placement.reservations import Reservations
 from helix_ray.core.placement.rules import Rules, Shares
-from helix_ray.core.placement.strategies import DEFAULT, STRATEGIES
+from helix_ray.core.placement.strategies import STRATEGIES
 from helix_ray.core.ready_queue import ReadyQueue
 from helix_ray.core.state import TaskClass
+from helix_ray.core.strategy_names import DEFAULT
 from helix_ray.core.waits import Reservation
 
 # Nodes that one plan may look at to build heaps: about 30 ms, the longest that the master's

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from helix_ray.core.placement.reservation import EndingsOf
-from helix_ray.core.placement.strategies import DEFAULT
 from helix_ray.core.state import Quota, TaskClass
+from helix_ray.core.strategy_names import DEFAULT
 from helix_ray.core.waits import Reservation
 
 # The one quota limit that is not a resource: slots, that is, tasks that run at the same time.

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from helix_ray.core.placement.node import Node
 from helix_ray.core.state import TaskClass
+from helix_ray.core.strategy_names import Name
 
-Name = Literal["round_robin", "load_balanced", "capability_based", "pack", "spread"]
-# A task may also ask to be placed by hand.
-OfTask = Literal[Name, "manual"]
 Score = tuple[float, ...]
 # Every node has these: having more of them than is asked for does not make a node special.
 COMMON_RESOURCES = frozenset({"cpu", "memory_mb", "gpu_memory_mb"})
@@ -72,7 +69,6 @@ def _by_tasks(node: Node, fixed: float) -> Score:
     return (node.tasks, node.utilisation())
 
 
-DEFAULT: Name = "capability_based"
 STRATEGIES: dict[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
