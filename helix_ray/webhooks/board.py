@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
@@ -11,10 +12,13 @@ from helix_ray.core.about import hears
 from helix_ray.core.access import Principal
 from helix_ray.core.notices import Filter, Notice
 from helix_ray.webhooks.messages import START, Mark
+from helix_ray.webhooks.signing import KEYS_CACHED_MAX
 
 PING = "webhook.ping"
 # Why a message is not sent.
 NOT_ALLOWED, NOT_WANTED = "not_allowed", "not_wanted"
+# Shorter secrets would be found by chance in answers that do not contain them.
+SECRET_BYTES_MIN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,12 @@ class Hook:
     status: Literal["active", "paused", "off"] = "active"
     since: int = 0
     mark: Mark = START
+    # What must not be shown of an answer: all of its secrets.
+    hidden: tuple[bytes, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        texts = self.secret, self.signing_secrets, tuple(self.headers.values())
+        object.__setattr__(self, "hidden", _secrets(*texts))
 
     @property
     def active(self) -> bool:
@@ -57,6 +67,18 @@ class Hook:
         if notice.event == PING:
             return None if notice.subject == self.id else NOT_WANTED
         return None if self.filter.wants(notice) else NOT_WANTED
+
+
+@lru_cache(maxsize=KEYS_CACHED_MAX)
+def _secrets(
+    text: str, signing_secrets: tuple[SigningSecret, ...], header_values: tuple[str, ...]
+) -> tuple[bytes, ...]:
+    """Return what is secret, the longest first: of `Authorization: Bearer TOKEN` both the value and TOKEN."""
+    texts = {text, *(one.secret for one in signing_secrets)}
+    for value in header_values:
+        texts.update((value.strip(), *value.split()))
+    found = (text.encode("utf-8", "surrogatepass") for text in texts)
+    return tuple(sorted((one for one in found if len(one) >= SECRET_BYTES_MIN), key=len, reverse=True))
 
 
 class HookBoard:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 from helix_ray.core.secrets import MASK
 from helix_ray.outward.outcome import RESPONSE_BYTES_KEPT
-from helix_ray.webhooks.board import Hook, SigningSecret
+from helix_ray.webhooks.board import SECRET_BYTES_MIN, Hook
 from helix_ray.webhooks.body import Payload
 from helix_ray.webhooks.messages import HookMessage
-from helix_ray.webhooks.signing import KEYS_CACHED_MAX, message_id, signed_headers
+from helix_ray.webhooks.signing import message_id, signed_headers
 
 # How long a receiver may take for its whole response.
 TIMEOUT_S = 15.0
@@ -19,8 +18,6 @@ USER_AGENT = "Helix-Ray-Webhooks/1"
 # Headers that show neither a secret nor a signature.
 SIGNATURES = ("webhook-signature", "X-Hub-Signature-256")
 HEADER_CHARS_MAX = 4096
-# Shorter secrets would be found by chance in answers that do not contain them.
-SECRET_BYTES_MIN = 6
 HIDDEN = frozenset({"set-cookie", "authorization", "proxy-authorization", "www-authenticate"})
 
 
@@ -60,7 +57,7 @@ def masked(hook: Hook, answer: bytes) -> bytes:
     """Return what a receiver answered without the webhook's secrets, which one that echoes requests repeats;
     the end may be cut within one."""
     is_cut = len(answer) >= RESPONSE_BYTES_KEPT
-    for secret in _secrets(hook.secret, hook.signing_secrets, tuple(hook.headers.values())):
+    for secret in hook.hidden:
         if secret in answer:
             answer = answer.replace(secret, MASK.encode())
         if is_cut:
@@ -68,18 +65,6 @@ def masked(hook: Hook, answer: bytes) -> bytes:
             part = next(filter(answer.endswith, parts), b"")
             answer = answer[: len(answer) - len(part)]
     return answer
-
-
-@lru_cache(maxsize=KEYS_CACHED_MAX)
-def _secrets(
-    text: str, signing_secrets: tuple[SigningSecret, ...], header_values: tuple[str, ...]
-) -> list[bytes]:
-    """Return what is secret, the longest first: of `Authorization: Bearer TOKEN` both the value and TOKEN."""
-    texts = {text, *(one.secret for one in signing_secrets)}
-    for value in header_values:
-        texts.update((value.strip(), *value.split()))
-    found = (text.encode("utf-8", "surrogatepass") for text in texts)
-    return sorted((secret for secret in found if len(secret) >= SECRET_BYTES_MIN), key=len, reverse=True)
 
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 ID_PREFIX = "msg_"
 KEY_PREFIX = "whsec_"
@@ -45,9 +46,19 @@ def _mac(key: bytes, text: bytes) -> bytes:
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
-def _keyed(key: bytes) -> hmac.HMAC:
-    """Return an HMAC that has seen its key, which takes as long as half of a message."""
-    return hmac.new(key, digestmod="sha256")
+def _keyed(key: bytes) -> _Mac:
+    """Return an HMAC that has seen its key, which takes as long as half of a message: OpenSSL's own
+    where there is one, since the class around it takes a quarter."""
+    mac = hmac.new(key, digestmod="sha256")
+    return getattr(mac, "_hmac", None) or mac
+
+
+class _Mac(Protocol):
+    def copy(self) -> _Mac: ...
+
+    def update(self, msg: bytes, /) -> None: ...
+
+    def digest(self) -> bytes: ...
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
