@@ -3,6 +3,8 @@
 append    microseconds per fact at several batch sizes, with JSON, hash, tree, insert and fsync
           (goals: 6 at 500, and 20,000 facts/s); `to_plain` is the CPU time as a multiple of what
           inserting the same facts as JSON into a plain table of SQLite takes, in turns with it
+tree      microseconds of CPU per fact of a commit of 500, each part in a loop of its own: its rows, their
+          leaves (two hashes), the nodes over a tile (one); `empty_hash` is the least that one hash takes
 read      facts read back per second; verify: facts verified against the tree per second;
           size: bytes per task (goal: 440)
 proof     milliseconds of CPU of an inclusion and a consistency proof of the whole journal (goal: 2)
@@ -11,6 +13,7 @@ history   facts ingested a second into DuckDB (goal: 60,000), and milliseconds o
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sqlite3
 import statistics
@@ -19,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +32,10 @@ from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, Task
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.specs import TaskSpec
 from helix_ray.core.visibility import TaskScope
-from helix_ray.journal.layout import PAGE_BYTES
+from helix_ray.journal.interned import Interned
+from helix_ray.journal.layout import PAGE_BYTES, configure
+from helix_ray.journal.merkle import subtree_of
+from helix_ray.journal.rows import TILE_FACTS, Salts, encode, leaves_of
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -45,6 +52,8 @@ INGEST_FACTS = 20_000
 LOOKUPS = 50
 PROOFS = 500
 FACTS_PER_TASK = 3
+COMMIT_FACTS = 500
+TURNS = 300
 
 
 def facts() -> Iterator[Fact]:
@@ -106,6 +115,26 @@ def cpu_of(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def bench_tree() -> None:
+    """Say what each part of the tree costs where nothing else is in the processor's caches."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as con:
+        configure(con)
+        some, words, salts = list(islice(facts(), COMMIT_FACTS)), Interned(con), Salts()
+        encoded = encode(some, 0, 1, words, salts)
+        tile = leaves_of(encoded)[:TILE_FACTS]
+        parts: dict[str, tuple[Callable[[], object], int]] = {
+            "rows": (lambda: encode(some, 0, 1, words, salts), COMMIT_FACTS),
+            "leaves": (lambda: leaves_of(encoded), COMMIT_FACTS),
+            "nodes": (lambda: subtree_of(tile), TILE_FACTS),
+            "empty_hash": (lambda: [sha256(b"").digest() for _ in some], COMMIT_FACTS),
+        }
+        least = dict.fromkeys(parts, float("inf"))
+        for _ in range(TURNS):
+            for name, (work, count) in parts.items():
+                least[name] = min(least[name], cpu_of(work) / count)
+    report("tree", **{f"{name}_us": round(seconds * 1e6, 2) for name, seconds in least.items()})
 
 
 def bench_append(folder: Path, count: int) -> None:
@@ -180,6 +209,7 @@ def main() -> None:
     """Measure in a temporary folder on the disk that holds it."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
     with tempfile.TemporaryDirectory() as folder:
+        bench_tree()
         bench_append(Path(folder), count)
         bench_history(Path(folder), 3 * count)
 

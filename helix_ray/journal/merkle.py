@@ -30,6 +30,17 @@ def parent_of(left: bytes, right: bytes) -> bytes:
     return begun.digest()
 
 
+def _parents_of(row: Sequence[bytes]) -> list[bytes]:
+    """Return the nodes above a row of nodes, as parent_of makes each, without a call for it."""
+    parents: list[bytes] = []
+    begin, add = _begin_parent, parents.append
+    for left, right in zip(row[::2], row[1::2], strict=True):
+        begun = begin()
+        begun.update(left + right)
+        add(begun.digest())
+    return parents
+
+
 class Frontier:
     """The right edge of a tree: the hashes of its largest complete subtrees, from left to right, one for
     each bit of its size."""
@@ -55,9 +66,7 @@ class Frontier:
             level = min((count - start).bit_length() - 1, (size & -size).bit_length() - 1 if size else 64)
             row = leaves[start : start + (1 << level)]
             for above in range(1, level + 1):
-                # As parent_of does it, without a call for each.
-                pairs = zip(row[::2], row[1::2], strict=True)
-                row = [sha256(_PARENT + left + right).digest() for left, right in pairs]
+                row = _parents_of(row)
                 if above >= kept_from:
                     completed += [(above, (size >> above) + i, node) for i, node in enumerate(row)]
             start, node, rest = start + (1 << level), row[0], size >> level
