@@ -97,6 +97,7 @@ chaos: setup browser ## kill every process in random order for minutes, and chec
 	HELIX_ABOUT_EXAMPLES=$${HELIX_ABOUT_EXAMPLES:-4000} $(PYTEST) -q tests/unit/core/test_about.py
 	REMOVAL_ROUNDS=$${REMOVAL_ROUNDS:-400} $(PYTEST) -q tests/http/test_administrators.py
 	HELIX_TAMPERS=$${HELIX_TAMPERS:-10000} $(PYTEST) -q tests/unit/test_audit_export.py
+	HELIX_HISTORY_TAMPERS=$${HELIX_HISTORY_TAMPERS:-1000} $(PYTEST) -q tests/unit/test_audit_compare.py
 	HELIX_FLIPS=$${HELIX_FLIPS:-300} $(PYTEST) -q tests/unit/journal/test_flipping.py
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py

@@ -46,7 +46,7 @@ def export(
         return
     from helix_ray.audit_export.write import export as write
 
-    made = _plainly(lambda: write(home_of(data_dir), out, after))
+    made = plainly(lambda: write(home_of(data_dir), out, after))
     put(f"{out} has facts {made.after + 1} to {made.last}; {made.added} were added")
 
 
@@ -61,7 +61,7 @@ def _export_records(out: Path, form: str, since: str | None, until: str | None) 
         def ask(cursor: int | None) -> AuditOut:
             return client.audit(limit=records.PAGE_RECORDS, cursor=cursor, start_time=since, end_time=until)
 
-        count = _plainly(lambda: records.write(out, form, records.pages(ask)))
+        count = plainly(lambda: records.write(out, form, records.pages(ask)))
     put(f"{out} has {count} records")
 
 
@@ -96,10 +96,10 @@ def verify(
         if not found.compared:
             say(f"helix audit: {INTERNAL_ONLY}")
 
-    _plainly(run)
+    plainly(run)
 
 
-def _plainly(work: Callable[[], T]) -> T:
+def plainly(work: Callable[[], T]) -> T:
     """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
     from helix_ray.audit_export.lines import NotAnExport
     from helix_ray.audit_export.verify import Tampered

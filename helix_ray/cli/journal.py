@@ -43,7 +43,7 @@ def verify(
 
     def run() -> None:
         note = None if checkpoint is None else _read(checkpoint)
-        found = check(home, note, [Verifier.of(line) for line in key or ()], _progress())
+        found = check(home, note, [Verifier.of(line) for line in key or ()], progress())
         put(f"verified {home}: facts 1 to {found.size}")
         if found.checkpoint is None or found.signer is None:
             say(f"helix journal: {INTERNAL_ONLY}")
@@ -98,16 +98,17 @@ def _read(path: Path) -> str:
     return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
 
 
-def _progress() -> Callable[[int], None]:
+def progress(command: str = "journal", done: str = "checked") -> Callable[[int], None]:
+    """Return what says every SAY_EVERY_S up to which fact it has come."""
     said = time.monotonic()
 
-    def progress(seq: int) -> None:
+    def say_it(seq: int) -> None:
         nonlocal said
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()
-            say(f"helix journal: checked up to fact {seq}")
+            say(f"helix {command}: {done} up to fact {seq}")
 
-    return progress
+    return say_it
 
 
 def _plainly(work: Callable[[], T]) -> T:

@@ -10,6 +10,7 @@ import typer
 from helix_ray.cli import (
     acceleration,
     audit,
+    audit_compare,
     audit_forward,
     audit_proofs,
     audit_witness,
@@ -104,6 +105,7 @@ app.add_typer(journal.app, name="journal", cls=CommandGroup)
 audit_proofs.app.command("list")(audit.list_audit)
 audit_proofs.app.command("acknowledge")(audit.acknowledge)
 audit_proofs.app.command("forward")(audit_forward.forward)
+audit_proofs.app.command("compare")(audit_compare.compare)
 audit_proofs.app.command("witness")(audit_witness.witness)
 app.add_typer(audit_proofs.app, name="audit", cls=CommandGroup)
 

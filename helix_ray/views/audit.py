@@ -7,11 +7,13 @@ from typing import Any
 
 import duckdb
 
+from helix_ray.core.audit.kinds import ACTS
 from helix_ray.core.audit.records import AuditRecord
 from helix_ray.core.audit.settings import Settings
+from helix_ray.core.events import RequestsRefused
 from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
-from helix_ray.views.batch import as_table, insert
+from helix_ray.views.batch import as_table, insert, stored_text
 from helix_ray.views.columns import Column, text_of
 from helix_ray.views.generated import is_generated
 
@@ -40,15 +42,22 @@ SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
 # What a text is looked for in, and what else where it can be a part of a generated id.
 SAID = ("action", "user_id", "address", "user_agent", "named", "details", "before", "after")
 GENERATED = ("request_id", "resource_id", "ids")
+REFUSED = ACTS[RequestsRefused]
 _FORGET = """
 DELETE FROM configured WHERE thing IN (
     SELECT resource || ' ' || resource_id FROM audit
     WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
                   WHERE lost BETWEEN audit.seq AND audit.last_seq))
 """
-_ERASE = """
-UPDATE audit SET resource_id = '', ids = '[]', details = '{}', named = '', erased = true, before = NULL,
-                 after = NULL
+# What is left is what the journal still says, so that a history that is built anew has the same records:
+# which refusals they were, and how many, is erased with them.
+_ERASE = f"""
+UPDATE audit SET resource_id = '', ids = '[]', details = '{{}}', named = '', erased = true, before = NULL,
+                 after = NULL,
+                 event_type = if(resource = '{REFUSED.resource}', '{REFUSED.type}', event_type),
+                 action = if(resource = '{REFUSED.resource}', '{REFUSED.action}', action),
+                 result = if(resource = '{REFUSED.resource}', 'denied', result),
+                 things = if(resource = '{REFUSED.resource}', 1, things)
 WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
               WHERE lost BETWEEN audit.seq AND audit.last_seq)
 """
@@ -64,18 +73,28 @@ def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased
         con.execute(_ERASE, [list(erased)])
 
 
+def content(record: AuditRecord) -> list[Any]:
+    """Return what is stored of a record: the values of AUDIT's columns."""
+    return [stored_text(value) if isinstance(value, str) else value for value in _row(record)]
+
+
+def compare(record: AuditRecord, known: dict[str, Settings]) -> None:
+    """Say in a record what was there before and after, and keep what is there then, by thing."""
+    if record.change is not None:
+        thing = thing_of(record)
+        before, after, known[thing] = record.change.over(known.get(thing, {}))
+        record.before, record.after = before or None, after or None
+
+
 def _compare(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord]) -> None:
     """Say in records what was there before and after, and keep what is there then."""
-    things = list({_thing(record) for record in records})
+    things = list({thing_of(record) for record in records})
     if not things:
         return
     found = con.execute("SELECT thing, settings FROM configured WHERE list_contains(?, thing)", [things])
     known: dict[str, Settings] = {thing: stored(settings) for thing, settings in found.fetchall()}
     for record in records:
-        if record.change is not None:
-            thing = _thing(record)
-            before, after, known[thing] = record.change.over(known.get(thing, {}))
-            record.before, record.after = before or None, after or None
+        compare(record, known)
     con.execute("DELETE FROM configured WHERE list_contains(?, thing)", [things])
     left = [(thing, text_of(settings)) for thing, settings in known.items() if settings]
     if left:
@@ -83,7 +102,8 @@ def _compare(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord]) -> 
             con.execute("INSERT INTO configured SELECT * FROM batch")
 
 
-def _thing(record: AuditRecord) -> str:
+def thing_of(record: AuditRecord) -> str:
+    """Return the key of what is known of the thing that a record is about."""
     return f"{record.resource} {record.resource_id}"
 
 
@@ -124,7 +144,7 @@ def _row(record: AuditRecord) -> tuple[Any, ...]:
         record.seq, record.last_seq, record.at, record.event_type, record.action, record.result,
         record.user_id, origin.address, origin.user_agent, origin.credential, record.request_id,
         record.resource, record.resource_id, record.count, ids, details, record.erased, before, after,
-        " ".join(one for one in named if not is_generated(one)),
+        "" if record.erased else " ".join(one for one in named if not is_generated(one)),
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def insert(
             con.execute(f"INSERT INTO {table} SELECT * FROM {VIEW}")
         return
     marks = f"({', '.join('?' * len(columns))})"
-    values = [_text(value) if isinstance(value, str) else value for row in rows for value in row]
+    values = [stored_text(value) if isinstance(value, str) else value for row in rows for value in row]
     con.execute(f"INSERT INTO {table} VALUES {', '.join([marks] * len(rows))}", values)
 
 
@@ -60,8 +60,9 @@ def _texts(values: tuple[str | None, ...]) -> Sequence[str | None]:
     # One look for all of them: mostly there is nothing to replace.
     if "".join(filter(None, values)).isascii():
         return values
-    return [value and _text(value) for value in values]
+    return [value and stored_text(value) for value in values]
 
 
-def _text(value: str) -> str:
+def stored_text(value: str) -> str:
+    """Return a text as it is stored: what UTF-8 cannot represent is replaced."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode()

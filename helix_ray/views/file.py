@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
 import duckdb
 
+from helix_ray.core.audit.records import RECORDS_VERSION
 from helix_ray.derived import names_passing_cause, set_aside
 from helix_ray.views.audit import AUDIT, CONFIGURED
 from helix_ray.views.checkpoints import CHECKPOINTS
 from helix_ray.views.columns import SUBMITTED, TASKS, table
+from helix_ray.views.outside import add_outside, file_in, foreign, reading
 
 # One row: the position of the history.
 _POSITION = """CREATE TABLE IF NOT EXISTS position (
@@ -36,8 +40,8 @@ _TABLES = "\n".join(
         _POSITION,
     )
 )
-# A hash of the tables, so a file with other tables is never misread.
-LAYOUT = crc32(_TABLES.encode())
+# A hash of the tables and of what is written into them, so a file with others is never misread.
+LAYOUT = crc32(f"{_TABLES}{RECORDS_VERSION}".encode())
 MEMORY_MAX = "512MB"
 THREADS = 2
 # In DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
@@ -59,6 +63,39 @@ def open_history(path: Path) -> duckdb.DuckDBPyConnection:
     return _connect(path)
 
 
+class HistoryClosed(Exception):
+    """The file cannot be read as it is; the message says why, in one line."""
+
+
+@contextmanager
+def reading_only(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a file that no process uses, and change nothing. Raises HistoryClosed."""
+    con = duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS})
+    try:
+        con.execute(f"ATTACH '{quoted(path)}' AS history (READ_ONLY)")
+        add_outside(con, _TABLES)
+        with reading(con) as outside:
+            found = outside.execute(f'SELECT layout FROM "{file_in(outside)}".main.position').fetchall()
+        if any(layout != LAYOUT for (layout,) in found):
+            raise HistoryClosed(f"{path} is of another release: the next start builds it from the journal")
+        yield con
+    except duckdb.Error as error:
+        raise HistoryClosed(_why(path, error)) from None
+    finally:
+        con.close()
+
+
+def quoted(path: Path) -> str:
+    """Return a path as it stands between quotes in a statement."""
+    return str(path).replace("'", "''")
+
+
+def _why(path: Path, error: duckdb.Error) -> str:
+    if LOCKED in str(error):
+        return f"{path} is in use: a running server compares it itself; stop it, or give a copy of the folder"
+    return f"{path} cannot be read: {' '.join(str(error).split())}"
+
+
 def says_damaged(error: duckdb.Error) -> bool:
     """Say whether DuckDB's error on an open file means that the file is damaged."""
     broken = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
@@ -77,11 +114,15 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         # Object columns of a batch are strings; DuckDB must not guess types from a sample (views/batch.py).
         con.execute("SET GLOBAL pandas_analyze_sample = 0")
+        add_outside(con, _TABLES)
         con.execute(_TABLES)
         con.execute("INSERT INTO position SELECT ?, 0, 0, '{}', 0 WHERE NOT EXISTS (FROM position)", [LAYOUT])
         found = con.execute("SELECT layout FROM position").fetchall()
         if found != [(LAYOUT,)]:
             raise duckdb.InvalidInputException(f"layout {found}; this release writes {LAYOUT}")
+        with reading(con) as outside:
+            if extra := foreign(outside):
+                raise duckdb.InvalidInputException(f"it has {', '.join(extra)}")
     except BaseException:
         con.close()
         raise

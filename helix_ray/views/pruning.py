@@ -45,8 +45,10 @@ class HistoryLimits:
 
 def bytes_used(con: duckdb.DuckDBPyConnection) -> int:
     """Return how much of the file is in use, as of the newest checkpoint."""
-    found = con.execute("SELECT used_blocks * block_size FROM pragma_database_size()").fetchall()
-    return int(found[0][0])
+    [(used,)] = con.execute(
+        "SELECT used_blocks * block_size FROM pragma_database_size() WHERE database_name = current_database()"
+    ).fetchall()
+    return int(used)
 
 
 def prune(

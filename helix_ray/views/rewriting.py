@@ -11,7 +11,7 @@ import duckdb
 
 from helix_ray.derived import ASIDE_SUFFIX
 from helix_ray.durable import sync
-from helix_ray.views.file import MEMORY_MAX, THREADS
+from helix_ray.views.file import MEMORY_MAX, THREADS, quoted
 
 _DRAFT = ".{}.anew"
 
@@ -23,8 +23,8 @@ def write_anew(path: Path) -> None:
     draft.unlink(missing_ok=True)
     try:
         with duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS}) as con:
-            con.execute(f"ATTACH '{_quoted(path)}' AS old (READ_ONLY)")
-            con.execute(f"ATTACH '{_quoted(draft)}' AS anew")
+            con.execute(f"ATTACH '{quoted(path)}' AS old (READ_ONLY)")
+            con.execute(f"ATTACH '{quoted(draft)}' AS anew")
             con.execute("COPY FROM DATABASE old TO anew")
             con.execute("DELETE FROM anew.erased")
             con.execute("DETACH anew")
@@ -35,10 +35,6 @@ def write_anew(path: Path) -> None:
         draft.unlink(missing_ok=True)
     sync(path.parent)
     _remove_set_aside(path)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _remove_set_aside(path: Path) -> None:

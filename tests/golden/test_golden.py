@@ -17,6 +17,8 @@ import pytest
 from helix_ray.core import questions as q
 from helix_ray.core import snapshot
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.audit.records import RECORDS_VERSION, records_of
+from helix_ray.core.audit.settings import Settings
 from helix_ray.core.codec import FIELDS, FORMER_FIELDS, KINDS, VERSIONS
 from helix_ray.core.erasure import is_in_use
 from helix_ray.core.errors import Rejected
@@ -30,11 +32,13 @@ from helix_ray.engine import Engine
 from helix_ray.journal.proofs import verify_inclusion
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.testing import RealClock
+from helix_ray.views.audit import compare, content
 from helix_ray.views.history import History
 from tests.golden import make
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
+RECORDS = "6fc55bbdae1e9610c7178308a1aa91541efdf8aced47d713aac432c71c386f74"
 JOURNALS = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
 
 
@@ -66,6 +70,17 @@ def test_the_order_of_hashing_does_not_matter(name: str) -> None:
         for seed in ("1", "2")
     }
     assert digests == {hashlib.sha256(fold(name)).hexdigest().encode() + b"\n"}
+
+
+def test_their_records_are_what_they_were() -> None:
+    """Raise RECORDS_VERSION with the digest: a history with the records of before would not compare clean."""
+    found = hashlib.sha256()
+    for name in JOURNALS:
+        known: dict[str, Settings] = {}
+        for record in records_of(make.read(name)):
+            compare(record, known)
+            found.update(orjson.dumps(content(record)))
+    assert (RECORDS_VERSION, found.hexdigest()) == (2, RECORDS)
 
 
 @pytest.mark.parametrize("name", JOURNALS)

@@ -22,6 +22,8 @@ from helix_ray.core.origin import Origin
 from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
+# Changes with what the same facts are recorded as: the history is then built anew (views/file.py).
+RECORDS_VERSION: Final = 2
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
@@ -32,6 +34,12 @@ _SHOWN: Final = frozenset({
     "gap", "status", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from",
     "gap_to",
 })  # fmt: skip
+# By the names of kinds. What was refused, and how often, was erased.
+_RESULTS: Final[dict[str, Result]] = {
+    ev.LoginRefused.__name__: "failure",
+    ev.CertificateRefused.__name__: "failure",
+    ev.RequestsRefused.__name__: "denied",
+}
 _TEXT_CHARS_MAX: Final = 500
 _ITEMS_MAX: Final = 20
 
@@ -67,41 +75,43 @@ class Recorder:
     def __init__(self) -> None:
         self.records: list[AuditRecord] = []
         self._open: AuditRecord | None = None
-        self._of: tuple[type[Any], str, str] | None = None
+        self._of: tuple[Act, str, str] | None = None
+        # The newest fact that was erased.
+        self._lost = 0
 
     def note(self, fact: ev.Fact) -> None:
         """Add a fact. For a task of a request this is a comparison and a count."""
-        kind = type(fact.event)
+        event = fact.event
+        kind = type(event)
         act = ACTS.get(kind)
         if act is None:
-            if kind is ev.Erased:
-                self._note_erased(fact)
-                return
-            act = BY_PEOPLE.get(kind)
-            if act is None or not _of_a_person(fact):
+            if isinstance(event, ev.Erased):
+                self._lost = fact.seq
+                act = _act_of_erased(fact, event)
+            elif kind in BY_PEOPLE and _of_a_person(fact):
+                act = BY_PEOPLE[kind]
+            if act is None:
                 return
         if not act.many:
             self._open = None
-            self.records.append(_record(fact, act))
+            self.records.append(_made(fact, act))
             return
-        of = (kind, fact.request_id, fact.actor)
+        of = (act, fact.request_id, fact.actor)
         opened = self._open
-        if opened is not None and of == self._of:
-            opened.count += 1
-            opened.last_seq = fact.seq
-            if len(opened.ids) < NAMED_MAX:
-                opened.ids.append(ev.subject_of(fact.event))
+        if opened is None or of != self._of:
+            self._of, self._open = of, _made(fact, act)
+            self.records.append(self._open)
             return
-        self._of, self._open = of, _record(fact, act)
-        self.records.append(self._open)
+        opened.count += 1
+        opened.last_seq = fact.seq
+        if self._lost > opened.seq:
+            _blank(opened)
+        if not opened.erased and len(opened.ids) < NAMED_MAX:
+            opened.ids.append(ev.subject_of(event))
 
-    def _note_erased(self, fact: ev.Fact) -> None:
-        event: Any = fact.event
-        act = BY_NAME.get(event.kind)
-        if act is None:
-            return
+    def cut(self) -> None:
+        """Begin another record with the next fact, whatever it is, as at the beginning of a batch."""
         self._open = None
-        self.records.append(_erased(fact, act))
 
 
 def records_of(facts: Iterable[ev.Fact]) -> list[AuditRecord]:
@@ -117,6 +127,21 @@ def _of_a_person(fact: ev.Fact) -> bool:
     if isinstance(event, ev.TaskRequeued) and event.cause != "manual":
         return False
     return fact.actor != SYSTEM.id
+
+
+def _act_of_erased(fact: ev.Fact, event: ev.Erased) -> Act | None:
+    """Return what an erased fact was an act of; None for what was none, as far as can be known."""
+    act = BY_NAME.get(event.kind)
+    return None if act in BY_PEOPLE.values() and fact.actor == SYSTEM.id else act
+
+
+def _made(fact: ev.Fact, act: Act) -> AuditRecord:
+    return _erased(fact, act) if isinstance(fact.event, ev.Erased) else _record(fact, act)
+
+
+def _blank(record: AuditRecord) -> None:
+    """Leave who acted, when and on how many things."""
+    record.erased, record.resource_id, record.ids, record.details = True, "", [], {}
 
 
 def _record(fact: ev.Fact, act: Act) -> AuditRecord:
@@ -147,9 +172,10 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
 
 
 def _erased(fact: ev.Fact, act: Act) -> AuditRecord:
+    event: Any = fact.event
     return AuditRecord(
-        fact.seq, fact.seq, fact.at, act.type, act.action, "success", fact.actor, fact.request_id,
-        fact.origin, act.resource, "", erased=True,
+        fact.seq, fact.seq, fact.at, act.type, act.action, _RESULTS.get(event.kind, "success"), fact.actor,
+        fact.request_id, fact.origin, act.resource, "", erased=True,
     )  # fmt: skip
 
 

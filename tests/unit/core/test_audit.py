@@ -105,6 +105,24 @@ def test_an_erased_fact_is_shown_as_erased() -> None:
     )  # fmt: skip
 
 
+def test_a_record_of_erased_facts_is_the_one_of_before_without_what_they_said() -> None:
+    """Tasks of a request share one, erased or not; a refusal is no success; the system's own work is none."""
+    tasks = [ev.Erased("task-1", "TaskSubmitted"), ev.TaskSubmitted("task-2", "user-ada", spec())]
+    for events in (tasks, tasks[::-1]):
+        (found,) = records_of([fact(seq, event) for seq, event in enumerate(events, 1)])
+        assert (found.erased, found.count, found.ids, found.resource_id) == (True, 2, [], "")
+    between = [tasks[1], ev.Erased("task-2", "TaskAssigned"), tasks[1]]
+    (found,) = records_of([fact(seq, event) for seq, event in enumerate(between, 1)])
+    assert (found.erased, found.count) == (True, 2)
+    results = [
+        (found.action, found.result)
+        for kind in ("LoginRefused", "RequestsRefused", "UserRemoved")
+        for found in records_of([fact(1, ev.Erased("x", kind))])
+    ]
+    assert results == [("login", "failure"), ("refused", "denied"), ("remove_user", "success")]
+    assert records_of([ev.Fact(1, 1.0, "system", "r", ev.Erased("task-1", "TaskCancelled"))]) == []
+
+
 def test_a_change_is_shown_over_what_was_there() -> None:
     """Only what it has set, and of members who is among them; of a thing that ends, all that was known."""
     known: Any = {}

@@ -1,0 +1,38 @@
+"""helix audit compare: whether a stopped server's searches show what the journal says."""
+
+from __future__ import annotations
+
+import time
+
+from helix_ray.cli.audit_proofs import plainly
+from helix_ray.cli.backup import home_of
+from helix_ray.cli.journal import progress
+from helix_ray.cli.output import put, say
+from helix_ray.cli.up import DataDir
+
+REMEDY = "remove history.duckdb and start: it is built anew from the journal"
+
+
+def compare(data_dir: DataDir = None) -> None:
+    """Check every fact, and compare each record that searches show with them. The server must be stopped."""
+    from helix_ray.audit_compare import compare_stopped, wording
+    from helix_ray.checkpoints import verify
+    from helix_ray.environment import read_settings
+    from helix_ray.views.audit_comparison import Retention
+
+    home = home_of(data_dir)
+
+    def run() -> None:
+        settings = read_settings(data_dir=home)
+        before = time.time() - settings.audit_keep_s
+        size = verify(home, on_facts=progress("audit", "checked")).size
+        put(f"verified {home}: facts 1 to {size}")
+        retention = Retention(before, settings.audit_keep_until == "exported")
+        found = compare_stopped(home, retention, progress("audit", "compared"))
+        if found.difference is not None:
+            raise ValueError(f"{wording(found.difference)}; {REMEDY}")
+        put(f"{found.records} records of facts 1 to {found.facts} are what the journal says")
+        if found.facts < size:
+            say(f"helix audit: facts {found.facts + 1} to {size} are taken in by the next start")
+
+    plainly(run)
