@@ -29,37 +29,36 @@ def _whole(name: str) -> Column:
 AUDIT = (
     _whole("seq"), _whole("last_seq"), Column("moment", "DOUBLE NOT NULL", "float64"), _text("event_type"),
     _text("action"), _text("result"), _text("user_id"), _text("address"), _text("user_agent"),
-    _text("credential"), _text("request_id"), _text("resource"), _text("resource_id"), _whole("things"),
-    _text("ids"), _text("details"), Column("erased", "BOOLEAN NOT NULL", "bool"),
+    _text("credential"), _text("resource"), _whole("things"),
+    # All ids of a record (`_ids`). Where some values repeat, DuckDB takes all of a segment apart to show one;
+    # where each is different, that one alone. A request has an id of its own.
+    _text("ids"),
+    _text("details"), Column("erased", "BOOLEAN NOT NULL", "bool"),
     # JSON; NULL for an act that sets nothing, or of which nothing is known before, or left after.
     Column("before", "VARCHAR", "object"), Column("after", "VARCHAR", "object"),
-    # Of request_id, resource_id and ids those that were not generated (views/generated.py).
+    # Of `ids` those that were not generated (views/generated.py), in the same form; empty where all were.
     _text("named"),
 )  # fmt: skip
 # What the records so far have set of each thing, by resource and id.
 CONFIGURED = (_text("thing"), _text("settings"))
 SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
-# What a text is looked for in, and what else where it can be a part of a generated id.
-SAID = ("action", "user_id", "address", "user_agent", "named", "details", "before", "after")
-GENERATED = ("request_id", "resource_id", "ids")
+# What a text is looked for in: as it is, and as it is in JSON. A part of a generated id is in `ids`.
+SAID = ("action", "user_id", "address", "user_agent")
+SAID_IN_JSON = ("named", "details", "before", "after")
 REFUSED = ACTS[RequestsRefused]
-_FORGET = """
-DELETE FROM configured WHERE thing IN (
-    SELECT resource || ' ' || resource_id FROM audit
-    WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
-                  WHERE lost BETWEEN audit.seq AND audit.last_seq))
+_LOST = """
+EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost) WHERE lost BETWEEN audit.seq AND audit.last_seq)
 """
 # What is left is what the journal still says, so that a history that is built anew has the same records:
 # which refusals they were, and how many, is erased with them.
-_ERASE = f"""
-UPDATE audit SET resource_id = '', ids = '[]', details = '{{}}', named = '', erased = true, before = NULL,
-                 after = NULL,
+_ERASE = rf"""
+UPDATE audit SET ids = regexp_replace(ids, '[^\n]*$', '[""]'), details = '{{}}', named = '', erased = true,
+                 before = NULL, after = NULL,
                  event_type = if(resource = '{REFUSED.resource}', '{REFUSED.type}', event_type),
                  action = if(resource = '{REFUSED.resource}', '{REFUSED.action}', action),
                  result = if(resource = '{REFUSED.resource}', 'denied', result),
                  things = if(resource = '{REFUSED.resource}', 1, things)
-WHERE EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost)
-              WHERE lost BETWEEN audit.seq AND audit.last_seq)
+WHERE {_LOST}
 """
 
 
@@ -69,8 +68,15 @@ def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased
         _compare(con, [record for record in records if record.change is not None])
         insert(con, "audit", AUDIT, [_row(record) for record in records])
     if erased:
-        con.execute(_FORGET, [list(erased)])
+        _forget(con, erased)
         con.execute(_ERASE, [list(erased)])
+
+
+def _forget(con: duckdb.DuckDBPyConnection, erased: Sequence[int]) -> None:
+    """Keep nothing of things of which erased facts have set something."""
+    lost = con.execute(f"SELECT resource, ids FROM audit WHERE {_LOST}", [list(erased)]).fetchall()
+    things = [f"{resource} {ids_of(ids)[1]}" for resource, ids in lost]
+    con.execute("DELETE FROM configured WHERE list_contains(?::VARCHAR[], thing)", [things])
 
 
 def content(record: AuditRecord) -> list[Any]:
@@ -137,15 +143,28 @@ def sign_ins(con: duckdb.DuckDBPyConnection) -> SignInsView:
 
 def _row(record: AuditRecord) -> tuple[Any, ...]:
     origin = record.origin
-    ids, details = text_of(record.ids), text_of(record.details)
     before, after = _text_or_none(record.before), _text_or_none(record.after)
-    named = (record.request_id, record.resource_id, *record.ids)
+    request, things = record.request_id, [record.resource_id, *record.ids]
+    chosen = "" if is_generated(request) else request, [each for each in things if not is_generated(each)]
     return (
         record.seq, record.last_seq, record.at, record.event_type, record.action, record.result,
-        record.user_id, origin.address, origin.user_agent, origin.credential, record.request_id,
-        record.resource, record.resource_id, record.count, ids, details, record.erased, before, after,
-        "" if record.erased else " ".join(one for one in named if not is_generated(one)),
+        record.user_id, origin.address, origin.user_agent, origin.credential, record.resource, record.count,
+        _ids(request, things), text_of(record.details), record.erased, before, after,
+        _ids(*chosen) if any(chosen) and not record.erased else "",
     )  # fmt: skip
+
+
+def _ids(request: str, things: Sequence[str]) -> str:
+    """Return ids as text: that of the request, and in a line of their own as JSON those of things, of which
+    the first is the record's resource."""
+    return f"{request}\n{text_of(things)}"
+
+
+def ids_of(text: str) -> tuple[str, str, list[str]]:
+    """Return the ids of a record: the request's, the resource's, and those of more things."""
+    request, _, things = text.rpartition("\n")
+    resource, *more = stored(things)
+    return request, resource, more
 
 
 def _text_or_none(value: Settings | None) -> str | None:

@@ -29,13 +29,12 @@ from helix_ray.views.columns import text_of
 DifferenceKind = Literal["missing", "added", "changed"]
 _SEQ, _LAST_SEQ = COLUMNS.index("seq"), COLUMNS.index("last_seq")
 _ACTION, _USER = COLUMNS.index("action"), COLUMNS.index("user_id")
-_BEFORE, _ERASED = COLUMNS.index("before"), COLUMNS.index("erased")
+_BEFORE, _ERASED, _IDS = COLUMNS.index("before"), COLUMNS.index("erased"), COLUMNS.index("ids")
 # What is left of a record after an erasure, and what only some kinds keep.
 _LEFT: Final = tuple(
     COLUMNS.index(name)
     for name in (
-        "seq", "last_seq", "moment", "user_id", "address", "user_agent", "credential", "request_id",
-        "resource",
+        "seq", "last_seq", "moment", "user_id", "address", "user_agent", "credential", "resource", "ids",
     )
 )  # fmt: skip
 _COUNT: Final = COLUMNS.index("things")
@@ -178,6 +177,9 @@ class AuditComparison:
             expected[_BEFORE] = row[_BEFORE]
         later = all(self._erased_later.get(seq, 0) > self._row_through for seq in erased)
         if erased and later and not row[_ERASED]:
+            # Of all ids, that of the request is left.
+            for each in (row, expected):
+                each[_IDS] = each[_IDS].rpartition("\n")[0]
             places = _LEFT if record.resource == REFUSED.resource else (*_LEFT, _COUNT)
         else:
             places = tuple(range(len(COLUMNS)))

@@ -17,14 +17,15 @@ import duckdb
 from helix_ray.core.audit_questions import ListAudit
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.plain import stored
-from helix_ray.views.audit import GENERATED, SAID, SHOWN
+from helix_ray.views.audit import SAID, SAID_IN_JSON, SHOWN, ids_of
 from helix_ray.views.columns import text_of
-from helix_ray.views.generated import can_be_part
+from helix_ray.views.generated import can_be_part, is_generated
 
 FILTERS_MAX: Final = 1_000
 # Most pages lie within so many facts: the others are looked at for those that do not.
 NEAR_FACTS: Final = 4_096
-# Within so many facts, a page's records are found again by its filters sooner than by their seqs.
+# Within so many facts, a page's records are found again by a text sooner than by their seqs; by other filters
+# always.
 CLOSE_FACTS_MAX: Final = 65_536
 _Filter = tuple[object, ...]
 
@@ -114,7 +115,8 @@ class AuditSearch:
             else:
                 counted = _count(look, where, values)
                 found = _find(con, where, values, part, counted)
-            rows = _rows(con, where, values, found[: question.limit])
+            by_seq = question.text is not None or question.resource is not None
+            rows = _rows(con, where, values, found[: question.limit], by_seq)
         self._keep(by, look.removals, counted)
         has_more = len(found) > question.limit
         following = found[question.limit - 1] if has_more else None
@@ -200,13 +202,14 @@ def _count_and_find(look: _Look, where: str, values: list[Any], part: _Part) -> 
 
 
 def _rows(
-    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int]
+    con: duckdb.DuckDBPyConnection, where: str, values: list[Any], seqs: list[int], by_seq: bool
 ) -> list[AuditRowView]:
-    """Return the records of a page, in its order: rows are wide, and only these are read."""
+    """Return the records of a page, in its order: rows are wide, and only these are read; `by_seq` where they
+    are far apart."""
     if not seqs:
         return []
     first, last = min(seqs), max(seqs)
-    if last - first > CLOSE_FACTS_MAX:
+    if by_seq and last - first > CLOSE_FACTS_MAX:
         where, values = "seq IN (SELECT unnest(?::BIGINT[]))", [seqs]
     rows = con.execute(
         f"SELECT {SHOWN} FROM audit WHERE {where} AND seq BETWEEN ? AND ?", [*values, first, last]
@@ -235,27 +238,48 @@ def _conditions(question: ListAudit) -> tuple[str, list[Any]]:
         if value is not None:
             conditions.append(condition)
             values.append(value)
-    if question.text is not None:
-        # Generated ids are in small letters.
-        ids = GENERATED if can_be_part(question.text) else ()
-        searched = [*(f"lower({column})" for column in SAID), *ids]
-        conditions.append("(" + " OR ".join(f"contains({one}, lower(?))" for one in searched) + ")")
-        values += [question.text] * len(searched)
-    if question.resource is not None:
-        # An id among `ids`, which are JSON, stands in quotes.
-        conditions.append("(resource_id = ? OR resource = ? OR contains(ids, ?))")
-        values += [question.resource, question.resource, text_of(question.resource)]
+    for more, texts in (_of_text(question.text), _of_resource(question.resource)):
+        conditions += more
+        values += texts
     return " AND ".join(conditions), values
 
 
+def _of_text(text: str | None) -> tuple[list[str], list[str]]:
+    """Return the condition that a record says a text, and its values."""
+    if text is None:
+        return [], []
+    said = {f"lower({column})": text for column in SAID}
+    said |= {f"lower({column})": _in_json(text) for column in SAID_IN_JSON}
+    if can_be_part(text):
+        # Generated ids are in small letters.
+        said["ids"] = text
+    return ["(" + " OR ".join(f"contains({one}, lower(?))" for one in said) + ")"], [*said.values()]
+
+
+def _of_resource(resource: str | None) -> tuple[list[str], list[str]]:
+    """Return the condition that a record is about a thing or a kind of things, and its values."""
+    if resource is None:
+        return [], []
+    # In JSON an id stands in quotes, and an id of a request has none.
+    quoted = text_of(resource)
+    if is_generated(resource):
+        return ["contains(ids, ?)"], [quoted]
+    return ["(resource = ? OR contains(named, ?))"], [resource, quoted]
+
+
+def _in_json(text: str) -> str:
+    return text_of(text)[1:-1]
+
+
 def _view(row: tuple[Any, ...]) -> AuditRowView:
-    (seq, last_seq, at, event_type, action, result, user_id, address, user_agent, credential, request_id,
-     resource, resource_id, count, ids, details, erased, before, after) = row  # fmt: skip
+    (seq, last_seq, at, event_type, action, result, user_id, address, user_agent, credential, resource, count,
+     ids, details, erased, before, after) = row  # fmt: skip
+    request_id, resource_id, things = ids_of(ids)
     return {
         "seq": seq, "last_seq": last_seq, "at": at, "event_type": event_type, "action": action,
         "result": result, "user_id": user_id, "address": address, "user_agent": user_agent,
         "credential": credential, "request_id": request_id, "resource": resource,
-        "resource_id": resource_id, "count": count, "ids": stored(ids), "details": stored(details),
+        "resource_id": resource_id, "count": count, "ids": things, "details": stored(details),
         "erased": erased, "before": stored(before) if before else None,
         "after": stored(after) if after else None,
     }  # fmt: skip

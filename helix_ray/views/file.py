@@ -14,6 +14,7 @@ from helix_ray.derived import names_passing_cause, set_aside
 from helix_ray.views.audit import AUDIT, CONFIGURED
 from helix_ray.views.checkpoints import CHECKPOINTS
 from helix_ray.views.columns import SUBMITTED, TASKS, table
+from helix_ray.views.generated import KINDS
 from helix_ray.views.outside import add_outside, file_in, foreign, reading
 
 # One row: the position of the history.
@@ -40,8 +41,8 @@ _TABLES = "\n".join(
         _POSITION,
     )
 )
-# A hash of the tables and of what is written into them, so a file with others is never misread.
-LAYOUT = crc32(f"{_TABLES}{RECORDS_VERSION}".encode())
+# A hash of the tables and of what is written into which column, so a file with others is never misread.
+LAYOUT = crc32(" ".join((_TABLES, str(RECORDS_VERSION), *KINDS)).encode())
 MEMORY_MAX = "512MB"
 THREADS = 2
 # In DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".

@@ -118,6 +118,29 @@ def test_ids_are_found_by_any_part(history: History, text: str, expected: list[i
     assert seqs(history, ListAudit(text=text)) == expected
 
 
+def test_a_thing_is_found_by_its_whole_id(history: History) -> None:
+    """A generated one and one that callers chose, with a quote and a comma too; not as a part of another id,
+    nor as the id of a request."""
+    chosen = 'a "b", c'
+    events = (
+        ev.DataRead("results", 3, [ID, OTHER_ID, chosen]),
+        ev.QuotaSet(chosen, {}),
+        ev.RequestsRefused(ID, "forbidden", "x"),
+    )
+    history.ingest([
+        ev.Fact(seq, 200.0, "user-eve", request, event, FROM)
+        for seq, request, event in zip((9, 10, 11), (OTHER_ID, "chosen-request", "r"), events, strict=True)
+    ])  # fmt: skip
+    for thing, expected in {
+        ID: [11, 9], OTHER_ID: [9], chosen: [10, 9], ID[:-1]: [], "chosen-request": [], "b": [],
+        "project": [10, 7],
+    }.items():  # fmt: skip
+        assert seqs(history, ListAudit(resource=thing)) == expected, thing
+    assert seqs(history, ListAudit(text='A "B"')) == [10, 9]
+    [row] = history.audit(ListAudit(before=10, limit=1))["rows"] or ()
+    assert (row["request_id"], row["resource_id"], row["ids"]) == (OTHER_ID, "", [ID, OTHER_ID, chosen])
+
+
 def test_generated_ids_are_recognised() -> None:
     """Whatever seed it has; and no text that can be a part of one is taken for none."""
     for _ in range(200):
@@ -262,7 +285,8 @@ def test_what_was_erased_is_forgotten(history: History) -> None:
     history.ingest([ev.Fact(9, 200.0, "system", "req-6", ev.FactsErased([5], "asked"))])
     row = next(row for row in history.audit(ListAudit())["rows"] or () if row["seq"] == 4)
     assert (row["erased"], row["ids"], row["resource_id"], row["details"]) == (True, [], "", {})
-    assert (row["user_id"], row["count"], row["at"]) == ("user-ada", 3, 104.0)
+    assert (row["user_id"], row["count"], row["at"], row["request_id"]) == ("user-ada", 3, 104.0, "req-3")
+    assert seqs(history, ListAudit(resource="task-1")) == []
 
 
 def test_records_have_a_time_to_live_of_their_own(history: History) -> None:
