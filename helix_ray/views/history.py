@@ -214,7 +214,7 @@ class History:
     def audit(self, question: ListAudit, until: int = 1 << 62) -> AuditPageView:
         """Return a page of the audit, of facts up to `until`."""
         with self._asking() as con:
-            return self._search.page(con, question, until)
+            return self._search.page(con, question, min(self._ingested, until))
 
     def checkpoints(self, question: ListCheckpoints) -> CheckpointPageView:
         """Return a page of signed checkpoints."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,6 +252,41 @@ def test_who_follows_goes_on_behind_what_they_were_given(history: History) -> No
     assert history.audit(ListAudit(after=2))["removed_through"] == 6
     history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
     assert history.audit(ListAudit(after=2))["removed_through"] == 6
+
+
+class Removing:
+    """A connection beside which records are removed, each time after the first statement about them."""
+
+    def __init__(self, history: History, times: list[float]) -> None:
+        self._con = history._root.cursor()
+        self._history = history
+        self._times = times
+
+    def execute(self, statement: str, values: list[object] | None = None) -> Fetched:
+        found = self._con.execute(statement, values or []).fetchall()
+        if "count" in statement and self._times:
+            self._history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), self._times.pop(), 0)
+        return Fetched(found)
+
+
+class Fetched(list[tuple[object, ...]]):
+    """What a statement has found."""
+
+    def fetchall(self) -> list[tuple[object, ...]]:
+        return self
+
+
+@pytest.mark.parametrize("times", [[153.5], [155.0, 153.5]])
+@pytest.mark.parametrize("filters", [{}, {"address": FROM.address}])
+def test_a_page_is_of_one_state(history: History, times: list[float], filters: dict[str, str]) -> None:
+    """Where records are removed while it is read, it is read again: the total, the records and what is said
+    to be removed fit together."""
+    through = [3, 6][len(times) - 1]
+    con: Any = Removing(history, [*times])
+    page = history._search.page(con, ListAudit(**filters), history.through)  # type: ignore[arg-type]
+    left = [seq for seq in (8, 7, 4, 3, 2, 1) if seq > through]
+    assert ([row["seq"] for row in page["rows"] or ()], page["total"]) == (left, len(left))
+    assert page["removed_through"] == through
 
 
 def test_checkpoints_are_listed_in_stable_pages(history: History) -> None:
