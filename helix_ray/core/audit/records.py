@@ -23,7 +23,7 @@ from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
 # Changes with what the same facts are recorded as: the history is then built anew (views/file.py).
-RECORDS_VERSION: Final = 2
+RECORDS_VERSION: Final = 3
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
