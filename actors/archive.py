@@ -123,7 +123,7 @@ class Archive:
             return BEHIND
         question = replace(question, user=reply["user"])
         page: AuditPageView = await self._on_thread(self._history.audit, question, reply["through"])
-        return page
+        return {**page, "difference": reply["difference"]}
 
     async def security(self, reply: SecurityView) -> SecurityView | SourceUnavailable:
         """Return the figures of security with the sign-ins from before the question, and what is in force."""

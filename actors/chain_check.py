@@ -1,29 +1,38 @@
-"""Checks all facts of the journal from time to time, while the server runs, in a process of its own.
+"""Checks all facts of the journal from time to time, and compares the audit with them, while the server runs,
+in a process of its own.
 
 A start checks only the facts since the newest snapshot. This check reads every fact and every node of the
-tree, and compares HEAD. It takes 10 us of CPU a fact, so its process has the lowest priority and rests as
-long as it works: neither the write-ahead log nor anybody's questions wait for it. It ends with the process
-that started it.
+tree, and compares HEAD. Then it makes all records of the audit once more, and compares them with those that
+searches show (helix_ray/audit_compare.py). It takes 10 us of CPU a fact and 30 us a record, so its process
+has the lowest priority and rests as long as it works: neither the write-ahead log nor anybody's questions
+wait for it. It ends with the process that started it.
 
-    python -m actors.chain_check DATA_DIR     # what that process runs
+    python -m actors.chain_check DATA_DIR [KEEP_S UNTIL_EXPORTED]     # what that process runs
+
+The history's file can be open in one process only, which started this one: it is asked for records page by
+page. A request is a line on standard output, `page AFTER THROUGH`; the answer on standard input is the length
+of the page in 8 bytes, and the page. All other lines say why something could not be checked.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
 import subprocess
 import sys
-import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from actors.audit_requests import LENGTH_BYTES, PAGE
 from helix_ray.checkpoints import CheckpointFailed, verify
-from helix_ray.core.posture import JournalCheck
-from helix_ray.journal.checked import read_check, write_check
+from helix_ray.core.posture import REMEDY, AuditCheck, JournalCheck
+from helix_ray.journal.checked import read_check, read_comparison, write_check
 from helix_ray.journal.errors import JournalError
 
 log = logging.getLogger(__name__)
@@ -32,43 +41,102 @@ LOWEST_PRIORITY = 19
 # Of one core the check takes at most a half.
 REST_PER_STEP = 1.0
 LOOK_EVERY_S = 30.0
+FOLLOWED_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSide:
+    """The audit of the process that has the history: its pages (views/audit_page.py), once the history has
+    `followed` the journal, how long its records stay, and who is told of a comparison."""
+
+    page: Callable[[int, int], bytes]
+    followed: threading.Event
+    keep_s: float
+    until_exported: bool
+    tell: Callable[[AuditCheck], Awaitable[None]]
 
 
 class ChainCheck:
-    """Checks the journal of a data directory every `every_s` seconds, across restarts."""
+    """Checks the journal of a data directory every `every_s` seconds, across restarts, and compares an audit
+    with it; one that differed is compared again after each start."""
 
-    def __init__(self, data_dir: Path, every_s: float) -> None:
+    def __init__(self, data_dir: Path, every_s: float, audit: AuditSide | None = None) -> None:
         self._data_dir = data_dir
         self._every_s = every_s
+        self._audit = audit
+        self._compare_at = 0.0
+        self._reported: AuditCheck | None = None
 
     async def check_if_due(self) -> None:
         """Check where the last check is too long ago, or that time is in the future."""
-        last = await asyncio.to_thread(read_check, self._data_dir)
-        if last is None or not 0 <= time.time() - last.at < self._every_s:
+        last, compared = await asyncio.to_thread(self._read)
+        if not self._is_fresh(last) or self._is_to_compare(compared):
             await self._check_beside()
 
+    def _read(self) -> tuple[JournalCheck | None, AuditCheck | None]:
+        return read_check(self._data_dir), read_comparison(self._data_dir)
+
+    def _is_fresh(self, last: JournalCheck | AuditCheck | None) -> bool:
+        return last is not None and 0 <= time.time() - last.at < self._every_s
+
+    def _is_to_compare(self, last: AuditCheck | None) -> bool:
+        if self._audit is None or time.monotonic() < self._compare_at:
+            return False
+        return not self._is_fresh(last) or bool(last and last.difference)
+
     async def _check_beside(self) -> None:
-        command = (sys.executable, "-m", "actors.chain_check", str(self._data_dir))
-        # A file, not a pipe: nobody has to read it while this waits, or is called off.
-        with tempfile.TemporaryFile() as said:
-            child = subprocess.Popen(command, stdout=said, stdin=subprocess.DEVNULL)
-            try:
-                code = await asyncio.to_thread(child.wait)
-            finally:
-                child.kill()
-                child.wait()
-            said.seek(0)
-            reason = said.read().decode("utf-8", "replace").strip()
-        if code != 0:
-            log.warning("the journal could not be checked: %s", reason or f"code {code}")
-            return
-        found = await asyncio.to_thread(read_check, self._data_dir)
+        command = [sys.executable, "-m", "actors.chain_check", str(self._data_dir)]
+        if self._audit is not None:
+            self._compare_at = time.monotonic() + self._every_s
+            command += [str(self._audit.keep_s), str(int(self._audit.until_exported))]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            reason = await asyncio.to_thread(self._attend, child)
+        finally:
+            child.kill()
+            child.wait()
+            # Who attends it sees the end of its output, if they have begun at all.
+            for pipe in filter(None, (child.stdin, child.stdout)):
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        if child.returncode != 0:
+            log.warning("the journal could not be checked: %s", reason or f"code {child.returncode}")
+        found, compared = await asyncio.to_thread(self._read)
         if found is not None and found.damage is not None:
             log.critical("the check of the journal failed: %s", found.damage)
+        if compared is not None and compared.difference:
+            log.critical("%s; %s", compared.difference, REMEDY)
+
+    def _attend(self, child: subprocess.Popen[bytes]) -> str:
+        """Give a child the pages that it asks for, until it ends; return what else it says."""
+        assert child.stdin is not None
+        assert child.stdout is not None
+        said = []
+        with contextlib.suppress(BrokenPipeError):
+            for line in child.stdout:
+                if self._audit is None or not line.startswith(PAGE):
+                    said.append(line.decode("utf-8", "replace").strip())
+                    continue
+                while not self._audit.followed.wait(FOLLOWED_LOOK_S) and child.poll() is None:
+                    pass
+                after, through = map(int, line[len(PAGE) :].split())
+                page = self._audit.page(after, through)
+                child.stdin.write(len(page).to_bytes(LENGTH_BYTES) + page)
+                child.stdin.flush()
+        child.wait()
+        return " ".join(said)
+
+    async def _tell(self) -> None:
+        """Tell of the newest comparison, also where the process before this one could not."""
+        compared = await asyncio.to_thread(read_comparison, self._data_dir)
+        if self._audit is not None and compared is not None and compared != self._reported:
+            await self._audit.tell(compared)
+            self._reported = compared
 
     async def run(self) -> None:
         """Check for ever, as a loop of an actor: one look."""
         await self.check_if_due()
+        await self._tell()
         await asyncio.sleep(min(LOOK_EVERY_S, self._every_s))
 
 
@@ -110,9 +178,17 @@ class _Pace:
 
 
 def main() -> int:
-    """Check the journal of the data directory in the arguments; 1 with the reason where it cannot be read."""
+    """Check the journal of the data directory in the arguments, and compare the audit; 1 with the reason
+    where something cannot be read."""
     os.nice(LOWEST_PRIORITY - os.nice(0))
-    failed = check(Path(sys.argv[1]), _Pace().pause)
+    home, *audit = sys.argv[1:]
+    pace = _Pace()
+    failed = check(Path(home), pace.pause)
+    if failed is None and audit:
+        # Only this process needs DuckDB for it.
+        from actors.audit_check import asked, compare_audit, retention_of
+
+        failed = compare_audit(Path(home), asked, retention_of(*audit), pace.pause)
     if failed is not None:
         print(failed)
     return 0 if failed is None else 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,18 +23,18 @@ import ray
 
 from actors.archive import Archive, Completed
 from actors.attempt_log import has_items, has_log, read_piece, read_yielded
-from actors.chain_check import ChainCheck
+from actors.chain_check import AuditSide, ChainCheck
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work
 from helix_ray.checkpoints import CheckpointFailed, newest
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
-from helix_ray.core.errors import Rejected
+from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.host_points import Span
 from helix_ray.core.lifecycle import TERMINAL
-from helix_ray.core.orders import ArchiveTasks, Order, Recalled, Receipt
+from helix_ray.core.orders import ArchiveTasks, NoteComparison, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.posture import Findings
+from helix_ray.core.posture import AuditCheck, Findings
 from helix_ray.core.proof_questions import (
     ListCheckpoints,
     NewestCheckpoint,
@@ -102,6 +103,8 @@ class Historian(LivingActor):
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
         self._gathering = GatheringPauses(PAUSES)
+        self._followed = threading.Event()
+        self._check = self._daily_check()
         self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._gathering.hurry)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
         self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
@@ -119,9 +122,25 @@ class Historian(LivingActor):
         return TaskTraces(exporter)
 
     def loops(self) -> Sequence[Work]:
-        """Follow the journal, and check all of it from time to time."""
-        check = ChainCheck(self._settings.data_dir, self._settings.journal_check_every_s)
-        return (self._follow, check.run)
+        """Follow the journal, check all of it from time to time, and compare the audit with it."""
+        return (self._follow, self._check_all)
+
+    def _daily_check(self) -> ChainCheck:
+        settings = self._settings
+        audit = AuditSide(
+            self._history.audit_page, self._followed, settings.audit_keep_s,
+            settings.audit_keep_until == "exported", self._note_comparison,
+        )  # fmt: skip
+        return ChainCheck(settings.data_dir, settings.journal_check_every_s, audit)
+
+    async def _check_all(self) -> None:
+        await self._check.run()
+
+    async def _note_comparison(self, found: AuditCheck) -> None:
+        body = NoteComparison(found.facts, found.place, found.difference)
+        answer = await self._plane.execute(Order(body, SYSTEM, "req-historian", new_seed()))
+        if isinstance(answer, Rejected):
+            raise Refused(answer)
 
     async def stop(self) -> None:
         """Stop following the journal and close the file."""
@@ -218,6 +237,7 @@ class Historian(LivingActor):
         at_head = await self._following.step()
         await self._prune()
         if at_head:
+            self._followed.set()
             owed = time.monotonic() < self._tidy_at
             if not owed:
                 await self._tidy()

@@ -45,6 +45,11 @@ class Families(Collector):
             "Size of the journal's write-ahead log.",
             value=figures["log_bytes"],
         )
+        yield GaugeMetricFamily(
+            "helix_audit_differs",
+            "1 while records of the audit are known to differ from the journal.",
+            value=int(figures["audit_differs"]),
+        )
         yield _gauge(
             "helix_follower_lag_facts", "Facts that a follower of the journal is behind.", ["follower"],
             [[name, behind] for name, behind in figures["followers"].items()],

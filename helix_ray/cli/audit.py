@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.output import Json, print_json, print_table, put, when
+from helix_ray.cli.output import Json, print_json, print_table, put, say, when
 from helix_ray.cli.tables import Columns
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def list_audit(
             limit=limit, event_type=event_type, user=user, action=action, result=result, address=address,
             resource=resource, start_time=since, end_time=until, q=text,
         )  # fmt: skip
+    if found["warning"] is not None:
+        say(f"helix audit: {found['warning']}")
     print_json(found) if as_json else print_table(COLUMNS, map(_row, found["logs"]))
 
 

@@ -10,13 +10,12 @@ from helix_ray.cli.journal import progress
 from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
-REMEDY = "remove history.duckdb and start: it is built anew from the journal"
-
 
 def compare(data_dir: DataDir = None) -> None:
     """Check every fact, and compare each record that searches show with them. The server must be stopped."""
     from helix_ray.audit_compare import compare_stopped, wording
     from helix_ray.checkpoints import verify
+    from helix_ray.core.posture import REMEDY
     from helix_ray.environment import read_settings
     from helix_ray.views.audit_comparison import Retention
 
@@ -24,10 +23,11 @@ def compare(data_dir: DataDir = None) -> None:
 
     def run() -> None:
         settings = read_settings(data_dir=home)
-        before = time.time() - settings.audit_keep_s
         size = verify(home, on_facts=progress("audit", "checked")).size
         put(f"verified {home}: facts 1 to {size}")
-        retention = Retention(before, settings.audit_keep_until == "exported")
+        retention = Retention(
+            lambda: time.time() - settings.audit_keep_s, settings.audit_keep_until == "exported"
+        )
         found = compare_stopped(home, retention, progress("audit", "compared"))
         if found.difference is not None:
             raise ValueError(f"{wording(found.difference)}; {REMEDY}")

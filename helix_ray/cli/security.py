@@ -31,6 +31,7 @@ def _print(found: SecurityOut) -> None:
         "sign-ins": f"{attempts['successful']} successful, {attempts['failed']} failed{rate}",
         "sessions": found["active_sessions"],
         "last check": when(found["last_audit"]),
+        "last comparison": when(found["last_comparison"]),
         "last record": when(found["last_record_at"]),
     })  # fmt: skip
     put("")

@@ -310,7 +310,7 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
         ),
         _administrators,
     ),
-    ev.CheckpointSigned: _auditors,
+    **dict.fromkeys((ev.CheckpointSigned, ev.AuditCompared), _auditors),
     ev.ReceiptKept: _nobody,
 }  # fmt: skip
 # Kinds of facts that somebody decides who hears of.

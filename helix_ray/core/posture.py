@@ -23,7 +23,7 @@ Standing = Literal["pass", "warn", "fail", "unknown"]
 Exposure = Literal["tls", "loopback", "clear"]
 CheckName = Literal[
     "api_encryption", "certificate", "ray_encryption", "ray_authentication", "isolation", "sealing", "files",
-    "keys", "api_tokens", "passwords", "journal",
+    "keys", "api_tokens", "passwords", "journal", "audit",
 ]  # fmt: skip
 
 DAY_S: Final = 86_400.0
@@ -33,6 +33,7 @@ KEY_DAYS_MAX: Final = 365
 ALONE_CHARS_MIN: Final = 15
 CHECK_DAYS_MAX: Final = 7
 FILES_NAMED_MAX: Final = 5
+REMEDY: Final = "stop the server, remove history.duckdb and start: it is built anew from the journal"
 
 
 class JournalCheck(NamedTuple):
@@ -43,11 +44,23 @@ class JournalCheck(NamedTuple):
     damage: str | None = None
 
 
+class AuditCheck(NamedTuple):
+    """A completed comparison of the audit with the journal: when, of how many facts and records, and the seq
+    of the first record that differs, with what does."""
+
+    at: float
+    facts: int
+    records: int
+    place: int = 0
+    difference: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What is in force; None: not known. Times in epoch seconds.
 
     `certificate_fault` says why the files of the certificate could not be used at the next start,
+    `audit_difference` says how the audit was found to differ from the journal ("": not),
     `isolation` counts live nodes by their level, `exposed` names files and folders that other users can
     read, `keys` says of each key when it was made.
     """
@@ -64,6 +77,8 @@ class Findings:
     oldest_token_at: float | None = None
     password_chars_min: int | None = None
     journal: JournalCheck | None = None
+    audit: AuditCheck | None = None
+    audit_difference: str = ""
 
 
 class Reason(NamedTuple):
@@ -218,6 +233,17 @@ def _journal(found: Findings, now: float) -> _Said:
     return ("warn" if days > CHECK_DAYS_MAX else "pass"), said
 
 
+def _audit(found: Findings, now: float) -> _Said:
+    check = found.audit
+    if found.audit_difference:
+        return "fail", f"{found.audit_difference}; {REMEDY}"
+    if check is None:
+        return "unknown", "the audit has not been compared with the journal yet"
+    days = (now - check.at) / DAY_S
+    said = f"{check.records} records of the audit were compared with the journal {_days(days)} ago"
+    return ("warn" if days > CHECK_DAYS_MAX else "pass"), said
+
+
 def _days(days: float) -> str:
     whole = max(0, int(days))
     return "1 day" if whole == 1 else "less than a day" if whole == 0 else f"{whole} days"
@@ -235,4 +261,5 @@ _CHECKS: Final[Mapping[CheckName, Callable[[Findings, float], _Said]]] = {
     "api_tokens": _api_tokens,
     "passwords": _passwords,
     "journal": _journal,
+    "audit": _audit,
 }

@@ -237,6 +237,7 @@ class State:
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     archived_through: int = 0  # the seq at which the newest archived task finished
     exported_through: int = 0  # up to this seq the audit is kept elsewhere, too (core/decide/audit.py)
+    audit_difference: str = ""  # of the history's audit from the journal (core/decide/audit.py)
     user_removed_seq: int = 0  # of the newest removal of a user
     archived: dict[str, int] = field(default_factory=dict)  # the number of archived tasks by status
     # Finished tasks that were deleted (those not in `tasks`) or queued again, with the seqs of the first and

@@ -160,6 +160,13 @@ def _checkpoint(fact: ev.Fact, event: ev.CheckpointSigned, about: About) -> Noti
     return {"size": event.size, "root": event.id, "checkpoint": event.note}
 
 
+_COMPARISONS = ("audit.agrees", "audit.differs")
+
+
+def _compared(fact: ev.Fact, event: ev.AuditCompared, about: About) -> NoticeData:
+    return {"facts": event.facts, "seq": event.place, "difference": event.difference}
+
+
 def _model_deleted(fact: ev.Fact, event: ev.ModelDeleted, about: About) -> NoticeData:
     return {"model": event.id, "version": None}
 
@@ -230,6 +237,7 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.CertificateChanged: _always("security.certificate_changed", _fields("fingerprint", "expires_at")),
     ev.CertificateRefused: _always("security.certificate_refused", _fields("fingerprint", "reason")),
     ev.CheckpointSigned: _always("audit.checkpoint_signed", _checkpoint),
+    ev.AuditCompared: Telling(_COMPARISONS, lambda event: _COMPARISONS[bool(event.difference)], _compared),
     ev.TokenCreated: _always(
         "security.token_created",
         _fields("token_id", "user_id", "name", "shown", "roles", "projects", "expires_at"),

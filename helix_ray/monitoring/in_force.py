@@ -14,7 +14,7 @@ from pathlib import Path
 
 from helix_ray.config import Settings
 from helix_ray.core.posture import Exposure, Findings
-from helix_ray.journal.checked import read_check
+from helix_ray.journal.checked import read_check, read_comparison
 from helix_ray.loopback import is_loopback
 from helix_ray.private import OTHERS
 from helix_ray.security import keys, vault
@@ -48,6 +48,7 @@ def look(
         keys=_ages(named),
         password_chars_min=settings.password_chars_min,
         journal=read_check(home),
+        audit=read_comparison(home),
     )
 
 

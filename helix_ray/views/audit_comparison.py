@@ -14,7 +14,7 @@ memory. A record may only differ from what the facts say in these:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from helix_ray.core import events as ev
@@ -59,16 +59,19 @@ class Differs(Exception):
 
 
 class Retention(NamedTuple):
-    """Records from before a time may be gone; with `until_exported`, only those that were exported."""
+    """Records from before a time, which moves on, may be gone; with `until_exported`, only those that were
+    exported."""
 
-    before: float = 0.0
+    before: Callable[[], float] = lambda: 0.0
     until_exported: bool = False
 
 
 class AuditComparison:
     """Compares records and facts; raises Differs at the first difference."""
 
-    def __init__(self, before: float, erased_later: Mapping[int, int], gone_max: int = EVERY) -> None:
+    def __init__(
+        self, before: Callable[[], float], erased_later: Mapping[int, int], gone_max: int = EVERY
+    ) -> None:
         """Records of before a time may be gone, of facts up to `gone_max`. `erased_later` are facts that the
         journal has erased, with the fact that says so, as far as the history may not have taken that one
         in."""
@@ -164,7 +167,7 @@ class AuditComparison:
         self._refuse_added()
 
     def _miss(self, record: AuditRecord) -> None:
-        if record.at < self._before and record.last_seq <= min(self._gone_max, self._position.removed):
+        if record.at < self._before() and record.last_seq <= min(self._gone_max, self._position.removed):
             self.gone = record.last_seq
         elif not (record.erased and record.action == _RETRY):
             raise Differs(record.seq, "missing", f"{record.action} of {record.user_id}")

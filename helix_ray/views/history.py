@@ -25,6 +25,7 @@ from helix_ray.core.views.tasks import ResultView, TaskLineView, TaskView
 from helix_ray.core.visibility import TaskScope
 from helix_ray.views import audit, checkpoints, read
 from helix_ray.views.attempts import Attempts
+from helix_ray.views.audit_page import page_text
 from helix_ray.views.audit_search import AuditSearch
 from helix_ray.views.file import open_history
 from helix_ray.views.pruning import PRUNE_TASKS_MAX, HistoryLimits, bytes_used, prune
@@ -215,6 +216,11 @@ class History:
         """Return a page of the audit, of facts up to `until`."""
         with self._asking() as con:
             return self._search.page(con, question, min(self._ingested, until))
+
+    def audit_page(self, after: int, through: int) -> bytes:
+        """Return records as they are stored (audit_page.py)."""
+        with self._asking() as con:
+            return page_text(con, after, through)
 
     def checkpoints(self, question: ListCheckpoints) -> CheckpointPageView:
         """Return a page of signed checkpoints."""

@@ -14,6 +14,7 @@ from helix_ray.core.audit_questions import AUDIT_ROWS_MAX, ListAudit
 from helix_ray.core.decide.audit import EXPORT_NAME_CHARS_MAX
 from helix_ray.core.networks import LOCAL, parsed, plain_address
 from helix_ray.core.orders import AcknowledgeExport
+from helix_ray.core.posture import REMEDY
 from helix_ray.core.views.audit import AuditPageView, AuditRowView
 from helix_ray.wire.times import epoch_of, iso
 from helix_ray.wire.values import CLOSED, SEQ_MAX, STRICT, adapter, strict
@@ -188,21 +189,25 @@ class AuditExportOut(TypedDict):
 @with_config(CLOSED)
 class AuditOut(TypedDict):
     """A page of the audit, the newest first. `total` counts all pages; `through`: every fact up to this
-    seq is in it; `removed_through`: retention has removed records of facts up to this seq."""
+    seq is in it; `removed_through`: retention has removed records of facts up to this seq; `warning`: why
+    searches are not to be relied on, null where nothing is known."""
 
     logs: list[AuditLogOut]
     total: int
     next_cursor: int | None
     through: int
     removed_through: int
+    warning: str | None
 
 
 def audit_out(view: AuditPageView) -> AuditOut:
     """Return a page of the audit in JSON."""
     logs = [_log(row) for row in view["rows"] or ()]
+    difference = view.get("difference")
     return {
         "logs": logs, "total": view["total"], "next_cursor": view["next"], "through": view["through"],
         "removed_through": view["removed_through"],
+        "warning": f"{difference}; {REMEDY}" if difference else None,
     }  # fmt: skip
 
 

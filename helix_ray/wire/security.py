@@ -46,7 +46,8 @@ class ReasonOut(TypedDict):
 @with_config(CLOSED)
 class SecurityOut(TypedDict):
     """The figures of security. `last_audit` is the last completed check of the journal's chain, of
-    `last_audit_facts` facts; every fact up to `through` is in the figures."""
+    `last_audit_facts` facts, and `last_comparison` that of `last_comparison_records` records of the audit
+    with them; every fact up to `through` is in the figures."""
 
     auth_attempts: AttemptsOut
     active_sessions: Annotated[int, Field(examples=[42])]
@@ -54,6 +55,8 @@ class SecurityOut(TypedDict):
     security_level: SecurityLevel
     last_audit: Time
     last_audit_facts: int | None
+    last_comparison: Time
+    last_comparison_records: int | None
     last_record_at: Time
     encryption: EncryptionOut
     reasons: list[ReasonOut]
@@ -62,7 +65,8 @@ class SecurityOut(TypedDict):
 
 def security_out(view: SecurityView) -> SecurityOut:
     """Return the figures of security in JSON."""
-    found, check = view["findings"], view["findings"].journal
+    found = view["findings"]
+    check, audit = found.journal, found.audit
     posture = assess(found, view["now"])
     counted = view["sign_ins"] or {"successful": 0, "failed": 0, "last_record_at": None}
     successful, failed = counted["successful"], counted["failed"]
@@ -78,6 +82,8 @@ def security_out(view: SecurityView) -> SecurityOut:
         "security_level": posture.level,
         "last_audit": iso_or_none(None if check is None else check.at),
         "last_audit_facts": None if check is None else check.facts,
+        "last_comparison": iso_or_none(None if audit is None else audit.at),
+        "last_comparison_records": None if audit is None else audit.records,
         "last_record_at": iso_or_none(counted["last_record_at"]),
         "encryption": {"api": found.api, "ray": found.ray, "secrets_sealed": found.sealed},
         "reasons": [

@@ -1,5 +1,5 @@
-"""What happens in journal-certificates, journal-checkpoints, journal-exports, journal-marks and
-journal-reads."""
+"""What happens in journal-certificates, journal-checkpoints, journal-comparisons, journal-exports,
+journal-marks and journal-reads."""
 
 from __future__ import annotations
 
@@ -25,6 +25,14 @@ def checkpoints(story: Story) -> None:
     """A signed checkpoint was recorded (journal-checkpoints)."""
     note = f"helix-ray/{'0' * 32}\n3\n{'A' * 43}=\n\n\u2014 helix-ray/{'0' * 32} AAAA\n"
     story.tell(o.NoteCheckpoint(3, "A" * 43 + "=", note), SYSTEM)
+
+
+def comparisons(story: Story) -> None:
+    """The audit was found to differ from the journal, and to agree again (journal-comparisons)."""
+    story.tell(o.NoteComparison(7), SYSTEM)
+    story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
+    story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
+    story.tell(o.NoteComparison(12), SYSTEM)
 
 
 def exports(story: Story) -> None:

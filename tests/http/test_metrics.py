@@ -10,6 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from helix_ray.config import Settings
+from helix_ray.core.orders import NoteComparison
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.devices import device
 from tests.http.fleet import Fleet
@@ -48,6 +49,16 @@ def test_the_lag_of_followers_and_the_size_of_the_log_are_told(api: Api) -> None
     text, samples = figures(api.url)
     assert samples["helix_journal_log_bytes",] >= 0
     assert "# TYPE helix_follower_lag_facts gauge" in text
+
+
+def test_an_audit_that_differs_is_told(fleet: Fleet) -> None:
+    """Until a comparison finds that it agrees with the journal."""
+
+    def told(difference: str) -> float:
+        fleet.api.plane.give(NoteComparison(9, 4, difference))
+        return figures(fleet.api.url)[1]["helix_audit_differs",]
+
+    assert (told("a record is missing"), told("")) == (1.0, 0.0)
 
 
 def test_accelerators_are_told_by_kind_and_vendor(fleet: Fleet) -> None:

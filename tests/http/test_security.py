@@ -10,7 +10,8 @@ import pytest
 
 from helix_ray.cli.tables import CUT_MARK
 from helix_ray.config import Settings
-from helix_ray.core.orders import RegisterWorker
+from helix_ray.core.orders import NoteComparison, RegisterWorker
+from helix_ray.core.posture import REMEDY
 from helix_ray.plane.control import Plane
 from helix_ray.testing import ManualClock, MemoryControlPlane, memory_plane
 from helix_ray.views.history import History
@@ -114,6 +115,29 @@ def test_only_administrators_and_auditors_are_told(served: Served) -> None:
     """The reasons say where the system is weak: operators run its nodes, and are not told."""
     for role in ("operator", "developer", "viewer", "worker"):
         error_of(served.api.add(role, role).get(PATH), 403, "FORBIDDEN")
+
+
+def test_an_audit_that_differs_from_the_journal_is_said_wherever_it_is_read(served: Served) -> None:
+    """Until a comparison finds that it agrees again: with each search, in the posture, and as a record."""
+    admin, what = served.api.client(), "from fact 4 on, a record is missing"
+
+    def shown() -> tuple[object, str]:
+        told = served.ask(admin)
+        reason = next(each for each in told["reasons"] if each["check"] == "audit")
+        warning = admin.get("/aurora/audit").json()["warning"]
+        return warning, reason["standing"]
+
+    assert shown() == (None, "unknown")
+    served.plane.give(NoteComparison(9, 4, what))
+    served.plane.give(NoteComparison(9, 4, what))
+    assert shown() == (f"{what}; {REMEDY}", "fail")
+    served.plane.give(NoteComparison(12))
+    assert shown() == (None, "unknown")
+    served.follow()
+    logs = admin.get("/aurora/audit", params={"action": "compare_audit"}).json()["logs"]
+    assert [(log["result"], log["metadata"]["details"].get("difference")) for log in logs] == [
+        ("success", ""), ("failure", what),
+    ]  # fmt: skip
 
 
 def test_a_history_that_is_away_is_no_zero(served: Served) -> None:

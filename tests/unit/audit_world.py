@@ -16,7 +16,7 @@ from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
 from helix_ray.views.audit_comparison import Retention
-from helix_ray.views.audit_page import page_of, page_text
+from helix_ray.views.audit_page import page_of
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
 
@@ -36,7 +36,7 @@ class AuditWorld:
         self.history = History(data / HISTORY_FILE)
         self.at = BEGAN
         self.seq = 0
-        self.retention = Retention()
+        self.retention, self.kept_from = Retention(), 0.0
         self._reader = FactReader(data)
 
     def close(self) -> None:
@@ -112,13 +112,14 @@ class AuditWorld:
 
     def compared(self) -> Compared:
         """Compare while the history is open, as a server does."""
-        root = self.history._root
-        return compare(self.data, lambda a, b: page_of(page_text(root, a, b)), self.retention)
+        page = self.history.audit_page
+        return compare(self.data, lambda a, b: page_of(page(a, b)), self.retention)
 
     def prune(self) -> None:
         """Have retention remove the records of before some time."""
-        self.retention = Retention(BEGAN + (self.at - BEGAN) / 4)
-        self.history.prune(HistoryLimits(1e12, EVERY, self.at - self.retention.before), self.at, 0)
+        self.kept_from = BEGAN + (self.at - BEGAN) / 4
+        self.retention = Retention(lambda: self.kept_from)
+        self.history.prune(HistoryLimits(1e12, EVERY, self.at - self.kept_from), self.at, 0)
 
     def compared_stopped(self) -> Compared:
         """Compare the closed file."""

@@ -283,7 +283,7 @@ def test_the_command(made: AuditWorld, tmp_path: Path) -> None:
     """It names the first record that is not what the journal says, and what to do, and ends with 1."""
     data = tmp_path / "data"
     shutil.copytree(made.data, data)
-    run = CliRunner(env={"HELIX_AUDIT_KEEP_S": str(time.time() - made.retention.before)})
+    run = CliRunner(env={"HELIX_AUDIT_KEEP_S": str(time.time() - made.kept_from)})
     command = ["audit", "compare", "--data-dir", str(data)]
     clean = run.invoke(app, command)
     assert clean.exit_code == 0, clean.stderr

@@ -23,7 +23,7 @@ def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageVi
             return _nobody()
     return {
         "through": picture.state.seq, "rows": None, "total": 0, "next": None, "removed_through": 0,
-        "user": user,
+        "user": user, "difference": picture.state.audit_difference,
     }  # fmt: skip
 
 

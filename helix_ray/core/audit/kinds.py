@@ -4,7 +4,7 @@
     authentication   sign-ins, sessions, passwords, refused sign-ins and tokens
     authorization    users, roles, API tokens, devices' credentials, members, refusals
     data_access      tasks, documents, models and data sets: made, changed, removed, erased; reads of
-                     sensitive data; exports of the audit
+                     sensitive data; exports and comparisons of the audit
     config_change    projects, quotas, webhooks, workers and their thresholds, the certificate, the version of
                      a model in use
 
@@ -87,6 +87,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.ConflictResolved: Act("data_access", "resolve_conflict", "user"),
     ev.DataRead: Act("data_access", "read", "data"),
     ev.AuditExported: Act("data_access", "export_audit", "audit"),
+    ev.AuditCompared: Act("data_access", "compare_audit", "audit"),
     ev.ErasureRequested: Act("data_access", "request_erasure", "erasure"),
     ev.ErasureCompleted: Act("data_access", "complete_erasure", "erasure"),
     ev.FactsErased: Act("data_access", "erase_facts", "journal"),

@@ -32,7 +32,7 @@ _SHOWN: Final = frozenset({
     "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
     "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict", "asked",
     "gap", "status", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from",
-    "gap_to",
+    "gap_to", "place", "difference",
 })  # fmt: skip
 # By the names of kinds. What was refused, and how often, was erased.
 _RESULTS: Final[dict[str, Result]] = {
@@ -165,6 +165,8 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         if event.kind in CREDENTIAL_REFUSALS:
             found.event_type, found.result = "authentication", "failure"
             found.action = "login" if event.kind == "login" else USE_TOKEN
+    elif isinstance(event, ev.AuditCompared) and event.difference:
+        found.result = "failure"
     elif isinstance(event, ev.DataRead):
         found.action, found.resource, found.resource_id = f"read_{event.id}", event.id, ""
         found.count, found.ids = event.count, event.ids

@@ -7,8 +7,8 @@ from typing import Final
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.events import AuditExported, CheckpointSigned
-from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint
+from helix_ray.core.events import AuditCompared, AuditExported, CheckpointSigned
+from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint, NoteComparison
 from helix_ray.core.orders.kind import NoData
 
 EXPORT_NAME_CHARS_MAX: Final = 100
@@ -43,4 +43,16 @@ def note_checkpoint(body: NoteCheckpoint, ctx: Context) -> Decision[NoData]:
     return Decision([CheckpointSigned(body.root, body.size, body.note)], {})
 
 
-AUDIT_ORDERS: dict[type, Decider] = {AcknowledgeExport: acknowledge, NoteCheckpoint: note_checkpoint}
+def note_comparison(body: NoteComparison, ctx: Context) -> Decision[NoData]:
+    """Record it where it says something else than the comparison before."""
+    if body.difference == ctx.state.audit_difference:
+        return Decision([], {})
+    found = "differs" if body.difference else "agrees"
+    return Decision([AuditCompared(found, body.facts, body.place, body.difference)], {})
+
+
+AUDIT_ORDERS: dict[type, Decider] = {
+    AcknowledgeExport: acknowledge,
+    NoteCheckpoint: note_checkpoint,
+    NoteComparison: note_comparison,
+}

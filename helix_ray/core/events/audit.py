@@ -29,3 +29,15 @@ class AuditExported:
     checkpoint_root: str = ""
     gap_from: int = 0
     gap_to: int = 0
+
+
+@dataclass(slots=True)
+class AuditCompared:
+    """The records of the facts up to `facts` were compared with these; `id` says whether the audit `agrees`
+    or `differs`. `place` is the seq of the first record that differs, and `difference` says what does, in one
+    line (0 and "" where none does)."""
+
+    id: str
+    facts: int
+    place: int = 0
+    difference: str = ""

@@ -11,4 +11,8 @@ def _exported(state: State, event: ev.AuditExported, fact: ev.Fact) -> None:
     state.exported_through = max(state.exported_through, event.exported_through)
 
 
-AUDIT_FACTS: Appliers = {ev.AuditExported: _exported}
+def _compared(state: State, event: ev.AuditCompared, fact: ev.Fact) -> None:
+    state.audit_difference = event.difference
+
+
+AUDIT_FACTS: Appliers = {ev.AuditExported: _exported, ev.AuditCompared: _compared}

@@ -33,3 +33,16 @@ class AcknowledgeExport(OrderKind[NoData]):
     checkpoint_root: str = ""
     gap_from: int = 0
     gap_to: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NoteComparison(OrderKind[NoData]):
+    """Record whether the audit is what the journal says, where that has changed; the fields are those of
+    AuditCompared."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # saying it twice changes nothing
+
+    facts: int
+    place: int = 0
+    difference: str = ""

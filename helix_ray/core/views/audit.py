@@ -34,7 +34,7 @@ class AuditRowView(TypedDict):
 class AuditPageView(TypedDict):
     """A page of the audit. `through`: every fact up to this seq is in it; `total` is of all pages, `rows` is
     None until the history has answered. Retention has removed records of facts up to `removed_through`.
-    `user` is the id of the user who was asked for."""
+    `user` is the id of the user who was asked for, `difference` how the audit differs from the journal."""
 
     through: int
     rows: list[AuditRowView] | None
@@ -42,6 +42,7 @@ class AuditPageView(TypedDict):
     next: int | None
     removed_through: int
     user: NotRequired[str | None]
+    difference: NotRequired[str]
 
 
 class RecordedReadsView(TypedDict):

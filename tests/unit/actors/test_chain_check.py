@@ -6,18 +6,23 @@ import asyncio
 import logging
 import sqlite3
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from actors import chain_check
-from actors.chain_check import ChainCheck, check
+from actors.audit_check import compare_audit
+from actors.chain_check import AuditSide, ChainCheck, check
+from helix_ray.audit_compare import HISTORY_FILE
 from helix_ray.core.events import Fact, TaskCompleted
-from helix_ray.core.posture import JournalCheck
-from helix_ray.journal.checked import read_check, write_check
+from helix_ray.core.posture import AuditCheck, JournalCheck
+from helix_ray.journal.checked import read_check, read_comparison, write_check, write_comparison
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
 from helix_ray.security.keys import load_or_create_key
+from helix_ray.views.audit_comparison import Retention
+from tests.unit.audit_world import AuditWorld
 
 DAY_S = 86_400.0
 FACTS = 300
@@ -110,3 +115,56 @@ def test_a_check_that_is_called_off_leaves_no_process(
     monkeypatch.setattr(chain_check.subprocess, "Popen", endless)
     asyncio.run(called_off())
     assert begun[0].returncode < 0
+
+
+def test_the_audit_is_compared_beside_the_process_that_has_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A record that was removed is found while the history is open, said once, and looked for again after
+    each start, until the history is built anew."""
+    world = AuditWorld(tmp_path / "data", 3)
+    world.acts(10)
+    world.follow()
+    told: list[AuditCheck] = []
+    followed = threading.Event()
+    followed.set()
+
+    async def tell(found: AuditCheck) -> None:
+        told.append(found)
+
+    async def looks() -> None:
+        check = ChainCheck(
+            world.data, DAY_S, AuditSide(world.history.audit_page, followed, 1e12, False, tell)
+        )
+        for _ in range(2):
+            await check.check_if_due()
+            await check._tell()
+
+    asyncio.run(looks())
+    assert [(found.facts, found.difference) for found in told] == [(world.seq, "")]
+    [(seq,)] = world.history._con.execute("SELECT max(seq) FROM audit").fetchall()
+    world.history._con.execute("DELETE FROM audit WHERE seq = ?", [seq])
+    write_comparison(world.data, told[0]._replace(at=0.0))
+    asyncio.run(looks())
+    assert told[1:] == [told[1]]
+    assert (told[1].place, f"from fact {seq} on, a record is missing" in told[1].difference) == (seq, True)
+    assert told[1].difference in caplog.text
+    world.close()
+    (world.data / HISTORY_FILE).unlink()
+    world = AuditWorld(tmp_path / "data", 3)
+    world.follow()
+    asyncio.run(looks())
+    assert (told[2].facts, told[2].difference) == (told[0].facts, "")
+    world.close()
+
+
+def test_a_damaged_journal_is_compared_with_nothing(tmp_path: Path) -> None:
+    made(tmp_path)
+    write_check(tmp_path, JournalCheck(1.0, 3, "one was changed"))
+    assert compare_audit(tmp_path, lambda after, through: pytest.fail("asked"), Retention()) is None
+    write_check(tmp_path, JournalCheck(1.0, 3))
+    (tmp_path / FILE_NAME).unlink()
+    failed = compare_audit(tmp_path, lambda after, through: pytest.fail("asked"), Retention())
+    assert failed is not None
+    assert "does not contain a journal" in failed
+    assert read_comparison(tmp_path) is None

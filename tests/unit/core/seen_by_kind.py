@@ -47,7 +47,7 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
         return administers(by) or by.id == owner
     if kind == "ReceiptKept":
         return False
-    if kind == "CheckpointSigned":
+    if kind in ("CheckpointSigned", "AuditCompared"):
         return may(by, ListAudit)
     return _of_family(state, by, kind, event)
 

@@ -135,6 +135,7 @@ TABLE = {
     "NoteCertificate": "",
     "AcknowledgeExport": "au",
     "NoteCheckpoint": "",
+    "NoteComparison": "",
     "ReadEvents": "adopuvw",
     "NoticeTasks": "adopuvw",
     "PullChanges": "",

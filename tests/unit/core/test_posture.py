@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from helix_ray.core.posture import DAY_S, CheckName, Findings, JournalCheck, assess
+from helix_ray.core.posture import DAY_S, AuditCheck, CheckName, Findings, JournalCheck, assess
 
 NOW = 1_700_000_000.0
 GOOD = Findings(
@@ -21,6 +21,7 @@ GOOD = Findings(
     keys={"jwt.key": NOW - DAY_S},
     password_chars_min=15,
     journal=JournalCheck(NOW - 60.0, 48_211),
+    audit=AuditCheck(NOW - 50.0, 48_211, 43_127),
 )
 
 
@@ -72,6 +73,8 @@ def test_nothing_is_known() -> None:
         ("passwords", {"password_chars_min": None}, "unknown", "not known"),
         ("journal", {"journal": JournalCheck(NOW - 8 * DAY_S, 9)}, "warn", "9 facts were checked 8 days ago"),
         ("journal", {"journal": JournalCheck(NOW, 9, "fact 4 was changed")}, "fail", "fact 4 was changed"),
+        ("audit", {"audit": AuditCheck(NOW - 8 * DAY_S, 9, 7)}, "warn", "7 records"),
+        ("audit", {"audit_difference": "fact 4 has no record"}, "fail", "4 has no record; stop the server"),
     ],
 )
 def test_each_check_says_what_it_found(check: str, changed: dict[str, Any], standing: str, says: str) -> None:

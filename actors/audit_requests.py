@@ -1,0 +1,9 @@
+"""How the process of the daily check (actors/chain_check.py) asks for pages of the audit: a line with PAGE
+and two seqs; the answer is the length of the page, in LENGTH_BYTES, and the page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PAGE: Final = b"page "
+LENGTH_BYTES: Final = 8
