@@ -21,6 +21,7 @@ from benchmarks.load import one_by_one
 from benchmarks.processes import Helix, exact_cpu_s, helix, scratch
 from benchmarks.report import Line, Report, Series, ratio_at_least
 from benchmarks.scale import Scale
+from benchmarks.throughput import Completed
 from benchmarks.treeless import PYTHON_PATH
 from benchmarks.treeless.journal import Treeless
 from helix_ray.checkpoints import CheckpointKeeper
@@ -106,13 +107,18 @@ def run(scale: Scale) -> Report:
 def _requests(scale: Scale) -> list[Line]:
     """Write over HTTP, beside a server whose master has the journal without a tree."""
     bodies = [batch(BATCH_TASKS)] * (scale.bulk_tasks // (10 * BATCH_TASKS))
-    loads: dict[str, Callable[[Helix], int]] = {
-        "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
-        "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
-        f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(accepted(submit(server, bodies, 2))),
-    }
+    functions = scale.noop_tasks // ROUNDS_EACH
     lines: list[Line] = []
     with helix() as ours, helix(python_path=str(PYTHON_PATH)) as bare:
+        completed = {server: Completed(server) for server in (ours, bare)}
+        loads: dict[str, Callable[[Helix], int]] = {
+            "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
+            "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
+            f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(
+                accepted(submit(server, bodies, 2))
+            ),
+            "no-op functions, from submit to completed": lambda server: _run(completed[server], functions),
+        }
         for what, load in loads.items():
             for server in (ours, bare):
                 _rates(server, load)
@@ -132,6 +138,11 @@ def _one_by_one(server: Helix, count: int) -> int:
 
 def _at_once(server: Helix, seconds: float) -> int:
     return wrk.load(server.port, [server.request("POST", "/tasks", TASK)], seconds).requests
+
+
+def _run(completed: Completed, functions: int) -> int:
+    completed.tasks_per_s(functions)
+    return functions
 
 
 def _rates(server: Helix, load: Callable[[Helix], int]) -> Spent:
