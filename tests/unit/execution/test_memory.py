@@ -82,9 +82,10 @@ def test_a_group_goes_with_its_cell(starter: StarterEnd) -> None:
     assert not list(Path("/sys/fs/cgroup").rglob(name))
 
 
-def burning(group: cgroups.Cgroup, start: int, cpu_s: float) -> int:
-    """Start a process in a group that waits for `start` to be closed, and then uses so much time of one
-    processor, which it shares with others."""
+def burning(group: cgroups.Cgroup, start: int, cpu_s: float, ends: int | None = None) -> int:
+    """Start a process in a group that waits for `start` to be written to, and then uses so much time of one
+    processor, which it shares with others. When it has, it ends the process `ends` at once: whoever waits
+    for it may be late."""
     child = os.fork()
     if child:
         group.add(child)
@@ -93,6 +94,8 @@ def burning(group: cgroups.Cgroup, start: int, cpu_s: float) -> int:
     os.read(start, 1)
     while time.process_time() < cpu_s:
         pass
+    if ends is not None:
+        os.kill(ends, 9)
     os._exit(0)
 
 
@@ -103,10 +106,10 @@ def test_under_contention_a_group_gets_the_cpus_that_its_task_asked_for() -> Non
     waiting, start = os.pipe()
     children = []
     try:
-        children = [burning(small, waiting, 1e6), burning(large, waiting, 0.3)]
+        children.append(burning(small, waiting, 1e6))
+        children.append(burning(large, waiting, 0.3, ends=children[0]))
         os.write(start, b"..")
         os.waitpid(children.pop(), 0)
-        os.kill(children[0], 9)
         _, _, used = os.wait4(children.pop(), 0)
     finally:
         for child in children:
