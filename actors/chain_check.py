@@ -3,7 +3,7 @@ in a process of its own.
 
 A start checks only the facts since the newest snapshot. This check reads every fact and every node of the
 tree, and compares HEAD. Then it makes all records of the audit once more, and compares them with those that
-searches show (helix_ray/audit_compare.py). It takes 10 us of CPU a fact and 30 us a record, so its process
+searches show (helix_ray/audit_compare.py). It takes 10 us of CPU a fact and 25 us a record, so its process
 has the lowest priority and rests as long as it works: neither the write-ahead log nor anybody's questions
 wait for it. It ends with the process that started it.
 

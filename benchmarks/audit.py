@@ -1,4 +1,5 @@
-"""The audit at scale: searches over HTTP in a long history, and the check of all of it from an export."""
+"""The audit at scale: searches over HTTP in a long history, the check of all of it from an export, and its
+comparison with the journal."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ Filters = dict[str, str]
 
 
 def run(scale: Scale) -> Report:
-    """Write the history, search it, export it, and verify the export."""
+    """Write the history, search it, export it, verify the export, and compare the history."""
     count = scale.audit_records
     with _folder(scale) as folder:
         home = folder / "data"
@@ -45,7 +46,7 @@ def run(scale: Scale) -> Report:
         lines += _verified(home, folder / "facts.jsonl")
     notes = (
         "a search over one connection after the other, each with its own record, which is durable before the "
-        "answer and which the next search waits to have in the history; after the daily check of all facts",
+        "answer and which the next search waits to have in the history; after the daily check",
         "CPU is that of the history's process for a search, with the intake of the record before it",
     )
     return Report(NAME, f"{count:,} records of the audit over {DAYS} days", tuple(lines), notes)
@@ -92,9 +93,10 @@ def _searches(home: Path, scale: Scale) -> list[Line]:
 
 
 def _wait_for_check(server: Helix) -> None:
-    """Wait for the check of all facts at the first start: it comes once a day, and takes part of a core."""
+    """Wait for the check of all facts and records at the first start: it comes once a day, and takes part of
+    a core."""
     asked = server.request("GET", "/aurora/metrics/security")
-    while orjson.loads(one_by_one(server.port, [asked])[0].body)["last_audit"] is None:
+    while orjson.loads(one_by_one(server.port, [asked])[0].body)["last_comparison"] is None:
         time.sleep(1.0)
 
 
@@ -118,16 +120,20 @@ def _times_ms(server: Helix, searches: list[Filters]) -> list[float]:
 
 
 def _verified(home: Path, out: Path) -> list[Line]:
-    """Export all facts and verify the file, by the commands of users."""
+    """Export all facts, verify the file, and compare what is searched with the journal, by the commands of
+    users."""
     audit = (sys.executable, "-m", "helix_ray.cli.main", "audit")
     out.unlink(missing_ok=True)
     exported = _ran((*audit, "export", "--data-dir", str(home), "--out", str(out)))
     verified = _ran((*audit, "verify", str(out)))
+    compared = _ran((*audit, "compare", "--data-dir", str(home)))
     wall = Series("", "s", (verified[0],))
     return [
         Line("helix audit export", Series("", "s", (exported[0],))),
         Line("helix audit verify", wall, goal=at_most(VERIFY_S_MAX, "s", wall)),
         Line("helix audit verify: CPU", Series("", "s", (verified[1],))),
+        Line("helix audit compare", Series("", "s", (compared[0],))),
+        Line("helix audit compare: CPU", Series("", "s", (compared[1],))),
     ]
 
 
