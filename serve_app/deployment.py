@@ -187,7 +187,7 @@ def deploy(settings: Settings, factory: AppFactory = control_plane_app) -> None:
     serve.start(
         http_options=HTTPOptions(
             host=settings.host,
-            port=0,  # of a proxy, which there is none of (launcher/up/environment.py)
+            port=0,  # Serve's proxy would listen on it: `helix up` runs none
             ssl_certfile=_path(settings.tls_cert),
             ssl_keyfile=_path(settings.tls_key),
             ssl_ca_certs=_path(settings.tls_client_ca),

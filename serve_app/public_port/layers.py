@@ -34,7 +34,7 @@ def public_port(serve: ASGIApp) -> ASGIApp:
 def middlewares() -> list[Middleware]:
     """Return the middlewares of a replica, which answer with the API; its other port moves to loopback."""
     serve_seams.check()
-    serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
+    serve_seams.start_replicas_with(listening.start_replica)
     serve_seams.bind_replica_calls_to_loopback()
     return [Middleware(public_port)]
 
@@ -43,5 +43,6 @@ def guards() -> list[Middleware]:
     """Make Serve's proxy listen with our limits, without middlewares: for `serve run` and KubeRay, where
     requests come through the proxy."""
     serve_seams.check()
-    serve_seams.start_servers_with(replica=listening.start, proxy=listening.start)
+    serve_seams.start_replicas_with(listening.start)
+    serve_seams.start_proxies_with(listening.start)
     return []

@@ -43,10 +43,14 @@ def controller() -> tuple[str, str]:
     return CONTROLLER.find(), NAMESPACE.find()
 
 
-def start_servers_with(*, replica: Callable[..., Any], proxy: Callable[..., Any]) -> None:
-    """Make Serve's processes listen with these functions, which have the signature of Serve's own."""
-    REPLICA_START.replace(replica)
-    PROXY_START.replace(proxy)
+def start_replicas_with(start: Callable[..., Any]) -> None:
+    """Make replicas listen with a function that has the signature of Serve's own."""
+    REPLICA_START.replace(start)
+
+
+def start_proxies_with(start: Callable[..., Any]) -> None:
+    """Make Serve's proxies listen with a function that has the signature of Serve's own."""
+    PROXY_START.replace(start)
 
 
 def without_proxies() -> None:

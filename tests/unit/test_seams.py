@@ -94,7 +94,8 @@ def test_what_replaces_a_seam_has_its_parameters(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(*_owner(seam), seam.find())
     from serve_app.public_port import listening
 
-    serve_seams.start_servers_with(replica=listening.start_replica, proxy=listening.start)
+    serve_seams.start_replicas_with(listening.start_replica)
+    serve_seams.start_proxies_with(listening.start)
     serve_seams.without_proxies()
     serve_seams.bind_replica_calls_to_loopback()
     seams.check((*serve_seams.SEAMS, serve_seams.PROXY_START))
