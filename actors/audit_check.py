@@ -18,11 +18,6 @@ from helix_ray.views.audit_comparison import Retention
 from helix_ray.views.audit_page import AuditPage, page_of
 
 
-def retention_of(keep_s: str, until_exported: str) -> Retention:
-    """Return the retention that arguments describe."""
-    return Retention(lambda: time.time() - float(keep_s), until_exported == "1")
-
-
 def compare_audit(
     data_dir: Path, pages: Pages, retention: Retention, pause: Callable[[], None] = lambda: None
 ) -> str | None:

@@ -186,9 +186,12 @@ def main() -> int:
     failed = check(Path(home), pace.pause)
     if failed is None and audit:
         # Only this process needs DuckDB for it.
-        from actors.audit_check import asked, compare_audit, retention_of
+        from actors.audit_check import asked, compare_audit
+        from helix_ray.audit_compare import retention_of
 
-        failed = compare_audit(Path(home), asked, retention_of(*audit), pace.pause)
+        keep_s, until_exported = audit
+        retention = retention_of(float(keep_s), until_exported=until_exported == "1")
+        failed = compare_audit(Path(home), asked, retention, pace.pause)
     if failed is not None:
         print(failed)
     return 0 if failed is None else 1

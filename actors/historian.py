@@ -49,6 +49,7 @@ from helix_ray.derived import set_aside
 from helix_ray.followers.feed import BatchLimits, HeadFeed, PlaneFeed
 from helix_ray.followers.following import Following
 from helix_ray.followers.gathering import GatheringPauses, Pauses
+from helix_ray.home import HISTORY_FILE
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.proving import prove_stored
 from helix_ray.journal.room import DiskRoom
@@ -61,7 +62,6 @@ from helix_ray.wire.ids import new_seed
 
 log = logging.getLogger(__name__)
 
-FILE_NAME = "history.duckdb"
 NICENESS = 5
 # A transaction costs as much as three thousand facts in it.
 FACTS_PER_INGEST_MAX = 16_000
@@ -99,7 +99,7 @@ class Historian(LivingActor):
         from helix_ray.views.history import History
 
         self._prune_at = self._tidy_at = 0.0
-        self._path = self._settings.data_dir / FILE_NAME
+        self._path = self._settings.data_dir / HISTORY_FILE
         self._history = await asyncio.to_thread(History, self._path)
         self._plane = RayControlPlane(process="historian")
         self._gathering = GatheringPauses(PAUSES)
@@ -129,7 +129,7 @@ class Historian(LivingActor):
         settings = self._settings
         audit = AuditSide(
             self._history.audit_page, self._followed, settings.audit_keep_s,
-            settings.audit_keep_until == "exported", self._note_comparison,
+            settings.keeps_audit_until_exported(), self._note_comparison,
         )  # fmt: skip
         return ChainCheck(settings.data_dir, settings.journal_check_every_s, audit)
 
@@ -281,7 +281,7 @@ class Historian(LivingActor):
 
         limits = HistoryLimits(
             self._settings.history_keep_s, self._settings.history_keep_bytes, self._settings.audit_keep_s,
-            counts["exported_through"] if self._settings.audit_keep_until == "exported" else None,
+            counts["exported_through"] if self._settings.keeps_audit_until_exported() else None,
         )  # fmt: skip
         if await self._on_file(self._history.prune, limits, time.time(), counts["archived_through"]):
             self._prune_at = 0.0

@@ -8,18 +8,19 @@ thousand at a time, and compared with those in the file (views/audit_comparison.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from helix_ray.core.events import Fact, FactsErased
+from helix_ray.home import HISTORY_FILE as HISTORY_FILE
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
-from helix_ray.views.audit_comparison import EVERY, AuditComparison, Difference, Differs, Retention
-from helix_ray.views.audit_page import AuditPage, page_of, page_text
+from helix_ray.views.audit_comparison import AuditComparison, Difference, Differs, Retention
+from helix_ray.views.audit_page import EVERY, AuditPage, page_of, page_text
 from helix_ray.views.file import HistoryClosed, reading_only
 
-HISTORY_FILE = "history.duckdb"
 FACTS_PER_PAGE = 4_096
 BYTES_PER_PAGE = 8 << 20
 # An erasure while it is compared changes both, one after the other: then it begins again.
@@ -41,6 +42,11 @@ def wording(difference: Difference) -> str:
     """Return what a difference is, in one line."""
     seq, kind, what = difference
     return f"the audit is not what the journal says: from fact {seq} on, a record is {kind} ({what})"
+
+
+def retention_of(keep_s: float, *, until_exported: bool) -> Retention:
+    """Return the retention by which records of before `keep_s` seconds may be gone."""
+    return Retention(lambda: time.time() - keep_s, until_exported)
 
 
 class CannotCompare(ValueError):

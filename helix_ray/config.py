@@ -232,6 +232,10 @@ class Settings:
         """Return files and folders that isolated commands do not see, beside the control plane's own."""
         return _names(self.isolation_hidden)
 
+    def keeps_audit_until_exported(self) -> bool:
+        """Say whether records of the audit stay until they are kept elsewhere, too."""
+        return self.audit_keep_until == "exported"
+
     def push_body_bytes_max(self) -> int:
         """Return the maximum of the body of a push: a model, two files of data, and the rest of the form."""
         return self.model_bytes_max + 2 * self.model_data_bytes_max + self.body_bytes_max
@@ -257,7 +261,7 @@ class Settings:
             command_roles=_names(self.command_roles),
             function_allow=_names(self.function_allow),
             audit_reads=tuple(sorted(self.recorded_reads())),
-            audit_keep_until_exported=self.audit_keep_until == "exported",
+            audit_keep_until_exported=self.keeps_audit_until_exported(),
             input_dirs=self.input_folders(),
             queue_tasks_max=self.queue_tasks_max,
             retry_tasks_max=self.retry_tasks_max,

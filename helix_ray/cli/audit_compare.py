@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
-from helix_ray.cli.audit_proofs import plainly
 from helix_ray.cli.backup import home_of
+from helix_ray.cli.failures import plainly
 from helix_ray.cli.journal import progress
 from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
@@ -13,11 +11,11 @@ from helix_ray.cli.up import DataDir
 
 def compare(data_dir: DataDir = None) -> None:
     """Check every fact, and compare each record that searches show with them. The server must be stopped."""
-    from helix_ray.audit_compare import compare_stopped, wording
+    from helix_ray.audit_compare import compare_stopped, retention_of, wording
     from helix_ray.checkpoints import verify
     from helix_ray.core.posture import REMEDY
     from helix_ray.environment import read_settings
-    from helix_ray.views.audit_comparison import Retention
+    from helix_ray.private import keep_private
 
     home = home_of(data_dir)
 
@@ -25,9 +23,7 @@ def compare(data_dir: DataDir = None) -> None:
         settings = read_settings(data_dir=home)
         size = verify(home, on_facts=progress("audit", "checked")).size
         put(f"verified {home}: facts 1 to {size}")
-        retention = Retention(
-            lambda: time.time() - settings.audit_keep_s, settings.audit_keep_until == "exported"
-        )
+        retention = retention_of(settings.audit_keep_s, until_exported=settings.keeps_audit_until_exported())
         found = compare_stopped(home, retention, progress("audit", "compared"))
         if found.difference is not None:
             raise ValueError(f"{wording(found.difference)}; {REMEDY}")
@@ -35,4 +31,5 @@ def compare(data_dir: DataDir = None) -> None:
         if found.facts < size:
             say(f"helix audit: facts {found.facts + 1} to {size} are taken in by the next start")
 
-    plainly(run)
+    keep_private()
+    plainly("audit", run)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from helix_ray.cli.backup import EXIT_FAILED, home_of
+from helix_ray.cli.failures import plainly
 from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
 if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditOut
 
-T = TypeVar("T")
 FACTS = "facts"
 
 app = typer.Typer(no_args_is_help=False, help="Export what was done, and verify exports.")
@@ -46,7 +44,7 @@ def export(
         return
     from helix_ray.audit_export.write import export as write
 
-    made = plainly(lambda: write(home_of(data_dir), out, after))
+    made = plainly("audit", lambda: write(home_of(data_dir), out, after))
     put(f"{out} has facts {made.after + 1} to {made.last}; {made.added} were added")
 
 
@@ -61,7 +59,7 @@ def _export_records(out: Path, form: str, since: str | None, until: str | None) 
         def ask(cursor: int | None) -> AuditOut:
             return client.audit(limit=records.PAGE_RECORDS, cursor=cursor, start_time=since, end_time=until)
 
-        count = plainly(lambda: records.write(out, form, records.pages(ask)))
+        count = plainly("audit", lambda: records.write(out, form, records.pages(ask)))
     put(f"{out} has {count} records")
 
 
@@ -96,28 +94,4 @@ def verify(
         if not found.compared:
             say(f"helix audit: {INTERNAL_ONLY}")
 
-    plainly(run)
-
-
-def plainly(work: Callable[[], T]) -> T:
-    """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
-    from helix_ray.audit_export.lines import NotAnExport
-    from helix_ray.audit_export.verify import Tampered
-    from helix_ray.checkpoints import CheckpointFailed
-    from helix_ray.journal.errors import JournalError
-    from helix_ray.security.notes import NoteRefused
-
-    try:
-        return work()
-    except (
-        Tampered,
-        NotAnExport,
-        CheckpointFailed,
-        NoteRefused,
-        JournalError,
-        OSError,
-        ValueError,
-        sqlite3.Error,
-    ) as error:
-        say(f"helix audit: {' '.join(str(error).split())}")
-        raise typer.Exit(EXIT_FAILED) from None
+    plainly("audit", run)

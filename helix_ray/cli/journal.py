@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from helix_ray.cli.backup import EXIT_FAILED, SAY_EVERY_S, home_of
+from helix_ray.cli.backup import SAY_EVERY_S, home_of
+from helix_ray.cli.failures import plainly
 from helix_ray.cli.output import put, say
 from helix_ray.cli.up import DataDir
 
@@ -112,24 +112,7 @@ def progress(command: str = "journal", done: str = "checked") -> Callable[[int],
 
 
 def _plainly(work: Callable[[], T]) -> T:
-    """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
-    from helix_ray.checkpoints import CheckpointFailed
-    from helix_ray.journal.errors import JournalError
     from helix_ray.private import keep_private
-    from helix_ray.security.keys import KeyFileUnsafe
-    from helix_ray.security.notes import NoteRefused
 
     keep_private()
-    try:
-        return work()
-    except (
-        CheckpointFailed,
-        NoteRefused,
-        JournalError,
-        KeyFileUnsafe,
-        OSError,
-        ValueError,
-        sqlite3.Error,
-    ) as error:
-        say(f"helix journal: {' '.join(str(error).split())}")
-        raise typer.Exit(EXIT_FAILED) from None
+    return plainly("journal", work)

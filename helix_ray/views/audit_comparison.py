@@ -23,7 +23,7 @@ from helix_ray.core.audit.records import AuditRecord, Recorder
 from helix_ray.core.audit.settings import Settings
 from helix_ray.plain import stored
 from helix_ray.views.audit import REFUSED, compare, content, thing_of
-from helix_ray.views.audit_page import COLUMNS, AuditPage
+from helix_ray.views.audit_page import COLUMNS, EVERY, AuditPage
 from helix_ray.views.columns import text_of
 
 DifferenceKind = Literal["missing", "added", "changed"]
@@ -39,7 +39,6 @@ _LEFT: Final = tuple(
 )  # fmt: skip
 _COUNT: Final = COLUMNS.index("things")
 _RETRY: Final = BY_NAME[ev.TaskRequeued.__name__].action
-EVERY: Final = 1 << 62
 
 
 class Difference(NamedTuple):

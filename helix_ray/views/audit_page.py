@@ -14,7 +14,7 @@ from helix_ray.views import outside
 from helix_ray.views.audit import AUDIT
 
 COLUMNS: Final = tuple(column.name for column in AUDIT)
-_LAST: Final = 1 << 62
+EVERY: Final = 1 << 62
 _ROWS: Final = """
 SELECT coalesce('[' || string_agg(json_array({columns})::VARCHAR, ',' ORDER BY seq, last_seq) || ']', '[]')
 FROM (SELECT * FROM {file}.main.audit WHERE seq > ? AND seq <= ? ORDER BY seq, last_seq LIMIT ?)
@@ -53,7 +53,7 @@ def _values(reading: duckdb.DuckDBPyConnection, after: int, through: int) -> lis
     [(ingested, removed)] = position
     is_last = through >= ingested
     # Where there are more records than facts, the first that is too many shows itself.
-    bounds = [after if through else -_LAST, _LAST if is_last else through, through - after + 1]
+    bounds = [after if through else -EVERY, EVERY if is_last else through, through - after + 1]
     [(rows,)] = reading.execute(_ROWS.format(columns=", ".join(COLUMNS), file=file), bounds).fetchall()
     settings = None
     if is_last:

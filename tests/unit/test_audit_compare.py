@@ -17,6 +17,7 @@ from helix_ray.audit_compare import HISTORY_FILE, CannotCompare, Compared, compa
 from helix_ray.cli.main import app
 from helix_ray.core import events as ev
 from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.views.audit import AUDIT
 from helix_ray.views.audit_comparison import Retention
 from helix_ray.views.history import History
@@ -111,7 +112,7 @@ def test_what_was_not_exported_may_not_be_gone(tmp_path: Path) -> None:
 
 
 def test_there_may_be_nothing_to_compare(tmp_path: Path) -> None:
-    """No journal, no history, one of another release or one that is damaged: that is no difference."""
+    """A journal or history that is missing, damaged or of another release is refused: it does not differ."""
     with pytest.raises(CannotCompare, match="does not exist"):
         compare_stopped(tmp_path, Retention())
     history = History(tmp_path / HISTORY_FILE)
@@ -299,3 +300,8 @@ def test_the_command(made: AuditWorld, tmp_path: Path) -> None:
     again = run.invoke(app, command)
     assert again.exit_code == 1
     assert "the next start builds it" in again.stderr
+    load_or_create_key(data, HEAD_KEY_FILE)
+    (data / HEAD_KEY_FILE).chmod(0o644)
+    unsafe = run.invoke(app, command)
+    assert unsafe.exit_code == 1
+    assert "can be read by other users" in unsafe.stderr

@@ -1,0 +1,40 @@
+"""How commands end that work on files: with one line that says why."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+import typer
+
+from helix_ray.cli.backup import EXIT_FAILED
+from helix_ray.cli.output import say
+
+T = TypeVar("T")
+
+
+def plainly(command: str, work: Callable[[], T]) -> T:
+    """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
+    from helix_ray.audit_export.lines import NotAnExport
+    from helix_ray.audit_export.verify import Tampered
+    from helix_ray.checkpoints import CheckpointFailed
+    from helix_ray.journal.errors import JournalError
+    from helix_ray.security.keys import KeyFileUnsafe
+    from helix_ray.security.notes import NoteRefused
+
+    try:
+        return work()
+    except (
+        Tampered,
+        NotAnExport,
+        CheckpointFailed,
+        NoteRefused,
+        JournalError,
+        KeyFileUnsafe,
+        OSError,
+        ValueError,
+        sqlite3.Error,
+    ) as error:
+        say(f"helix {command}: {' '.join(str(error).split())}")
+        raise typer.Exit(EXIT_FAILED) from None
