@@ -45,7 +45,6 @@ DRAIN_SLICE_S = 10.0
 LOSSES_REMEMBERED = 8
 GONE_REMEMBERED = 20_000
 
-
 # Shared by all tasks that have none of these, which are most: a set and a dict of their own would be a fifth
 # of a task. They are never changed in place.
 NOTHING: Final[frozenset[str]] = frozenset()

@@ -106,7 +106,8 @@ def test_an_erased_fact_is_shown_as_erased() -> None:
 
 
 def test_a_record_of_erased_facts_is_the_one_of_before_without_what_they_said() -> None:
-    """Tasks of a request share one, erased or not; a refusal is no success; the system's own work is none."""
+    """Tasks of one request share a record, erased or not. A refusal does not become a success, and the
+    system's own work is not recorded."""
     tasks = [ev.Erased("task-1", "TaskSubmitted"), ev.TaskSubmitted("task-2", "user-ada", spec())]
     for events in (tasks, tasks[::-1]):
         (found,) = records_of([fact(seq, event) for seq, event in enumerate(events, 1)])
