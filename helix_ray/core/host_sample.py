@@ -14,6 +14,14 @@ class DiskSample(TypedDict):
     available_mb: int
 
 
+def percent_full(used: float | None, available: float | None) -> float | None:
+    """Return how full a disk is: what its file system reserves for root is neither used nor available, as in
+    `df`, so one on which nothing can be written is at 100."""
+    if used is None or available is None or not used + available:
+        return None
+    return round(100.0 * used / (used + available), 1)
+
+
 class ProcessSample(TypedDict):
     """Our processes of one role on a node: percent of one core, and MiB that each has for itself."""
 

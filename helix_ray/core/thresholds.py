@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
-from helix_ray.core.host_sample import HostSample
+from helix_ray.core.host_sample import HostSample, percent_full
 
 Figure = Literal["cpu", "memory", "swap", "disk", "temperature"]
 Level = Literal["ok", "warning", "critical"]
@@ -63,7 +63,7 @@ def value_of(figure: Figure, sample: HostSample) -> float | None:
         return _share(sample.get("memory_used_mb"), sample.get("memory_total_mb"))
     if figure == "swap":
         return _share(sample.get("swap_used_mb"), sample.get("swap_total_mb"))
-    shares = (_share(disk["used_mb"], disk["total_mb"]) for disk in sample.get("disks", []))
+    shares = (percent_full(disk["used_mb"], disk["available_mb"]) for disk in sample.get("disks", []))
     return max((share for share in shares if share is not None), default=None)
 
 

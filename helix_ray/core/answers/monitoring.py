@@ -14,7 +14,7 @@ from helix_ray.core import questions as q
 from helix_ray.core.access import Principal
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.errors import Rejected, not_found
-from helix_ray.core.host_sample import DiskSample, HostSample, ProcessSample
+from helix_ray.core.host_sample import DiskSample, HostSample, ProcessSample, percent_full
 from helix_ray.core.state import Worker
 from helix_ray.core.views.monitoring import (
     CpuView,
@@ -147,12 +147,12 @@ def _memory(sample: HostSample) -> MemoryView:
 
 
 def _disk(disks: Sequence[DiskSample]) -> DiskView:
-    total, used = _sum(disk["total_mb"] for disk in disks), _sum(disk["used_mb"] for disk in disks)
+    used, available = _sum(disk["used_mb"] for disk in disks), _sum(disk["available_mb"] for disk in disks)
     return {
-        "total": total,
+        "total": _sum(disk["total_mb"] for disk in disks),
         "used": used,
-        "available": _sum(disk["available_mb"] for disk in disks),
-        "percentage": _share(used, total),
+        "available": available,
+        "percentage": percent_full(used, available),
         "disks": [*disks[:DISKS_LISTED_MAX]],
     }
 
@@ -216,13 +216,12 @@ def _memory_of(all_memory: Sequence[MemoryView]) -> MemoryView:
 
 
 def _disk_of(all_disks: Sequence[DiskView]) -> DiskView:
-    total, used = _sum(d["total"] for d in all_disks), _sum(d["used"] for d in all_disks)
-    available = _sum(d["available"] for d in all_disks)
+    used, available = _sum(d["used"] for d in all_disks), _sum(d["available"] for d in all_disks)
     return {
-        "total": total,
+        "total": _sum(d["total"] for d in all_disks),
         "used": used,
         "available": available,
-        "percentage": _share(used, total),
+        "percentage": percent_full(used, available),
         "disks": [],
     }
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from helix_ray.core import orders as o
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.answers.monitoring import figures_of
 from helix_ray.core.audit.kinds import ACTS
 from helix_ray.core.errors import ErrorCode
 from helix_ray.core.events import WorkerCrossedThreshold
@@ -100,6 +101,16 @@ def test_values_are_shares_of_what_there_is() -> None:
     assert told == [12.5, 25.0, 96.0, None, 45.0]
     assert value_of("disk", {}) is None
     assert value_of("memory", {}) is None
+
+
+def test_a_disk_on_which_nothing_can_be_written_is_full() -> None:
+    """What its file system reserves for root is neither used nor available: with 5 % of it, a share of all
+    blocks would never be over 95."""
+    reserved = {"path": "/", "total_mb": 1000, "used_mb": 950, "available_mb": 0}
+    sample: HostSample = {"disks": [reserved]}  # type: ignore[list-item]
+    assert value_of("disk", sample) == 100.0
+    assert figures_of(sample)["disk"]["percentage"] == 100.0
+    assert value_of("disk", {"disks": [reserved | {"used_mb": 0}]}) is None  # type: ignore[list-item]
 
 
 class Watched(Stage):
