@@ -25,7 +25,7 @@ from actors.archive import Archive, Completed
 from actors.attempt_log import has_items, has_log, read_piece, read_yielded
 from actors.chain_check import AuditSide, ChainCheck
 from actors.gateway import RayControlPlane
-from actors.life import LivingActor, Work
+from actors.life import LivingActor, Work, reason_of
 from helix_ray.checkpoints import CheckpointFailed, newest
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
@@ -71,6 +71,8 @@ PAUSES = Pauses(quiet_s=0.5, busy_s=2.0, busy_facts=5_000)
 # Tidying asks the master: not after each batch that somebody waited for.
 TIDY_EVERY_S = PAUSES.quiet_s / 2
 PRUNE_EVERY_S = 10.0
+# Queries wait while a file that is open for reading only is opened again.
+REOPEN_EVERY_S = 3.0
 ARCHIVE_TASKS_PER_ORDER = 5000
 # The maximum of finished tasks in the master's memory, however young they are.
 FINISHED_TASKS_MAX = 100_000
@@ -101,6 +103,8 @@ class Historian(LivingActor):
         self._prune_at = self._tidy_at = 0.0
         self._path = self._settings.data_dir / HISTORY_FILE
         self._history = await asyncio.to_thread(History, self._path)
+        if self.hindrance() is not None:
+            log.error("the history: %s", self.hindrance())
         self._plane = RayControlPlane(process="historian")
         self._gathering = GatheringPauses(PAUSES)
         self._followed = threading.Event()
@@ -120,6 +124,11 @@ class Historian(LivingActor):
 
         self._plane.report_traces(exporter.figures)
         return TaskTraces(exporter)
+
+    def hindrance(self) -> str | None:
+        """Return why the history takes in nothing; None when it does."""
+        why = self._history.unwritable
+        return None if why is None else f"it is open for reading only: {reason_of(why)}"
 
     def loops(self) -> Sequence[Work]:
         """Follow the journal, check all of it from time to time, and compare the audit with it."""
@@ -209,17 +218,22 @@ class Historian(LivingActor):
         return await asyncio.to_thread(read)
 
     async def _on_file(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Call the history on a thread; a damaged file is set aside, and the restarted actor rebuilds it."""
+        """Call the history on a thread; a damaged file is set aside, and the restarted actor rebuilds it. One
+        that only has to be opened again is, and then the call is made again."""
         import duckdb
 
-        from helix_ray.views.file import says_damaged
+        from helix_ray.views.file import is_given_up, says_damaged
 
         try:
             return await asyncio.to_thread(call, *arguments)
         except duckdb.Error as error:
             if says_damaged(error):
                 self._end(error)
-            raise
+            if not is_given_up(error):
+                raise
+            log.warning("opening the history again: %s", reason_of(error))
+        await asyncio.to_thread(self._history.open_again)
+        return await asyncio.to_thread(call, *arguments)
 
     def _end(self, why: object) -> NoReturn:
         try:
@@ -230,11 +244,12 @@ class Historian(LivingActor):
             os._exit(70)
 
     async def _follow(self) -> None:
-        if self._room.look() is not None:
-            # The history may lag; a failed write on a full disk would cost it more.
-            await asyncio.sleep(PAUSES.quiet_s)
+        if not await self._is_writable():
             return
         at_head = await self._following.step()
+        # It may have waited for seconds.
+        if self._room.look() is not None:
+            return
         await self._prune()
         if at_head:
             self._followed.set()
@@ -244,6 +259,21 @@ class Historian(LivingActor):
             hurried = await self._gathering.pause()
             if owed and not hurried:
                 await self._tidy()
+
+    async def _is_writable(self) -> bool:
+        """Say whether the history can be written, after a pause where it cannot."""
+        if self._room.look() is not None:
+            # The history may lag; a failed write on a full disk would cost it more.
+            await asyncio.sleep(PAUSES.quiet_s)
+            return False
+        if self._history.unwritable is None:
+            return True
+        await self._on_file(self._history.open_again)
+        if self.hindrance() is None:
+            log.info("the history is open for writing again")
+            return True
+        await asyncio.sleep(REOPEN_EVERY_S)
+        return False
 
     async def _tidy(self) -> None:
         """Let go of what was erased, and have finished tasks leave memory."""

@@ -26,6 +26,7 @@ COMPANIONS = ("-wal", "-shm", ".wal")
 PASSING = (
     errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE,
     errno.ENOMEM, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EBUSY, errno.ESTALE, errno.ETXTBSY,
+    errno.EFBIG,
 )  # fmt: skip
 # SQLite's result codes for a damaged file; "no such column", of another layout, is an ERROR.
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR}

@@ -48,6 +48,8 @@ THREADS = 2
 # In DuckDB's messages: "Could not set lock on file ...", "Corrupt database file: computed checksum ...".
 LOCKED = "set lock on file"
 CORRUPT = "Corrupt database file"
+# The name of a file that is open for reading only.
+ATTACHED = "history"
 
 
 def open_history(path: Path) -> duckdb.DuckDBPyConnection:
@@ -68,22 +70,47 @@ class HistoryClosed(Exception):
     """The file cannot be read as it is; the message says why, in one line."""
 
 
+def open_reading(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a file that no process uses, and change nothing; its tables are those of the database ATTACHED.
+    Raises HistoryClosed."""
+    con = _attach(path)
+    with reading(con) as outside:
+        extra = foreign(outside)
+    if extra:
+        con.close()
+        raise HistoryClosed(f"{path} has {', '.join(extra)}")
+    return con
+
+
 @contextmanager
 def reading_only(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a file that no process uses, and change nothing. Raises HistoryClosed."""
-    con = duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS})
+    """Open a file that no process uses, whatever is in it, and change nothing. Raises HistoryClosed."""
+    con = _attach(path)
     try:
-        con.execute(f"ATTACH '{quoted(path)}' AS history (READ_ONLY)")
-        add_outside(con, _TABLES)
-        with reading(con) as outside:
-            found = outside.execute(f'SELECT layout FROM "{file_in(outside)}".main.position').fetchall()
-        if any(layout != LAYOUT for (layout,) in found):
-            raise HistoryClosed(f"{path} is of another release: the next start builds it from the journal")
         yield con
     except duckdb.Error as error:
         raise HistoryClosed(_why(path, error)) from None
     finally:
         con.close()
+
+
+def _attach(path: Path) -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS})
+    try:
+        con.execute("SET GLOBAL pandas_analyze_sample = 0")
+        con.execute(f"ATTACH '{quoted(path)}' AS {ATTACHED} (READ_ONLY)")
+        add_outside(con, _TABLES)
+        with reading(con) as outside:
+            found = outside.execute(f'SELECT layout FROM "{file_in(outside)}".main.position').fetchall()
+        if any(layout != LAYOUT for (layout,) in found):
+            raise HistoryClosed(f"{path} is of another release: the next start builds it from the journal")
+    except duckdb.Error as error:
+        con.close()
+        raise HistoryClosed(_why(path, error)) from None
+    except BaseException:
+        con.close()
+        raise
+    return con
 
 
 def quoted(path: Path) -> str:
@@ -100,7 +127,17 @@ def _why(path: Path, error: duckdb.Error) -> str:
 def says_damaged(error: duckdb.Error) -> bool:
     """Say whether DuckDB's error on an open file means that the file is damaged."""
     broken = (duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException)
-    return isinstance(error, broken) or CORRUPT in str(error)
+    if CORRUPT in str(error):
+        return True
+    return isinstance(error, broken) and not names_passing_cause(str(error))
+
+
+def is_given_up(error: duckdb.Error) -> bool:
+    """Say whether DuckDB's error means that an intact file has to be opened again: a checkpoint failed, for
+    example on a full disk, or it could not be opened again the last time."""
+    if isinstance(error, duckdb.ConnectionException):
+        return True
+    return isinstance(error, duckdb.FatalException) and not says_damaged(error)
 
 
 def _passes(error: duckdb.Error) -> bool:

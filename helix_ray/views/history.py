@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -27,7 +27,7 @@ from helix_ray.views import audit, checkpoints, read
 from helix_ray.views.attempts import Attempts
 from helix_ray.views.audit_page import page_text
 from helix_ray.views.audit_search import AuditSearch
-from helix_ray.views.file import open_history
+from helix_ray.views.opened import OpenedFile
 from helix_ray.views.pruning import PRUNE_TASKS_MAX, HistoryLimits, bytes_used, prune
 from helix_ray.views.rewriting import write_anew
 from helix_ray.views.write import Changes
@@ -39,17 +39,16 @@ class History:
     """One history file. One thread ingests; any thread may ask."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file or make it; an unreadable file is set aside and made again.
+        """Open the file or make it; an unreadable file is set aside and made again. While it cannot be
+        written, it answers, and takes in nothing.
 
         Raises duckdb.IOException when another process uses it.
         """
         self._path = path
-        self._root = open_history(path)
-        self._con = self._root.cursor()
-        # Queries keep the file open; it can only be rewritten while there are none.
-        self._gate = threading.Condition()
-        self._asking_now = 0
-        self._shut = False
+        self._file = OpenedFile(path)
+        self._con = self._file.cursor()
+        # Held by who uses `_con`: while the file is opened again, nobody may.
+        self._writing = threading.RLock()
         self._search = AuditSearch()
         self._closed = False
         # Facts up to `ingested` are in the tables, those up to `resumed` in the file's copy of `attempts`,
@@ -75,33 +74,64 @@ class History:
         """The seq up to which the tables reflect the journal."""
         return self._ingested
 
+    @property
+    def unwritable(self) -> duckdb.Error | None:
+        """Why the file is open for reading only; None where it is open for writing."""
+        return self._file.unwritable
+
     def close(self) -> None:
         """Keep what is known of unfinished tasks and close the file; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._folded == self._ingested:
-            self._con.execute("UPDATE position SET resumed = ?, attempts = ?", [self._folded, self._dump()])
-        self._con.close()
-        with self._gate:
-            self._root.close()
+        with self._writing:
+            if self._closed:
+                return
+            self._closed = True
+            if self._folded == self._ingested and self.unwritable is None:
+                self._con.execute(
+                    "UPDATE position SET resumed = ?, attempts = ?", [self._folded, self._dump()]
+                )
+            self._con.close()
+            self._file.close()
+
+    def open_again(self) -> None:
+        """Open the file again, for writing where that is possible; queries wait meanwhile."""
+        with self._apart():
+            pass
+        with self._writing:
+            self._resume()
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Have the file closed within the block."""
+        with self._writing:
+            if self._closed:
+                raise duckdb.ConnectionException("the history is closed")
+            self._con.close()
+            try:
+                with self._file.closed():
+                    yield
+            finally:
+                with suppress(duckdb.ConnectionException):
+                    self._con = self._file.cursor()
 
     # ------------------------------------------------------------------------------------------ following
 
     def ingest(self, facts: Sequence[Fact]) -> None:
         """Ingest facts in one transaction. Those up to the cursor are skipped;
         raises ValueError for a gap."""
-        fresh = [fact for fact in facts if fact.seq > self._folded]
-        if not fresh:
-            return
-        if fresh[0].seq != self._folded + 1:
-            raise ValueError(f"fact {fresh[0].seq} does not follow {self._folded}")
-        try:
-            self._take(fresh)
-        except BaseException:
-            # The entries in memory may be ahead of the file.
-            self._resume()
-            raise
+        with self._writing:
+            fresh = [fact for fact in facts if fact.seq > self._folded]
+            if not fresh:
+                return
+            if fresh[0].seq != self._folded + 1:
+                raise ValueError(f"fact {fresh[0].seq} does not follow {self._folded}")
+            if self.unwritable is not None:
+                raise OSError(str(self.unwritable))
+            try:
+                self._take(fresh)
+            except BaseException:
+                # The entries in memory may be ahead of the file.
+                self._resume()
+                raise
 
     def _take(self, facts: Sequence[Fact]) -> None:
         changes = Changes()
@@ -124,36 +154,18 @@ class History:
 
     def write_anew(self) -> None:
         """Rewrite the file without deleted rows; queries wait meanwhile."""
-        with self._gate:
-            self._shut = True
-            self._gate.wait_for(lambda: not self._asking_now)
-        try:
-            self._con.close()
-            self._root.close()
-            try:
-                write_anew(self._path)
-            finally:
-                self._root = open_history(self._path)
-                self._con = self._root.cursor()
-        finally:
-            with self._gate:
-                self._shut = False
-                self._gate.notify_all()
+        with self._apart():
+            write_anew(self._path)
 
     def _write(self, changes: Changes, last: int) -> None:
         keep = last - self._resumed >= RESUME_EVERY_FACTS
-        con = self._con
-        con.execute("BEGIN")
-        try:
+        with self._transaction() as con:
             changes.write(con)
             con.execute("UPDATE position SET ingested = ?", [last])
             if keep:
                 con.execute("UPDATE position SET resumed = ?, attempts = ?", [last, self._dump()])
             with self._search.removing() if changes.erased else nullcontext():
                 con.execute("COMMIT")
-        except BaseException:
-            con.execute("ROLLBACK")
-            raise
         self._ingested = last
         self._resumed = last if keep else self._resumed
 
@@ -162,24 +174,32 @@ class History:
 
         For the thread that ingests.
         """
-        con = self._con
-        try:
-            # Removed rows use the file until then. Impossible while somebody reads: later, then.
-            con.execute("CHECKPOINT")
-        except duckdb.TransactionException:
-            return False
-        con.execute("BEGIN")
-        try:
-            had_old_records = audit.prune(con, now - limits.audit_keep_s, limits.audit_through)
-            removed = prune(con, limits, now, archived_through, self._prune_tasks)
-            with self._search.removing() if had_old_records else nullcontext():
-                con.execute("COMMIT")
-        except BaseException:
-            con.execute("ROLLBACK")
-            raise
+        with self._writing:
+            try:
+                # Removed rows use the file until then. Impossible while somebody reads: later, then.
+                self._con.execute("CHECKPOINT")
+            except duckdb.TransactionException:
+                return False
+            with self._transaction() as con:
+                had_old_records = audit.prune(con, now - limits.audit_keep_s, limits.audit_through)
+                removed = prune(con, limits, now, archived_through, self._prune_tasks)
+                with self._search.removing() if had_old_records else nullcontext():
+                    con.execute("COMMIT")
         # Shards of a parent that stays may fill a step: look further then.
         self._prune_tasks = 2 * self._prune_tasks if removed == 0 else PRUNE_TASKS_MAX
         return removed is not None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Begin a transaction, which the block commits."""
+        self._con.execute("BEGIN")
+        try:
+            yield self._con
+        except BaseException:
+            # A commit that failed has ended it.
+            with suppress(duckdb.Error):
+                self._con.execute("ROLLBACK")
+            raise
 
     def bytes_used(self) -> int:
         """Return how much of the file is in use, as of the newest checkpoint."""
@@ -198,19 +218,8 @@ class History:
 
     # ------------------------------------------------------------------------------------------ asking
 
-    @contextmanager
-    def _asking(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._gate:
-            self._gate.wait_for(lambda: not self._shut)
-            con = self._root.cursor()
-            self._asking_now += 1
-        try:
-            yield con
-        finally:
-            con.close()
-            with self._gate:
-                self._asking_now -= 1
-                self._gate.notify_all()
+    def _asking(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        return self._file.asking()
 
     def audit(self, question: ListAudit, until: int = 1 << 62) -> AuditPageView:
         """Return a page of the audit, of facts up to `until`."""

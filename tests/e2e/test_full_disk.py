@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from tests.conftest import ADMIN_PASSWORD
-from tests.e2e.live import MASTER, Live, ended, serving, shell, submit
+from tests.e2e.live import HISTORIAN, MASTER, Live, ended, serving, shell, submit
 from tests.ray.signals import until
 from tests.receivers import Received, receiving_beside
 
@@ -210,15 +210,18 @@ def test_reads_go_on_and_writes_wait(live: Live, disk: Path, reason: str) -> Non
 
 
 @pytest.mark.parametrize("reason", ["disk_full", "read_only"])
-def test_a_master_that_comes_up_meanwhile_reads(live: Live, disk: Path, reason: str) -> None:
-    """Killed while nothing can be written, it serves what it can read, and opens its
-    journal whole afterwards."""
+def test_what_comes_up_meanwhile_reads(live: Live, disk: Path, reason: str) -> None:
+    """Killed while nothing can be written, the master and the history serve what they can read, and open
+    their files whole afterwards."""
     client = live.client()
     (done,) = submit(client, shell("echo before"))
     assert ended(client, done)
     with STATES[reason](disk):
-        killed = live.kill(MASTER)
-        live.pid(MASTER, other_than=killed)
+        killed = {title: live.kill(title) for title in (MASTER, HISTORIAN)}
+        for title, pid in killed.items():
+            live.pid(title, other_than=pid)
+        # Callers wait for a master; the history says that it is starting.
+        until(lambda: client.get(f"/tasks/{done}").status_code == 200)
         check_reads(client, done)
         check_refused(client, reason, f"meanwhile-{reason}")
     until(lambda: client.post("/tasks", json=TASK).status_code == 201, 15.0)

@@ -258,7 +258,7 @@ class Removing:
     """A connection beside which records are removed, each time after the first statement about them."""
 
     def __init__(self, history: History, times: list[float]) -> None:
-        self._con = history._root.cursor()
+        self._con = history._file.cursor()
         self._history = history
         self._times = times
 
