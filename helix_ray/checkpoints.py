@@ -166,6 +166,13 @@ class CheckpointKeeper:
         return note
 
 
+def with_journal(data_dir: Path) -> Path:
+    """Return a data directory. Raises CheckpointFailed where it has no journal."""
+    if not (data_dir / JOURNAL_FILE).is_file():
+        raise CheckpointFailed(f"{data_dir} does not contain a journal")
+    return data_dir
+
+
 def newest(data_dir: Path) -> str:
     """Return the newest checkpoint as a signed note. Raises CheckpointFailed."""
     try:
@@ -184,9 +191,18 @@ def public_keys(data_dir: Path) -> list[Verifier]:
     return []
 
 
+def keys_so_far(data_dir: Path) -> list[Verifier]:
+    """Return the same. Raises CheckpointFailed where there is none."""
+    found = public_keys(with_journal(data_dir))
+    if not found:
+        raise CheckpointFailed(f"{data_dir} has no key yet: it is made with the first checkpoint")
+    return found
+
+
 def rotate(data_dir: Path) -> None:
-    """Replace the signing key, from the next checkpoint on. The old secret is deleted."""
-    keys.replace_key(data_dir, KEY_FILE)
+    """Replace the signing key, from the next checkpoint on. The old secret is deleted. Raises
+    CheckpointFailed where there is no journal."""
+    keys.replace_key(with_journal(data_dir), KEY_FILE)
 
 
 def note_key(data_dir: Path, verifier: Verifier) -> None:
@@ -225,8 +241,7 @@ def verify(
     is needed; if the directory has one, HEAD is checked too, and so are the checkpoints in it. Raises
     CheckpointFailed, NoteRefused, JournalDamaged.
     """
-    if not (data_dir / JOURNAL_FILE).is_file():
-        raise CheckpointFailed(f"{data_dir} does not contain a journal")
+    with_journal(data_dir)
     checkpoint, signer = None, None
     if note is not None:
         text, signer = notes.read(note, verifiers or public_keys(data_dir))

@@ -24,6 +24,7 @@ from helix_ray.journal.merkle import Frontier
 from helix_ray.journal.proofs import leaf_of
 
 FORMAT = 1
+BEGINS_WITH = b'{"helix_export":'
 HASH_BYTES = 32
 LINE_BYTES_MAX = 1 << 20
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Never
 
 from helix_ray.checkpoints import Checkpoint
 from helix_ray.durable import replace_text, sync
 from helix_ray.journal.proofs import verify_consistency
 from helix_ray.security import keys, notes
-from helix_ray.security.notes import Verifier
+from helix_ray.security.notes import NoteRefused, Verifier
 
 if TYPE_CHECKING:
     from helix_ray.wire.audit_proofs import ConsistencyOut
@@ -35,7 +35,8 @@ class Inconsistent(Exception):
 
 
 class WatchedLog(NamedTuple):
-    """Gives the newest checkpoint of a log, and the proof from one size to another."""
+    """Gives the newest checkpoint of a log, and the proof from one size to another: what a server says, which
+    may be anything. `prove` raises Inconsistent where the log refuses to prove what it has signed."""
 
     newest: Callable[[], str]
     prove: Callable[[int, int], ConsistencyOut]
@@ -64,7 +65,7 @@ class Witness:
 
     def _read(self) -> Checkpoint | None:
         try:
-            note = (self._folder / SEEN_FILE).read_text("utf-8")
+            note = notes.text_in(self._folder / SEEN_FILE)
         except FileNotFoundError:
             return None
         # What this witness has signed itself: nobody else can have put it there.
@@ -77,7 +78,10 @@ class Witness:
         """
         if (self._folder / EVIDENCE_FILE).exists():
             raise Inconsistent(f"the log was not consistent before: see {self._folder / EVIDENCE_FILE}")
-        note = source.newest()
+        try:
+            note = str(source.newest())
+        except (LookupError, TypeError):
+            raise NoteRefused("what the log shows is not a checkpoint") from None
         found = Checkpoint.of(notes.read(note, self._log_keys)[0])
         if found == self.seen:
             return Sighting(found, False)
@@ -94,13 +98,15 @@ class Witness:
             self._refuse(note, f"it has {found.size} facts, fewer than the {seen.size} seen before")
         if found.size == seen.size:
             self._refuse(note, f"its {seen.size} facts differ from those seen before")
-        proof = source.prove(seen.size, found.size)
-        path = [b64decode(node) for node in proof["path"]]
+        try:
+            path = [b64decode(node) for node in source.prove(seen.size, found.size)["path"]]
+        except (LookupError, TypeError, ValueError):
+            self._refuse(note, "its proof cannot be read")
         # The roots are those of the two signed notes: what the proof says of them does not count.
         if not verify_consistency(seen.size, found.size, path, seen.root, found.root):
             self._refuse(note, f"its first {seen.size} facts differ from those seen before")
 
-    def _refuse(self, note: str, why: str) -> None:
+    def _refuse(self, note: str, why: str) -> Never:
         before = (self._folder / SEEN_FILE).read_text("utf-8")
         _write(self._folder / EVIDENCE_FILE, f"{why}\n\nseen before:\n\n{before}\nshown now:\n\n{note}")
         raise Inconsistent(f"the log is not consistent: {why}; the evidence is in {self._folder}")

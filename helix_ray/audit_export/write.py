@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from helix_ray.audit_export.lines import Beginning, lines_of
+from helix_ray.audit_export.lines import BEGINS_WITH, Beginning, NotAnExport, lines_of
 from helix_ray.audit_export.verify import Tampered, verify_file
-from helix_ray.checkpoints import CheckpointFailed, origin_of
+from helix_ray.checkpoints import CheckpointFailed, origin_of, with_journal
 from helix_ray.journal.former import FORMAT as FORMER_FORMAT
 from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
@@ -37,9 +37,7 @@ def export(
     Raises CheckpointFailed without a journal, Tampered where the file is not of this journal, NotAnExport,
     JournalDamaged, OSError, sqlite3.Error.
     """
-    if not (data_dir / JOURNAL_FILE).is_file():
-        raise CheckpointFailed(f"{data_dir} does not contain a journal")
-    with contextlib.closing(connect(data_dir / JOURNAL_FILE, "ro")) as con:
+    with contextlib.closing(connect(with_journal(data_dir) / JOURNAL_FILE, "ro")) as con:
         if not has_tables(con) or format_of(con) == FORMER_FORMAT:
             raise CheckpointFailed("the journal has no tree yet: start the server once to make it")
         return _export(StoredTree(con), out, after, on_facts)
@@ -83,8 +81,10 @@ def _continued(tree: StoredTree, out: Path, newest: int) -> tuple[int, int]:
 
 
 def _drop_torn_line(handle: int) -> None:
-    """Remove what a kill left of a last line."""
+    """Remove what a kill left of a last line. Raises NotAnExport where nothing says that we wrote it."""
     size = end = os.fstat(handle).st_size
+    if not BEGINS_WITH.startswith(os.pread(handle, len(BEGINS_WITH), 0)):
+        raise NotAnExport("it does not begin as an export does: give a file of another name")
     while end:
         start = max(0, end - READ_BACK_BYTES)
         cut = os.pread(handle, end - start, start).rfind(b"\n")

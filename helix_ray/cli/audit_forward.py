@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,6 +13,8 @@ import typer
 
 from helix_ray.cli.backup import EXIT_FAILED
 from helix_ray.cli.connection import connect
+from helix_ray.cli.failures import plainly
+from helix_ray.cli.habits import web_address
 from helix_ray.cli.output import put, say
 from helix_ray.cli.webhook_local import secret_in
 
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditOut
 
 TLS, CLEAR, HTTPS = "syslog+tls", "syslog+tcp", "https"
-PORTS: Final = {TLS: 6514, CLEAR: 601}
+PORTS: Final = {TLS: 6514, CLEAR: 601, HTTPS: 443}
+NO_ADDRESS: Final = "{!r} is not syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT or https://..."
 PASSING: Final = ("UNREACHABLE", "SERVICE_UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR")
 
 PathOption = Path | None
@@ -43,28 +48,24 @@ def forward(
     """Send every record of the audit, in order and at least once, from where it was left."""
     from helix_ray.audit_export.forward import AuditBehind, Forwarder, follow
     from helix_ray.audit_export.sinks import SinkAway
-    from helix_ray.journal.errors import JournalLocked
 
     sink = _sink(to, _trust(ca, cert, cert_key), secret_file, allow_clear)
-    try:
+
+    def run() -> None:
         forwarder = Forwarder(state, _Server(urlsplit(to).hostname or ""), sink, after)
-    except (OSError, JournalLocked) as error:
-        say(f"helix audit: {' '.join(str(error).split())}")
-        raise typer.Exit(EXIT_FAILED) from None
-    said = _Said()
-    try:
-        if once:
-            _send_all(forwarder, said)
-        else:
-            follow(forwarder, every, said.sent, said.is_passing)
-    except (SinkAway, AuditBehind) as error:
-        said.is_passing(error)
-        raise typer.Exit(EXIT_FAILED) from None
-    except OSError as error:
-        say(f"helix audit: {' '.join(str(error).split())}")
-        raise typer.Exit(EXIT_FAILED) from None
-    finally:
-        forwarder.close()
+        said = _Said()
+        try:
+            if once:
+                _send_all(forwarder, said)
+            else:
+                follow(forwarder, every, said.sent, said.is_passing)
+        except (SinkAway, AuditBehind) as error:
+            said.is_passing(error)
+            raise typer.Exit(EXIT_FAILED) from None
+        finally:
+            forwarder.close()
+
+    plainly("audit", run)
 
 
 def _send_all(forwarder: Forwarder, said: _Said) -> None:
@@ -130,33 +131,41 @@ class _Server:
 
 
 def size_and_root(note: str) -> tuple[int, str]:
-    """Return size and root of a checkpoint, the root in base64."""
-    _, size, root, *_ = note.splitlines()
-    return int(size), root
+    """Return size and root of a checkpoint, the root in base64. Raises NoteRefused."""
+    from helix_ray.checkpoints import Checkpoint
+
+    found = Checkpoint.of(note)
+    return found.size, base64.b64encode(found.root).decode()
 
 
 def _sink(to: str, tls: ssl.SSLContext, secret_file: Path | None, allow_clear: bool) -> AuditReceiver:
     from helix_ray.audit_export.sinks import Address, HttpsSink, SyslogSink
 
-    parts = urlsplit(to)
-    if parts.scheme == HTTPS and parts.hostname:
+    parts = _parts(to)
+    port = None if parts is None else _port(parts)
+    if parts is None or not parts.hostname or port is None:
+        raise typer.BadParameter(NO_ADDRESS.format(to))
+    if parts.scheme == HTTPS:
         if secret_file is None:
             raise typer.BadParameter("requests to an HTTPS address are signed: give --secret-file")
-        return HttpsSink(to, secret_in(secret_file), tls)
-    port = _port(parts)
-    if parts.scheme not in PORTS or not parts.hostname or port is None or parts.path.strip("/"):
-        raise typer.BadParameter(
-            f"{to!r} is not syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT or https://..."
-        )
+        return HttpsSink(web_address(to), secret_in(secret_file), tls)
+    if parts.path.strip("/") or parts.username is not None:
+        raise typer.BadParameter(NO_ADDRESS.format(to))
     if parts.scheme == CLEAR:
         _refuse_clear(parts.hostname, allow_clear)
     context = tls if parts.scheme == TLS else None
     return SyslogSink(Address(parts.hostname, port), context, _source())
 
 
+def _parts(to: str) -> SplitResult | None:
+    with contextlib.suppress(ValueError):
+        return urlsplit(to)
+    return None
+
+
 def _port(parts: SplitResult) -> int | None:
     try:
-        return parts.port or PORTS.get(parts.scheme)
+        return PORTS.get(parts.scheme) and (parts.port or PORTS[parts.scheme])
     except ValueError:
         return None
 

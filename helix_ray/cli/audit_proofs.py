@@ -27,37 +27,48 @@ INTERNAL_ONLY = (
 @app.command()
 def export(
     out: Annotated[Path, typer.Option(help="File to write; an export of the same journal is continued.")],
-    after: Annotated[int, typer.Option(min=0, help="Seq of the fact before the first one.")] = 0,
+    after: Annotated[int | None, typer.Option(min=0, help="Seq of the fact before the first one.")] = None,
     data_dir: DataDir = None,
     form: Annotated[
         str, typer.Option("--format", help="facts; or records from the API: jsonl, csv, parquet, ocsf.")
     ] = FACTS,
-    since: Annotated[str | None, typer.Option(help="Records not before this time (ISO 8601).")] = None,
-    until: Annotated[str | None, typer.Option(help="Records before this time (ISO 8601).")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Records not before this time (ISO 8601), or so long ago: 30m, 1h, 7d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Records before this time, or so long ago.")] = None,
 ) -> None:
     """Write one JSON line a fact: who, what, when and outcome, with its leaf; no contents, so no secrets.
 
     With another --format: the records that `helix audit list` shows, from the server of your login.
     """
     if form != FACTS:
+        if after is not None:
+            raise typer.BadParameter("can only be used with --format facts", param_hint="--after")
         _export_records(out, form, since, until)
         return
+    if since is not None or until is not None:
+        raise typer.BadParameter(
+            "can only be used with a --format of records: a verifiable export has every fact",
+            param_hint="--since" if since is not None else "--until",
+        )
     from helix_ray.audit_export.write import export as write
 
-    made = plainly("audit", lambda: write(home_of(data_dir), out, after))
+    made = plainly("audit", lambda: write(home_of(data_dir), out, after or 0))
     put(f"{out} has facts {made.after + 1} to {made.last}; {made.added} were added")
 
 
 def _export_records(out: Path, form: str, since: str | None, until: str | None) -> None:
     from helix_ray.audit_export import records
+    from helix_ray.cli.audit import span
     from helix_ray.cli.connection import connect
 
     if form not in records.FORMS:
         raise typer.BadParameter(f"give one of {FACTS}, {', '.join(records.FORMS)}", param_hint="--format")
+    start, end = span(since, until)
     with connect() as client:
 
         def ask(cursor: int | None) -> AuditOut:
-            return client.audit(limit=records.PAGE_RECORDS, cursor=cursor, start_time=since, end_time=until)
+            return client.audit(limit=records.PAGE_RECORDS, cursor=cursor, start_time=start, end_time=end)
 
         count = plainly("audit", lambda: records.write(out, form, records.pages(ask)))
     put(f"{out} has {count} records")
@@ -84,7 +95,7 @@ def verify(
 
     def run() -> None:
         known = [notes.Verifier.of(line) for line in key or ()]
-        read = [notes.read(path.read_text("utf-8"), known) for path in checkpoint or ()]
+        read = [notes.read(notes.text_in(path), known) for path in checkpoint or ()]
         signers = {Checkpoint.of(text): signer for text, signer in read}
         found = verify_file(file, [*signers])
         put(f"verified {file}: facts {found.beginning.frontier.size + 1} to {found.frontier.size}")

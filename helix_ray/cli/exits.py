@@ -1,7 +1,8 @@
 """How the program ends: one line on standard error, and an exit code that scripts can rely on.
 
 0  done                        5  conflict
-1  the task did not succeed    6  rate limited
+1  the task did not succeed,   6  rate limited
+   or a file cannot be used
 2  usage or validation         7  the server cannot be reached, or failed
 3  not signed in, forbidden    8  --wait-timeout has passed (the task continues)
 4  not found
@@ -9,6 +10,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
@@ -17,6 +20,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from helix_ray.cli.failures import reason_of
 from helix_ray.cli.habits import OTHER_NAMES, hint, spelled_out
 from helix_ray.cli.output import say
 from helix_ray.client.errors import HelixError
@@ -109,6 +113,11 @@ class HelixGroup(CommandGroup):
                 raise
             complaint = " ".join(error.format_message().split()).replace("Value error, ", "")
             code = _complain(f"helix: USAGE: {complaint}{hint(words, complaint)}", Exit.USAGE)
+        except OSError as error:
+            if not standalone_mode:
+                raise
+            code = _complain(f"helix: {reason_of(error)}", Exit.TASK_FAILED)
+            _drop_output()
         except typer.Abort:
             if not standalone_mode:
                 raise
@@ -116,6 +125,12 @@ class HelixGroup(CommandGroup):
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else Exit.OK)
+
+
+def _drop_output() -> None:
+    """Write nothing more to standard output: what could not be written would be tried again at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(line: str, code: Exit) -> int:

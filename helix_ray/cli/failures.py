@@ -14,6 +14,14 @@ from helix_ray.cli.output import say
 T = TypeVar("T")
 
 
+def reason_of(error: Exception) -> str:
+    """Return why something failed, in one line: of a file, which one."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split())
+
+
 def plainly(command: str, work: Callable[[], T]) -> T:
     """Do it; where it cannot be done, or something does not fit, end with one line and EXIT_FAILED."""
     from helix_ray.audit_export.lines import NotAnExport
@@ -36,5 +44,5 @@ def plainly(command: str, work: Callable[[], T]) -> T:
         ValueError,
         sqlite3.Error,
     ) as error:
-        say(f"helix {command}: {' '.join(str(error).split())}")
+        say(f"helix {command}: {reason_of(error)}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -71,6 +71,36 @@ def seconds(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2] or "s"]
 
 
+def moment(text: str | None, now: float) -> float | None:
+    """Return the epoch seconds of an ISO 8601 time, or of so long ago: 30m; raises BadParameter."""
+    from helix_ray.wire.times import epoch_of
+
+    if text is None:
+        return None
+    try:
+        return epoch_of(text)
+    except ValueError:
+        pass
+    if _DURATION.fullmatch(text.strip()) is None:
+        raise typer.BadParameter(
+            f"{text!r} must be a time such as 2025-11-07T10:00:00Z, or how long ago: 30m, 1h, 7d"
+        )
+    return now - seconds(text)
+
+
+def web_address(text: str) -> str:
+    """Return a URL that requests can be sent to; raises BadParameter."""
+    import httpx
+
+    try:
+        host = httpx.URL(text).host
+    except httpx.InvalidURL as error:
+        raise typer.BadParameter(f"{text!r} is not a valid URL: {error}") from None
+    if not text.startswith(("http://", "https://")) or not host:
+        raise typer.BadParameter("the URL must begin with http:// or https:// and name a host")
+    return text
+
+
 def mebibytes(text: str) -> float | None:
     """Return the MiB of `512M`, `1G`, `1GiB`; None for anything else, as for a plain number."""
     found = _SIZE.fullmatch(text)

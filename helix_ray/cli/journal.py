@@ -67,9 +67,9 @@ def checkpoint(data_dir: DataDir = None) -> None:
 @app.command("key")
 def show_key(data_dir: DataDir = None) -> None:
     """Print the verifier lines of all keys that signed checkpoints, the present one last."""
-    from helix_ray.checkpoints import public_keys
+    from helix_ray.checkpoints import keys_so_far
 
-    for verifier in _plainly(lambda: public_keys(home_of(data_dir))):
+    for verifier in _plainly(lambda: keys_so_far(home_of(data_dir))):
         put(verifier.line())
 
 
@@ -86,16 +86,20 @@ def rotate_key(data_dir: DataDir = None) -> None:
 @app.command("plain-env")
 def plain_env(data_dir: DataDir = None) -> None:
     """Print the ids of tasks whose env an earlier release wrote in plain text; `helix erase` removes them."""
+    from helix_ray.checkpoints import with_journal
     from helix_ray.journal.plain_env import tasks_with_plain_env
 
-    found = _plainly(lambda: list(tasks_with_plain_env(home_of(data_dir))))
+    home = home_of(data_dir)
+    found = _plainly(lambda: list(tasks_with_plain_env(with_journal(home))))
     for task_id in found:
         put(task_id)
     say(f"helix journal: {len(found)} tasks have values of env in plain text")
 
 
 def _read(path: Path) -> str:
-    return sys.stdin.read() if str(path) == "-" else path.read_text("utf-8")
+    from helix_ray.security.notes import text_in
+
+    return sys.stdin.read() if str(path) == "-" else text_in(path)
 
 
 def progress(command: str = "journal", done: str = "checked") -> Callable[[int], None]:

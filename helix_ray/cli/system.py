@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from helix_ray.cli.connection import connect
-from helix_ray.cli.habits import seconds
+from helix_ray.cli.habits import moment, seconds
 from helix_ray.cli.output import Json, print_json, print_table, when
 from helix_ray.cli.tables import Columns
 from helix_ray.wire.times import epoch_of, iso, iso_or_none
@@ -41,7 +41,7 @@ def system(
 ) -> None:  # fmt: skip
     """Show how the hosts of the cluster are, or were: processors, memory, disks, network, temperature."""
     now = time.time()
-    begin, end = _moment(since, now), _moment(until, now)
+    begin, end = moment(since, now), moment(until, now)
     step_s = _step_s(step, begin, end or now, as_json)
     with connect() as client:
         found = client.system(node, since=iso_or_none(begin), until=iso_or_none(end), step=step_s)
@@ -51,16 +51,6 @@ def system(
         print_table(COLUMNS, map(_row, found["hosts"]))
     else:
         print_table(HISTORY_COLUMNS, _lines(found["history"]))
-
-
-def _moment(text: str | None, now: float) -> float | None:
-    """Return the epoch seconds of a time, or of so long ago. Raises BadParameter."""
-    if text is None:
-        return None
-    try:
-        return epoch_of(text)
-    except ValueError:
-        return now - seconds(text)
 
 
 def _step_s(step: str | None, begin: float | None, end: float, as_json: bool) -> int | None:

@@ -16,6 +16,7 @@ import typer
 
 from helix_ray.cli.connection import connect
 from helix_ray.cli.exits import Exit
+from helix_ray.cli.habits import web_address
 from helix_ray.cli.output import put, say
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def _ping(event: str, webhook: str) -> None:
 def _receiver(url: str, secret_file: Path | None) -> _Receiver:
     import httpx
 
-    if not url.startswith(("http://", "https://")):
-        raise typer.BadParameter("the URL must begin with http:// or https://")
+    url = web_address(url)
     client = httpx.Client(timeout=TIMEOUT_S, trust_env=False)
     if secret_file is not None:
         return _Receiver(client, url, secret_in(secret_file))

@@ -116,8 +116,7 @@ class Transport:
         self.timeouts = timeouts or Timeouts()
         self.retries = retries or Retries()
         self.root = root
-        limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
-        self._http = http or httpx.Client(verify=_trust(root, verify, cert), limits=limits)
+        self._http = http or _connections(root, verify, cert)
         self._sleep = sleep
         self._clock = clock
 
@@ -139,10 +138,14 @@ class Transport:
             response = self._http.send(built)
         except httpx.TransportError as error:
             return self._no_answer(error)
-        if response.is_success:
+        if not response.is_success:
+            return self._refusal(response)
+        try:
             data = orjson.loads(response.content) if response.content else None
-            return Reply(response.status_code, data, response.headers, attempt)
-        return self._refusal(response)
+        except orjson.JSONDecodeError:
+            message = f"what responds at {self.root} is not Helix Ray: its response is not JSON"
+            return Unreachable("UNREACHABLE", message, {"url": self.root, "hopeless": True})
+        return Reply(response.status_code, data, response.headers, attempt)
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
@@ -217,6 +220,8 @@ class Transport:
         except UnicodeEncodeError:
             message = f"{shown_text(request.path)} or its query is not valid Unicode"
             raise Invalid("VALIDATION_ERROR", message, {"field": "path"}) from None
+        except httpx.InvalidURL as error:
+            raise Invalid("VALIDATION_ERROR", f"Invalid URL: {error}", {"field": "path"}) from None
 
     def _timeout(self, read_s: float) -> httpx.Timeout:
         return httpx.Timeout(read_s, connect=self.timeouts.connect_s, write=self.timeouts.write_s)
@@ -245,6 +250,22 @@ class Transport:
         if hopeless or self._clock() - start + pause > self.retries.total_s_max:
             raise error
         self._sleep(pause)
+
+
+def _connections(root: str, verify: bool | str, cert: tuple[str, str] | None) -> httpx.Client:
+    """Return a client of a server. Raises Invalid where its URL or a file of certificates cannot be used."""
+    try:
+        httpx.URL(root)
+    except httpx.InvalidURL as error:
+        message = f"{shown_text(root)} is not a valid URL: {error}"
+        raise Invalid("VALIDATION_ERROR", message, {"field": "url"}) from None
+    try:
+        trusted = _trust(root, verify, cert)
+    except OSError as error:
+        files = ", ".join([*filter(lambda one: isinstance(one, str), (verify, *(cert or ())))])
+        message = f"Invalid certificates in {files}: {error.strerror or error}"
+        raise Invalid("VALIDATION_ERROR", message, {"field": "certificates"}) from None
+    return httpx.Client(verify=trusted, limits=httpx.Limits(max_connections=CONNECTIONS_MAX))
 
 
 def _opened(form: Form | None, stack: ExitStack) -> Mapping[str, Any] | None:

@@ -19,6 +19,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 _MARK = "\u2014 "
@@ -107,6 +108,14 @@ def cosign(note: str, name: str, seed: bytes, at: int) -> str:
 
 def _cosigned(text: str, at: int) -> bytes:
     return f"cosignature/v1\ntime {at}\n{text}".encode()
+
+
+def text_in(path: Path) -> str:
+    """Return the note in a file. Raises OSError, NoteRefused."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise NoteRefused(f"{path} is not a signed note: it is not UTF-8") from None
 
 
 def read(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:

@@ -223,6 +223,18 @@ def test_the_command(made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path)
     assert tampered.stderr == "helix audit: the line of fact 77 was changed, moved, added or removed\n"
 
 
+@pytest.mark.parametrize("content", [b"minutes of the meeting", b"\xff\x00", b"x\n", b'{"helix_expo\n'])
+def test_a_file_of_somebody_else_stays(
+    made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path, content: bytes
+) -> None:
+    """Also one without the end of a line, which is not what a kill left of an export."""
+    out = tmp_path / "out"
+    out.write_bytes(content)
+    with pytest.raises(NotAnExport):
+        export(made[0], out)
+    assert out.read_bytes() == content
+
+
 def test_go_agrees(
     made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path, require: Callable[[str], str]
 ) -> None:

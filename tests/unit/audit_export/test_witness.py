@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import shutil
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Never
 
 import pytest
+import typer
 
 from helix_ray.audit_export.witness import EVIDENCE_FILE, SEEN_FILE, Inconsistent, WatchedLog, Witness
 from helix_ray.checkpoints import Checkpoint, origin_of
+from helix_ray.cli.audit_witness import _alarm, _proof
+from helix_ray.client.errors import NotFound
 from helix_ray.core.events import Fact, TaskReleased
 from helix_ray.journal.proving import consistency
 from helix_ray.journal.sqlite import SqliteJournal
@@ -163,6 +168,51 @@ def test_the_state_cannot_be_put_there_by_others(log: Log, tmp_path: Path) -> No
     path.write_text(log.newest())
     with pytest.raises(NoteRefused):
         of(log, tmp_path)
+    path.write_bytes(b"\xff")
+    with pytest.raises(NoteRefused, match="not UTF-8"):
+        of(log, tmp_path)
+
+
+@pytest.mark.parametrize("shown", [None, [], {}, {"path": 7}, {"path": [7]}, {"path": ["x"]}])
+def test_a_proof_that_is_none_is_evidence(log: Log, tmp_path: Path, shown: Any) -> None:
+    """Whatever the log shows in its place."""
+    witness = of(log, tmp_path)
+    witness.look(log.source(), 1.0)
+    log.grow(5)
+    with pytest.raises(Inconsistent, match="its proof cannot be read"):
+        witness.look(WatchedLog(log.newest, lambda old, new: shown), 2.0)
+    assert (tmp_path / "witness" / EVIDENCE_FILE).exists()
+
+
+def test_a_log_that_refuses_to_prove_what_it_signed_is_told_of(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else whoever wrote it anew would only have to answer with an error."""
+    witness = of(log, tmp_path)
+    witness.look(log.source(), 1.0)
+    log.grow(5)
+
+    class Client:
+        def prove_consistency(self, old: int, new: int) -> Never:
+            raise NotFound("NOT_FOUND", "Path not found")
+
+    shown = WatchedLog(log.newest, partial(_proof, Client()))  # type: ignore[arg-type]
+    with pytest.raises(typer.Exit), _alarm(None):
+        witness.look(shown, 2.0)
+    said = capsys.readouterr().err
+    assert (
+        "INCONSISTENT: the log does not prove that its 305 facts begin with the 300 seen before: NOT" in said
+    )
+
+
+def test_a_log_without_a_checkpoint_is_refused(log: Log, tmp_path: Path) -> None:
+    """What it says instead is no evidence: nobody has signed it."""
+
+    def broken() -> str:
+        raise KeyError("checkpoint")
+
+    with pytest.raises(NoteRefused, match="not a checkpoint"):
+        of(log, tmp_path).look(WatchedLog(broken, log.prove), 1.0)
 
 
 def test_a_cosignature_has_the_public_form() -> None:

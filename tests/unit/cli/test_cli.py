@@ -90,6 +90,30 @@ def test_an_error_is_one_line() -> None:
         (["quota", "set", "p", "cpu=much"], 2, "LIMITS: cpu=much: the amount must be a number"),
         (["cluster"], 3, "Not logged in"),
         (["cluster", "nope"], 2, "No such command 'nope'."),
+        (
+            ["audit", "list", "--since", "soon"],
+            2,
+            "'soon' must be a time such as 2025-11-07T10:00:00Z, or how",
+        ),
+        (
+            ["audit", "forward", "syslog+tcp://[::1", "--state", "s"],
+            2,
+            "'syslog+tcp://[::1' is not syslog+tls",
+        ),
+        (["audit", "forward", "https://", "--state", "s"], 2, "'https://' is not syslog+tls://HOST:PORT"),
+        (
+            ["audit", "witness", "--state", "s", "--key", "k", "--webhook", "soc"],
+            2,
+            "must begin with http://",
+        ),
+        (["audit", "witness", "--state", "s", "--key", "k"], 1, "helix audit: 'k' is not a verifier line"),
+        (["audit", "export", "--out", "x", "--until", "1h"], 2, "a verifiable export has every fact"),
+        (["audit", "export", "--format", "csv", "--out", "x", "--after", "5"], 2, "with --format facts"),
+        (["audit", "verify", "/nowhere"], 1, "helix audit: /nowhere: No such file or directory"),
+        (["journal", "key", "--data-dir", "/nowhere"], 1, "/nowhere does not contain a journal"),
+        (["journal", "rotate-key", "--data-dir", "/tmp"], 1, "/tmp does not contain a journal"),
+        (["journal", "plain-env", "--data-dir", "/tmp"], 1, "/tmp does not contain a journal"),
+        (["webhook", "trigger", "task.completed", "http://[::1"], 2, "'http://[::1' is not a valid URL"),
     ],
 )
 def test_refusals(arguments: list[str], code: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,6 +122,37 @@ def test_refusals(arguments: list[str], code: int, line: str, capsys: pytest.Cap
     said = lines(capsys)
     assert len(said) == 1
     assert line in said[0]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("HELIX_URL", "http://one:two", "http://one:two/api/v1 is not a valid URL"),
+        ("HELIX_CA_FILE", "/nowhere.pem", "Invalid certificates in /nowhere.pem: No such file or directory"),
+        ("HELIX_CLIENT_CERT", "/nowhere.crt", "Invalid certificates in /nowhere.crt, /nowhere.crt: No such"),
+    ],
+)
+def test_variables_are_refused_in_one_line(
+    variable: str, value: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So is what they name."""
+    monkeypatch.setenv("HELIX_TOKEN", "x")
+    monkeypatch.setenv("HELIX_URL", "https://127.0.0.1:9")
+    monkeypatch.setenv(variable, value)
+    assert helix("security") == 2
+    said = lines(capsys)
+    assert len(said) == 1
+    assert line in said[0]
+
+
+def test_an_output_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is said twice when the program ends."""
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert helix("--version") == 1
+    assert lines(capsys) == ["helix: No space left on device"]
 
 
 def test_no_server_is_exit_code_7(
