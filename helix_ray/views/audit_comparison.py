@@ -1,4 +1,4 @@
-"""Compares the records of the history with those that follow from the facts of the journal.
+"""Compares the records and checkpoints of the history with those that follow from the facts of the journal.
 
 Both come in the order of the journal, some thousand at a time, so that a history of any length takes little
 memory. A record may only differ from what the facts say in these:
@@ -23,7 +23,8 @@ from helix_ray.core.audit.records import AuditRecord, Recorder
 from helix_ray.core.audit.settings import Settings
 from helix_ray.plain import stored
 from helix_ray.views.audit import REFUSED, compare, content, thing_of
-from helix_ray.views.audit_page import COLUMNS, EVERY, AuditPage
+from helix_ray.views.audit_page import CHECKPOINT_COLUMNS, COLUMNS, EVERY, AuditPage
+from helix_ray.views.checkpoints import row_of
 from helix_ray.views.columns import text_of
 
 DifferenceKind = Literal["missing", "added", "changed"]
@@ -84,7 +85,9 @@ class AuditComparison:
         self._row: list[Any] | None = None
         self._row_through = 0
         self._added: list[Any] | None = None
-        self._position = AuditPage(0, 0, [], None, [])
+        # The first checkpoint that differs: records before it may be compared later.
+        self._unsigned: Differs | None = None
+        self._position = AuditPage(0, 0, [], [], None, [])
         # Facts erased since the record began; what is known of things, and of which it is not certain.
         self._erased: list[int] = []
         self._known: dict[str, Settings] = {}
@@ -95,6 +98,7 @@ class AuditComparison:
         if page.foreign:
             raise Differs(0, "changed", f"the file has {', '.join(page.foreign)}")
         self._position = page
+        self._unsigned = self._unsigned or checkpoint_that_differs(facts, page.checkpoints)
         rows = iter(page.rows)
         row = next(rows, None)
         for fact in facts:
@@ -113,6 +117,7 @@ class AuditComparison:
         for record in self._recorder.records:
             self._close(record)
         self._refuse_added()
+        self._refuse_unsigned()
         if self._position.removed > self.gone:
             what = f"records up to fact {self._position.removed} are said to be removed, and are not"
             raise Differs(self._position.removed, "changed", what)
@@ -144,6 +149,10 @@ class AuditComparison:
         if (row := self._added) is not None:
             raise Differs(row[_SEQ], "added", f"{row[_ACTION]} of {row[_USER]}")
 
+    def _refuse_unsigned(self, before: int = EVERY) -> None:
+        if self._unsigned is not None and self._unsigned.difference.seq < before:
+            raise self._unsigned
+
     def _note_erased(self, seq: int, event: ev.Erased) -> None:
         self._erased.append(seq)
         act = BY_NAME.get(event.kind)
@@ -152,6 +161,7 @@ class AuditComparison:
 
     def _close(self, record: AuditRecord) -> None:
         """Compare a record that is complete."""
+        self._refuse_unsigned(record.seq)
         if self._added is not None and self._added[_SEQ] < record.seq:
             self._refuse_added()
         row = self._row
@@ -200,3 +210,19 @@ class AuditComparison:
             if thing not in self._clouded and found.get(thing) != stored(text_of(known)):
                 kind: DifferenceKind = "changed" if thing in found else "missing"
                 raise Differs(self._position.ingested, kind, f"settings of {thing}")
+
+
+def checkpoint_that_differs(facts: Sequence[ev.Fact], found: Sequence[list[Any]]) -> Differs | None:
+    """Compare the checkpoints of these facts; neither retention nor an erasure removes one."""
+    expected = [[*row_of(fact, fact.event)] for fact in facts if isinstance(fact.event, ev.CheckpointSigned)]
+    if expected == found:
+        return None
+    seq = min(row[0] for row in (*expected, *found) if expected.count(row) != found.count(row))
+    said, signed = ([row for row in rows if row[0] == seq] for rows in (found, expected))
+    if not said:
+        return Differs(seq, "missing", "a checkpoint")
+    if len(said) > len(signed):
+        return Differs(seq, "added", "a checkpoint")
+    pairs = zip(CHECKPOINT_COLUMNS, said[0], signed[0], strict=True)
+    wrong = [name for name, one, other in pairs if one != other]
+    return Differs(seq, "changed", f"{', '.join(wrong)} of a checkpoint")

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from helix_ray.checkpoints import newest, verify
+from helix_ray.journal.checked import AUDIT_FILE, read_comparison
 from launcher.up.data_dir import DATA_DIR
 from tests.e2e.live import (
     HISTORIAN,
@@ -29,6 +31,7 @@ from tests.e2e.live import (
     shell,
     submit,
 )
+from tests.processes import command_line
 from tests.ray.signals import until
 
 # A historian that is stopped is to stay so for a test.
@@ -144,9 +147,8 @@ def test_a_retired_task_is_finished_for_good(kept: Kept) -> None:
 
 
 def test_a_historian_that_is_silent_is_503(kept: Kept) -> None:
-    """While it hangs, what only it knows is 503 with Retry-After; killed, it is back; at no
-    time is anything less said."""
-    admin, task_id, total = kept.admin, kept.ids[0], count(kept.admin)
+    """While it hangs, what only it knows is 503 with Retry-After."""
+    admin, task_id = kept.admin, kept.ids[0]
     pid = kept.live.pid(HISTORIAN)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -161,7 +163,19 @@ def test_a_historian_that_is_silent_is_503(kept: Kept) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
     assert admin.get(f"/tasks/{task_id}").json() == kept.tasks[task_id]
-    kept.live.kill(HISTORIAN)
+
+
+def test_a_historian_that_is_killed_while_it_compares_is_back(kept: Kept) -> None:
+    """At no time is anything less said; its next life compares the audit from the beginning, and finds no
+    difference."""
+    admin, live, total = kept.admin, kept.live, count(kept.admin)
+    (live.data_dir / AUDIT_FILE).unlink(missing_ok=True)
+    live.kill(HISTORIAN)
+    until(lambda: len(comparing(live)) == 1)
+    [beside] = comparing(live)
+    beside.suspend()
+    live.kill(HISTORIAN)
+    beside.resume()
     statuses: set[int] = set()
 
     def back() -> bool:
@@ -172,6 +186,19 @@ def test_a_historian_that_is_silent_is_503(kept: Kept) -> None:
     until(back, 15.0)
     assert statuses <= {200, 503}
     assert count(admin) == total
+    assert beside.wait(timeout=30.0) is None
+    until(lambda: read_comparison(live.data_dir) is not None)
+    found = read_comparison(live.data_dir)
+    assert found is not None
+    assert found.records > 0
+    assert found.difference == ""
+    assert admin.get("/aurora/audit").json()["warning"] is None
+
+
+def comparing(live: Live) -> list[psutil.Process]:
+    """Return the processes that check the journal and compare the audit with it."""
+    below = psutil.Process(live.process.pid).children(recursive=True)
+    return [process for process in below if "actors.chain_check" in command_line(process.pid)]
 
 
 def test_a_retired_task_can_be_deleted(kept: Kept) -> None:

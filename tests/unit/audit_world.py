@@ -32,6 +32,7 @@ class AuditWorld:
         data.mkdir(mode=0o700, exist_ok=True)
         self.data = data
         self.chance = random.Random(seed)
+        self._signing = random.Random(seed)
         self.journal = SqliteJournal(data, b"k" * 32)
         self.history = History(data / HISTORY_FILE)
         self.at = BEGAN
@@ -63,6 +64,8 @@ class AuditWorld:
         """Append the facts of some requests, drawn by chance."""
         for _ in range(count):
             self.act(*self._events())
+            if self._signing.random() < 0.2:
+                self.act(ev.CheckpointSigned(f"root of {self.seq}", self.seq, f"signed\n{self.seq} ü\n"))
         self.act(ev.TaskCancelled("task-by-system", 1, "deadline"), by=SYSTEM.id)
 
     def _events(self) -> Iterator[ev.Event]:

@@ -143,7 +143,7 @@ def test_a_file_with_more_than_its_tables_is_built_anew(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------ tampering
 
-TAMPERS = int(os.environ.get("HELIX_HISTORY_TAMPERS", "30"))
+TAMPERS = int(os.environ.get("HELIX_HISTORY_TAMPERS", "32"))
 # An erased fact does not say whether a task was queued again by hand: such a record may be missing.
 KNOWN = "SELECT seq FROM audit WHERE NOT (erased AND action = 'retry_task') ORDER BY seq"
 # A value that no record has, for each type.
@@ -239,6 +239,23 @@ def reset(con: duckdb.DuckDBPyConnection, chance: random.Random, seqs: list[int]
     )  # fmt: skip
 
 
+def resigned(con: duckdb.DuckDBPyConnection, chance: random.Random, seqs: list[int]) -> int:
+    """Change, remove, double or invent a checkpoint."""
+    seq = chance.choice(
+        [seq for (seq,) in con.execute("SELECT seq FROM checkpoints ORDER BY seq").fetchall()]
+    )
+    made = chance.choice([0, -7, seq + 1, 1 << 40])
+    how, of = chance.choice([
+        ("UPDATE checkpoints SET root = 'other'", seq), ("UPDATE checkpoints SET note = note || '\n'", seq),
+        ("UPDATE checkpoints SET size = size + 1", seq), ("UPDATE checkpoints SET moment = moment + 1", seq),
+        ("DELETE FROM checkpoints", seq), ("INSERT INTO checkpoints FROM checkpoints", seq),
+        (f"INSERT INTO checkpoints SELECT * REPLACE ({made} AS seq) FROM checkpoints", made),
+        (f"UPDATE checkpoints SET seq = {made}", min(seq, made)),
+    ])  # fmt: skip
+    con.execute(f"{how} WHERE seq = ?", [seq])
+    return of
+
+
 def hidden(con: duckdb.DuckDBPyConnection, chance: random.Random, seqs: list[int]) -> None:
     """Have searches see something else than what a look at the table shows."""
     con.execute(
@@ -263,6 +280,8 @@ TAMPERERS: list[Tamper] = [
     removed_as_if_old,
     reset,
     hidden,
+    resigned,
+    resigned,
 ]
 
 

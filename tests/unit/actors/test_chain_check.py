@@ -6,10 +6,12 @@ import asyncio
 import logging
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors import chain_check
@@ -156,6 +158,65 @@ def test_the_audit_is_compared_beside_the_process_that_has_it(
     asyncio.run(looks())
     assert (told[2].facts, told[2].difference) == (told[0].facts, "")
     world.close()
+
+
+# Has a history, and says when it is asked for the records of facts, which it never gives.
+OWNER = """
+import sys, threading
+from pathlib import Path
+from actors.chain_check import *
+from helix_ray.audit_compare import HISTORY_FILE
+from helix_ray.views.history import History
+
+def page(after, through):
+    if through:
+        print("asked", flush=True)
+        sys.stdin.read()
+    return history.audit_page(after, through)
+
+data, followed = Path(sys.argv[1]), threading.Event()
+history = History(data / HISTORY_FILE)
+followed.set()
+asyncio.run(ChainCheck(data, 1e6, AuditSide(page, followed, 1e12, False, None)).check_if_due())
+"""
+
+
+def test_a_kill_of_the_owner_in_the_middle_says_nothing_of_the_audit(tmp_path: Path) -> None:
+    """The process that compares ends with the one that has the history; the next one compares from the
+    beginning, and finds no difference."""
+    world = AuditWorld(tmp_path / "data", 3)
+    world.acts(10)
+    world.follow()
+    world.close()
+    command = [sys.executable, "-c", OWNER, str(world.data)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=Path(__file__).parents[3], text=True, **pipes) as owner:  # type: ignore[call-overload]
+        assert owner.stdout.readline() == "asked\n"
+        [comparing] = psutil.Process(owner.pid).children()
+        owner.kill()
+    comparing.wait(timeout=30.0)
+    assert read_check(world.data) is not None
+    assert read_comparison(world.data) is None
+    again = AuditWorld(world.data, 3)
+    told = asyncio.run(compared(again))
+    assert (told.facts, told.difference) == (world.seq, "")
+    again.close()
+
+
+async def compared(world: AuditWorld) -> AuditCheck:
+    """Return what a comparison beside this process finds."""
+    told: list[AuditCheck] = []
+    followed = threading.Event()
+    followed.set()
+
+    async def tell(found: AuditCheck) -> None:
+        told.append(found)
+
+    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, 1e12, False, tell))
+    await check.check_if_due()
+    await check._tell()
+    [found] = told
+    return found
 
 
 def test_a_damaged_journal_is_compared_with_nothing(tmp_path: Path) -> None:
