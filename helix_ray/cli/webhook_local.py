@@ -51,10 +51,10 @@ class _Receiver:
         """Send one signed event, print how the receiver answered, and return whether that was a success."""
         import httpx
 
-        from helix_ray.webhooks.body import href_of, payload
+        from helix_ray.webhooks.body import payload
         from helix_ray.webhooks.signing import message_id, signed_headers
 
-        body = payload(event, at, data, href_of(event, subject)).body(self.secret)
+        body = payload(event, at, data, subject).body(self.secret)
         name = message_id(LOCAL, number)
         signed = signed_headers(body, name, int(time.time()), self.secret, [self.secret])
         headers = {"Content-Type": "application/json", "User-Agent": USER_AGENT, **signed}

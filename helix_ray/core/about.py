@@ -156,12 +156,13 @@ def _submitted(state: State, event: ev.TaskSubmitted) -> About:
     """A submit says itself what the task was; where it belongs is as of now."""
     found = _task(state, event)
     spec = event.spec
-    project = spec.get("project_id")
+    audience, project = found.audience, found.project
     if not found.known:
-        found = About(Audience("tasks", (event.owner,), project), project)
+        project = spec.get("project_id")
+        audience = Audience("tasks", (event.owner,), project)
     status = "waiting" if event.waits_for else "pending"
-    return found._replace(
-        type=spec.get("type"), labels=_labels(spec), status=status, title=spec.get("title"),
+    return About(
+        audience, project, spec.get("type"), _labels(spec), status, spec.get("title"),
         traceparent=spec.get("traceparent"),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from helix_ray.core import events as ev
 from helix_ray.core.about import About
@@ -29,8 +29,7 @@ EVENTS: Final[tuple[str, ...]] = tuple(dict.fromkeys(n for each in TELLINGS.valu
 FAMILIES: Final = tuple(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in EVENTS))
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """The public form of one fact: its place in the journal, when it happened (epoch seconds), its public
     name, the id of its subject, and the data for receivers. `about` decides who may see it."""
 
@@ -83,7 +82,7 @@ class Filter:
             and (not self.projects or about.project in self.projects)
             and (not self.types or about.type in self.types)
             and (not self.statuses or about.status in self.statuses)
-            and all(about.labels.get(name) == value for name, value in self.labels)
+            and (not self.labels or all(about.labels.get(name) == value for name, value in self.labels))
         )
 
 

@@ -40,12 +40,12 @@ class Payload(NamedTuple):
         return b'%b,"signature":"%b",%b' % (self.before, MASK.encode(), self.after)
 
 
-def payload(event: str, at: float, data: Any, href: str | None = None) -> Payload:
-    """Return the payload of an event; `data` beyond DATA_BYTES_MAX is replaced by the address where it can be
+def payload(event: str, at: float, data: Any, subject: str = "") -> Payload:
+    """Return the payload of an event; `data` beyond DATA_BYTES_MAX is replaced by where its subject can be
     read."""
     text = canonical(data)
     if len(text) > DATA_BYTES_MAX:
-        text = canonical({"truncated": True, "href": href})
+        text = canonical({"truncated": True, "href": href_of(event, subject)})
     # Names of events and times have nothing to escape.
     before = b'{"data":%b,"event":"%b"' % (text, event.encode())
     return Payload(before, b'"timestamp":"%b"}' % iso(at).encode())
@@ -53,7 +53,7 @@ def payload(event: str, at: float, data: Any, href: str | None = None) -> Payloa
 
 def payload_of(notice: Notice) -> Payload:
     """Return the payload of a notice."""
-    return payload(notice.event, notice.at, notice.data, href_of(notice.event, notice.subject))
+    return payload(notice.event, notice.at, notice.data, notice.subject)
 
 
 def href_of(event: str, subject: str) -> str:

@@ -35,7 +35,9 @@ def _is_simple(value: Any, depth_max: int) -> bool:
     if kind is dict and depth_max > 0:
         # A generator would take twice as long, and each event has some.
         for name, item in value.items():
-            if type(name) is not str or not name.isascii() or not _is_simple(item, depth_max - 1):
+            if type(name) is not str or not name.isascii():
+                return False
+            if not (type(item) is str and item.isascii()) and not _is_simple(item, depth_max - 1):
                 return False
         return True
     if kind is list or kind is tuple:

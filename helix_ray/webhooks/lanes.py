@@ -187,7 +187,9 @@ class Lanes:
         failed_at = self._failed.opens_at()
         if self._failed.lanes and self._failed_waits:
             failed_at = self._failed.begun_at + FAILED_BESIDE_S
-        return min(self._proven.opens_at(), self._others.opens_at(self._others_max), failed_at)
+        # After each turn: mostly none of them waits.
+        others_at = self._others.opens_at(self._others_max) if self._others.lanes else math.inf
+        return min(self._proven.opens_at(), others_at, failed_at)
 
     @property
     def is_busy(self) -> bool:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
+from itertools import islice
 from pathlib import Path
 
 from helix_ray.webhooks.deliveries import Again, Deliveries
@@ -300,11 +301,11 @@ class HookOutbox:
     def _messages(self, hook: str, which: str, at: float, limit: int, unlike: Set[int]) -> list[HookMessage]:
         """Return messages that wait, without those that are otherwise in the tables than they are."""
         found = self._con.execute(
-            "SELECT hook, seq, event, number, tries FROM messages INDEXED BY due "
+            "SELECT seq, event, number, tries FROM messages INDEXED BY due "
             f"WHERE hook = ? AND state = 0 AND {which} LIMIT ?",
             (hook, at, limit + len(unlike)),
         )
-        return [HookMessage(*row) for row in found if row[1] not in unlike][:limit]
+        return list(islice((HookMessage(hook, *row) for row in found if row[0] not in unlike), limit))
 
     def next_due_at(self, hook: str) -> float | None:
         """Return when the next message of a webhook is due (0: at once); None where none waits."""

@@ -69,5 +69,5 @@ def masked(hook: Hook, answer: bytes) -> bytes:
 
 def shown_headers(headers: Iterable[tuple[str, str]]) -> str:
     """Return the headers of a response as lines, without those that are secrets."""
-    lines = (f"{name}: {MASK if name.lower() in HIDDEN else value}" for name, value in headers)
+    lines = [f"{name}: {MASK if name.lower() in HIDDEN else value}" for name, value in headers]
     return "\n".join(lines)[:HEADER_CHARS_MAX]

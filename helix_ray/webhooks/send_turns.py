@@ -33,7 +33,7 @@ BYTES_AS = "latin-1"
 class _Unstored:
     """The rows that the tables are still to get: by webhook and seq, or by webhook."""
 
-    ends: dict[tuple[str, int], tuple[Any, ...]] = field(default_factory=dict)
+    ends: dict[tuple[str, int], Sequence[Any]] = field(default_factory=dict)
     begun: dict[tuple[str, int], int | None] = field(default_factory=dict)
     tries: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
@@ -47,11 +47,12 @@ class _Unstored:
         """Add a turn as its line has it."""
         self.is_any = True
         ends, tries, begun, numbers, standings = line
-        for hook, seq, *row in ends:
+        for end in ends:
+            hook, seq, state = end[:3]
             self.begun.pop((hook, seq), None)
-            self.ends[hook, seq] = tuple(row)
+            self.ends[hook, seq] = end[2:]
             self.ended.setdefault(hook, set()).add(seq)
-            if row[0] == WAITING:
+            if state == WAITING:
                 self.waiting.add(hook)
         for hook, seq, number in begun:
             self.begun[hook, seq] = number

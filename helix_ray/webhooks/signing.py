@@ -30,7 +30,7 @@ def message_id(webhook_id: str, seq: int) -> str:
 
 def body_signature(signed: bytes, secret: str) -> str:
     """Return `sha256=` and the hex HMAC of bytes with the UTF-8 bytes of a secret."""
-    return "sha256=" + _mac(secret.encode("utf-8", "surrogatepass"), signed).hex()
+    return "sha256=" + _mac(secret, signed).hex()
 
 
 def standard_signature(key: bytes, message: str, timestamp: int, body: bytes) -> str:
@@ -39,17 +39,18 @@ def standard_signature(key: bytes, message: str, timestamp: int, body: bytes) ->
     return "v1," + base64.b64encode(mac).decode()
 
 
-def _mac(key: bytes, text: bytes) -> bytes:
+def _mac(key: bytes | str, text: bytes) -> bytes:
     mac = _keyed(key).copy()
     mac.update(text)
     return mac.digest()
 
 
 @lru_cache(maxsize=KEYS_CACHED_MAX)
-def _keyed(key: bytes) -> _Mac:
-    """Return an HMAC that has seen its key, which takes as long as half of a message: OpenSSL's own
-    where there is one, since the class around it takes a quarter."""
-    mac = hmac.new(key, digestmod="sha256")
+def _keyed(key: bytes | str) -> _Mac:
+    """Return an HMAC that has seen its key (a text's UTF-8 bytes), which takes as long as half of a message:
+    OpenSSL's own where there is one, since the class around it takes a quarter."""
+    secret = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+    mac = hmac.new(secret, digestmod="sha256")
     return getattr(mac, "_hmac", None) or mac
 
 
@@ -71,10 +72,11 @@ def signed_headers(
     body: bytes, message: str, timestamp: int, secret: str, signing_secrets: Sequence[str]
 ) -> dict[str, str]:
     """Return the headers that identify and sign one try; `timestamp` is the try's, in epoch seconds."""
-    keys = [key_of(one) for one in signing_secrets]
     return {
         "webhook-id": message,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(standard_signature(key, message, timestamp, body) for key in keys),
+        "webhook-signature": " ".join(
+            [standard_signature(key_of(one), message, timestamp, body) for one in signing_secrets]
+        ),
         "X-Hub-Signature-256": body_signature(body, secret),
     }

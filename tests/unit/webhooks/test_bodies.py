@@ -72,7 +72,7 @@ def test_large_data_is_replaced_by_an_address() -> None:
     fits = {"result": "x" * (DATA_BYTES_MAX - len('{"result":""}'))}
     assert json.loads(payload("task.completed", AT, fits).body("a secret"))["data"] == fits
     larger = {"result": fits["result"] + "x"}
-    told = json.loads(payload("task.completed", AT, larger, "/api/v1/tasks/task-1").body("a secret"))
+    told = json.loads(payload("task.completed", AT, larger, "task-1").body("a secret"))
     assert told["data"] == {"truncated": True, "href": "/api/v1/tasks/task-1"}
 
 
