@@ -204,7 +204,9 @@ async def _signed_in(request: Request, services: Services, verb: str) -> Princip
     claims = found.get(state.CLAIMS)
     if claims is None:
         refusal = found.get(state.TOKEN_REFUSAL) or _MISSING
-        _note(request, services, verb, refusal, Principal(ANONYMOUS_ID))
+        _note(
+            request, services, verb, refusal, Principal(ANONYMOUS_ID, token=refusal.details.get("credential"))
+        )
         raise Refused(refusal)
     try:
         return await services.sessions.principal(claims)

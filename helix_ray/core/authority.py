@@ -65,8 +65,8 @@ def as_of(state: State, by: Principal, now: float) -> Principal | Rejected:
         return by
     user = state.users.get(by.id)
     if user is None:
-        gone = state.ended.get(by.token or by.session or "")
-        return refusal("user_removed", gone.at if gone is not None else None)
+        credential = by.token or by.session
+        return why_gone(state, credential) if credential in state.ended else refusal("user_removed", None)
     if by.token is not None:
         return _by_token(state, by, user, by.token, now)
     if by.session is not None:

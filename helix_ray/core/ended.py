@@ -6,6 +6,7 @@ token is valid for longer, so the reason is `unknown` only when unusually many e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -43,9 +44,13 @@ def refusal(reason: str, at: float | None) -> Rejected:
 
 
 def why_gone(state: State, identifier: str | None) -> Rejected:
-    """Return the refusal for a session or token that the state does not have (any more)."""
+    """Return the refusal for a session or token that the state does not have (any more). It names it: whose
+    an API token was, the audit can say by its id only."""
     ended = state.ended.get(identifier or "")
-    return refusal("unknown", None) if ended is None else refusal(ended.reason, ended.at)
+    if ended is None:
+        return refusal("unknown", None)
+    found = refusal(ended.reason, ended.at)
+    return replace(found, details={**found.details, "credential": identifier})
 
 
 def remember(state: State, identifier: str, ended: Ended) -> None:

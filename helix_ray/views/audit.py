@@ -43,7 +43,7 @@ AUDIT = (
 CONFIGURED = (_text("thing"), _text("settings"))
 SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
 # What a text is looked for in: as it is, and as it is in JSON. A part of a generated id is in `ids`.
-SAID = ("action", "user_id", "address", "user_agent")
+SAID = ("action", "user_id", "address", "user_agent", "credential")
 SAID_IN_JSON = ("named", "details", "before", "after")
 REFUSED = ACTS[RequestsRefused]
 _LOST = """

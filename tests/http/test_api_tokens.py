@@ -88,8 +88,9 @@ def test_it_is_gone_at_every_replica_within_a_second(way: str) -> None:
             asked = time.monotonic()
         assert asked - start < REVOKED_S_MAX
         for refused in (answer, here.get("/tasks")):
-            reason = error_of(refused, 401, "UNAUTHORIZED")["details"]["reason"]
-            assert reason == ("revoked" if way == "DELETE" else "user_removed")
+            details = error_of(refused, 401, "UNAUTHORIZED")["details"]
+            assert details["reason"] == ("revoked" if way == "DELETE" else "user_removed")
+            assert details["credential"] == made["id"]
 
 
 def test_who_lists_and_revokes_which(api: Api, admin: httpx.Client) -> None:

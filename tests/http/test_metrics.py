@@ -80,13 +80,17 @@ def test_accelerators_are_told_by_kind_and_vendor(fleet: Fleet) -> None:
 
 
 def test_beyond_the_loopback_they_need_a_session() -> None:
-    """Any session will do, and an operator may open them."""
+    """Any session will do, and an operator may open them. A proxy on this machine asks for others, also one
+    that nobody has named."""
     behind_proxy, from_afar = Settings(trusted_proxies="127.0.0.1"), {"X-Forwarded-For": "203.0.113.9"}
     with serving_api(behind_proxy) as closed:
         error_of(httpx.get(f"{closed.url}/metrics", headers=from_afar, timeout=30), 401, "UNAUTHORIZED")
         token = closed.client().headers["Authorization"]
         assert figures(closed.url, Authorization=token, **from_afar)[1]["helix_sessions",] == 1
         figures(closed.url)
+    with serving_api(Settings()) as unnamed:
+        for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+            error_of(httpx.get(f"{unnamed.url}/metrics", headers={header: "x"}), 401, "UNAUTHORIZED")
     with serving_api(replace(behind_proxy, metrics_open=True)) as opened:
         figures(opened.url, **from_afar)
 

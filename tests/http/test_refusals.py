@@ -14,7 +14,7 @@ from helix_ray.core.events import Fact, RequestsRefused
 from helix_ray.core.orders import NoteRefusals, Order, Receipt, Refusal
 from helix_ray.core.origin import Origin
 from serve_app.refusals import SOURCES_WAITING_MAX, RefusalDesk
-from tests.http.api_server import PASSWORD, TASK, Api
+from tests.http.api_server import PASSWORD, TASK, Api, serving_api
 
 RECORDED_S_MAX = 10.0
 
@@ -55,6 +55,18 @@ def test_a_wrong_password_is_recorded_before_it_is_answered(api: Api) -> None:
     shown = api.plane.engine.sign_ins.shown(api.plane.engine.sign_ins.stranger("no\x07body"))
     assert event_of(fact) == RequestsRefused(shown, "login", "credentials")
     assert fact.request_id == answer.headers["x-request-id"]
+
+
+def test_the_use_of_a_revoked_token_is_recorded_with_its_id() -> None:
+    """Its text says nothing of whose it was."""
+    with serving_api() as api:
+        owner = api.add("owner", "developer")
+        made = owner.post("/auth/tokens", json={"name": "ci"}).json()
+        assert owner.delete(f"/auth/tokens/{made['id']}").status_code == 204
+        used = api.anonymous().get("/tasks", headers={"Authorization": f"Bearer {made['token']}"})
+        assert used.status_code == 401
+        (fact,) = refused(api, 1, "token")
+        assert (fact.actor, fact.origin.credential) == ("anonymous", made["id"])
 
 
 def test_what_no_role_allows_is_recorded(api: Api, developer: httpx.Client) -> None:

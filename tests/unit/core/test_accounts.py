@@ -150,7 +150,8 @@ class TestWhatEnded:
         stage.now += 5
         for number, reason in reasons.items():
             refusal = stage.refuse(o.SubmitTasks((spec(),)), by[number])
-            assert refusal.details == {"reason": reason, "ended_at": "2023-11-14T22:13:20Z"}
+            at, session = "2023-11-14T22:13:20Z", f"sess-{number}"
+            assert refusal.details == {"reason": reason, "ended_at": at, "credential": session}
             refresh = o.RefreshSession(f"hash-{number}", "n", 0.0)
             assert stage.refuse(refresh, SYSTEM).details["reason"] == reason
         stage.now += 200

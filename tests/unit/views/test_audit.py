@@ -69,6 +69,7 @@ def seqs(history: History, question: ListAudit) -> list[int]:
         (ListAudit(resource="task"), [4]),
         (ListAudit(text="CURL/8", limit=2), [8, 7]),
         (ListAudit(text="cpu"), [7]),
+        (ListAudit(text=FROM.credential.upper()), [8, 7, 4, 3, 2, 1]),
         (ListAudit(start=102.0, end=104.0), [3, 2]),
         (ListAudit(before=4), [3, 2, 1]),
         (ListAudit(after=3, limit=2), [4, 7]),
