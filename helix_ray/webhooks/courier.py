@@ -125,7 +125,7 @@ class Courier:
             self._woken.set()
 
     def look_anew(self, hook: str) -> None:
-        """Forget what was loaded for a webhook, because the outbox dropped some of it."""
+        """Forget what was loaded for a webhook, because the outbox has dropped some of it."""
         self._lane(hook).queue.clear()
         self.look(hook)
 
@@ -260,6 +260,8 @@ class Courier:
         """Return the next message of a lane; what must not be sent is settled on the way."""
         hook = None if self._board is None else self._board.hooks.get(lane.hook)
         if hook is None or not hook.active or not lane.can_begin(now):
+            return None
+        if self._outbox.is_dropping(lane.hook):
             return None
         while lane.queue or self._load(lane, now, unstored):
             message = lane.queue[0]

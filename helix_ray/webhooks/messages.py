@@ -82,5 +82,7 @@ class HookPlace:
     held: int = 0
     standing: Standing = NEW
     waiting: int = 0
+    # No message up to this seq waits for its first delivery, as far as somebody has looked.
+    finished: int = 0
     # The seqs of the messages that are being sent.
     sending: set[int] = field(default_factory=set)

@@ -180,30 +180,29 @@ class Notifying:
         self.courier.pause()
         self._known.clear()
         board = await self._desk.board()
-        now, outbox = self._now(), self.outbox
+        outbox = self.outbox
         if outbox.cursor is None:
             outbox.begin_at(min(map(_begin_of, board.hooks.values()), default=board.seq))
         elif not outbox.places and board.hooks:
             # Nothing was read while there was no webhook.
             outbox.begin_at(max(outbox.cursor, min(map(_begin_of, board.hooks.values()))))
         for name in outbox.places.keys() - board.hooks.keys():
-            outbox.remove(name, now)
+            outbox.remove(name)
         before = {} if self._board is None else self._board.hooks
         for hook in board.hooks.values():
             if hook.id not in outbox.places:
                 outbox.add(hook.id, Mark(_begin_of(hook), hook.mark.number))
-            self._follow(hook, before.get(hook.id), now)
+            self._follow(hook, before.get(hook.id))
         self._board = board
         self.courier.go_on(board)
         self._more.set()
 
-    def _follow(self, hook: Hook, before: Hook | None, now: float) -> None:
+    def _follow(self, hook: Hook, before: Hook | None) -> None:
         if before is None or not before.active:
             # What was asked before it was held may have been answered 410 meanwhile.
             self._gone.discard(hook.id)
-        moved = before is None or before.since != hook.since
-        if moved and self.outbox.skip(hook.id, hook.since, now):
-            self.courier.look_anew(hook.id)
+        if before is None or before.since != hook.since:
+            self.outbox.skip(hook.id, hook.since)
         if not hook.active:
             self.outbox.hold(hook.id)
         elif self.outbox.places[hook.id].held:
@@ -213,7 +212,7 @@ class Notifying:
 
     async def catch_up(self) -> None:
         """Read some facts for the webhooks that are behind, or wait until there is reason to look."""
-        if await self._catch_up() or await self._send_again():
+        if await self._drop_some() or await self._catch_up() or await self._send_again():
             return
         self._more.clear()
         try:
@@ -226,6 +225,15 @@ class Notifying:
         """Say whether there is something to read as soon as fewer messages wait."""
         late = (name for name, place in self.outbox.places.items() if place.cursor is not None)
         return any(map(self._is_active, late)) or bool(self.outbox.deliveries.asked())
+
+    async def _drop_some(self) -> bool:
+        name = self.outbox.drop_some(self._now())
+        if name is None:
+            return False
+        if name in self.outbox.places and not self.outbox.is_dropping(name):
+            self.courier.look_anew(name)
+        await asyncio.sleep(0)
+        return True
 
     async def _catch_up(self) -> bool:
         behind = {name: cursor for name, cursor in self.outbox.behind().items() if self._is_active(name)}
@@ -353,11 +361,17 @@ class Notifying:
         names = list(self.outbox.places)
         for first in range(0, len(names), MARK_HOOKS):
             await self.courier.leisure(OTHERS_WAIT_S_MAX)
-            if self.outbox.is_between:
-                # Numbers were given beyond the cursor, behind which a lost file would go on.
-                return False
-            here = (name for name in names[first : first + MARK_HOOKS] if name in self.outbox.places)
-            marks.update((name, self.outbox.mark(name)) for name in here)
+            for name in names[first : first + MARK_HOOKS]:
+                mark = None
+                while mark is None and name in self.outbox.places:
+                    if self.outbox.is_between:
+                        # Numbers were given beyond the cursor, behind which a lost file would go on.
+                        return False
+                    mark = self.outbox.mark(name)
+                    if mark is None:
+                        await asyncio.sleep(0)
+                    else:
+                        marks[name] = mark
             await asyncio.sleep(0)
         changed = {name: mark for name, mark in marks.items() if mark != self._marks.get(name)}
         if changed:

@@ -24,6 +24,8 @@ from itertools import islice
 from pathlib import Path
 
 from helix_ray.webhooks.deliveries import Again, Deliveries
+from helix_ray.webhooks.dropping import DELETED, SKIPPED, Drop, Drops
+from helix_ray.webhooks.marking import mark_of
 from helix_ray.webhooks.messages import (
     DROPPED,
     WAITING,
@@ -38,7 +40,6 @@ from helix_ray.webhooks.messages import (
 from helix_ray.webhooks.outbox_file import TABLES, checkpoint, opened
 from helix_ray.webhooks.send_turns import SendTurns
 
-DELETED, SKIPPED = "deleted", "skipped"
 # What may wait of one webhook where too much waits of all of them.
 WAITING_FEW = 1_000
 
@@ -61,6 +62,7 @@ class HookOutbox:
             self._con.close()
             raise
         self._deliveries = Deliveries(self._con)
+        self._drops = Drops(self._con)
         row = self._con.execute("SELECT cursor FROM place").fetchone()
         self._cursor: int | None = None if row is None else row[0]
         self.places: dict[str, HookPlace] = {
@@ -73,6 +75,8 @@ class HookOutbox:
         for hook, waiting in self._con.execute(counted):
             if hook in self.places:
                 self.places[hook].waiting = waiting
+            else:
+                self._drops.add(Drop(hook, DELETED))
 
     @property
     def cursor(self) -> int | None:
@@ -123,6 +127,7 @@ class HookOutbox:
                 self._con.execute(f"DELETE FROM {table}")
         self._cursor = None
         self.places.clear()
+        self._drops.clear()
 
     def add(self, hook: str, mark: Mark) -> None:
         """Add a webhook that goes on behind a mark."""
@@ -132,25 +137,39 @@ class HookOutbox:
             )
         self.places[hook] = HookPlace(mark.through, mark.number)
 
-    def remove(self, hook: str, now: float) -> int:
-        """Forget a deleted webhook; its messages end as dropped. Return how many did."""
+    def remove(self, hook: str) -> None:
+        """Forget a deleted webhook; drop_some() then drops its messages."""
         with self._turns.stored():
-            dropped = self._drop(hook, DELETED, now)
             self._con.execute("DELETE FROM hooks WHERE id = ?", (hook,))
             self._con.execute("DELETE FROM again WHERE hook = ?", (hook,))
         self.places.pop(hook, None)
-        return dropped
+        self._drops.add(Drop(hook, DELETED))
 
-    def skip(self, hook: str, through: int, now: float) -> int:
-        """Drop what waits for a webhook up to a seq, and go on behind it. Return how many were dropped."""
+    def skip(self, hook: str, through: int) -> None:
+        """Go on behind a seq for a webhook; drop_some() then drops what waits up to there."""
         place = self.places[hook]
-        cursor = place.cursor if place.cursor is None else max(place.cursor, through)
+        if place.cursor is not None and place.cursor < through:
+            with self._turns.stored():
+                self._con.execute("UPDATE hooks SET cursor = ?, held = 0 WHERE id = ?", (through, hook))
+            place.cursor, place.held = through, 0
+        if place.waiting:
+            self._drops.add(Drop(hook, SKIPPED, through=through))
+
+    def is_dropping(self, hook: str) -> bool:
+        """Say whether messages of a webhook are still to be dropped: none is sent meanwhile."""
+        return hook in self._drops
+
+    def drop_some(self, now: float) -> str | None:
+        """Drop the next messages that are to be; return their webhook, None where there are none."""
+        drop = self._drops.next()
+        if drop is None:
+            return None
         with self._turns.stored():
-            dropped = self._drop(hook, SKIPPED, now, through)
-            self._con.execute("UPDATE hooks SET cursor = ?, held = 0 WHERE id = ?", (cursor, hook))
-        place.cursor, place.held = cursor, 0
-        place.waiting -= dropped
-        return dropped
+            dropped, left = self._drops.carry_out(drop, now)
+        self._drops.note(drop, left)
+        if (place := self.places.get(drop.hook)) is not None:
+            place.waiting -= dropped
+        return drop.hook
 
     def hold(self, hook: str) -> None:
         """Let the cursor of a webhook stand where it is."""
@@ -159,14 +178,6 @@ class HookOutbox:
             with self._turns.stored():
                 self._con.execute("UPDATE hooks SET cursor = ? WHERE id = ?", (self._cursor, hook))
             place.cursor = self._cursor
-
-    def _drop(self, hook: str, why: str, now: float, through: int | None = None) -> int:
-        states, last = ("state < 2", 2**62) if through is None else ("state = 0 AND asked = 0", through)
-        found = self._con.execute(
-            f"UPDATE messages SET state = 4, ended_at = ?, why = ? WHERE hook = ? AND {states} AND seq <= ?",
-            (now, why, hook, last),
-        )
-        return found.rowcount
 
     # ------------------------------------------------------------------------------------------ facts
 
@@ -368,19 +379,8 @@ class HookOutbox:
             self.places[message.hook].sending.add(message.seq)
         return sending
 
-    def mark(self, hook: str) -> Mark:
-        """Return how far a webhook has got: everything up to there is delivered, failed or dropped."""
+    def mark(self, hook: str) -> Mark | None:
+        """Return how far a webhook has got: everything up to there is delivered, failed or dropped. None
+        while there are more messages to look at: then ask again."""
         self._turns.store()
-        place = self.places[hook]
-        (waiting,) = self._con.execute(
-            "SELECT min(seq) FROM messages INDEXED BY due WHERE hook = ? AND state = 0 AND asked = 0", (hook,)
-        ).fetchone()
-        unfinished = [*place.sending] if waiting is None else [*place.sending, waiting]
-        seq = min(unfinished, default=None)
-        if seq is None:
-            cursor = self._cursor if place.cursor is None else place.cursor
-            return Mark(cursor or 0, place.number)
-        (number,) = self._con.execute(
-            "SELECT number FROM messages WHERE hook = ? AND seq = ?", (hook, seq)
-        ).fetchone()
-        return Mark(seq - 1, place.number if number is None else number - 1)
+        return mark_of(self._con, hook, self.places[hook], self._cursor or 0)

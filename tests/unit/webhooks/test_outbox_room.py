@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from helix_ray.core.deliveries import ListDeliveries
 from helix_ray.webhooks import outbox as outboxes
 from helix_ray.webhooks.answers import listed
+from helix_ray.webhooks.dropping import ROWS_AT_ONCE
+from helix_ray.webhooks.marking import MARK_ROWS
 from helix_ray.webhooks.messages import DELIVERED, Mark, Match, Settled
 from helix_ray.webhooks.outbox import HookOutbox
 
@@ -71,3 +74,52 @@ def test_many_that_hang_leave_room_for_the_others(tmp_path: Path, monkeypatch: p
     assert again.places["works"].cursor is None
     assert {again.places[hook].cursor for hook in hanging} == {outbox.places[hanging[0]].cursor}
     again.close()
+
+
+def test_no_turn_drops_or_looks_at_all_that_waits(tmp_path: Path) -> None:
+    """What is skipped or deleted is dropped so many rows at a time, also after a kill in between, and what
+    came later stays. How far a webhook has got is found in the same way."""
+    path = tmp_path / "outbox.sqlite"
+    outbox = HookOutbox(path, waiting_max=100_000)
+    outbox.begin_at(0)
+    for hook in ("skips", "deleted"):
+        outbox.add(hook, Mark(0, 0))
+    outbox.take(0, {}, {})
+    outbox.take(9_000, {"skips": matches(1, 9_000), "deleted": matches(1, 9_000)}, {})
+    outbox.skip("skips", 8_500)
+    outbox.remove("deleted")
+    dropped = [0]
+    while outbox.drop_some(1.0) is not None:
+        counts = outbox.deliveries.counts
+        dropped.append(counts("skips")["dropped"] + counts("deleted")["dropped"])
+        if len(dropped) == 4:
+            assert outbox.is_dropping("skips")
+            outbox.close()
+            outbox = HookOutbox(path, waiting_max=100_000)
+            outbox.skip("skips", 8_500)
+    assert max(after - before for before, after in pairwise(dropped)) == ROWS_AT_ONCE
+    assert dropped[-1] == 8_500 + 9_000
+    assert outbox.places["skips"].waiting == 500
+    assert not outbox.is_dropping("skips")
+    marks = [outbox.mark("skips") for _ in range(8_500 // MARK_ROWS + 1)]
+    assert marks == [None] * (8_500 // MARK_ROWS) + [Mark(8_500, 0)]
+    outbox.close()
+
+
+def test_what_was_held_is_counted_on_after_a_restart(tmp_path: Path) -> None:
+    """A start asks for what was skipped once more: only what was held before that is counted no longer."""
+    path = tmp_path / "outbox.sqlite"
+    outbox = HookOutbox(path, waiting_max=100)
+    outbox.begin_at(0)
+    outbox.add("paused", Mark(0, 0))
+    outbox.take(0, {}, {})
+    outbox.hold("paused")
+    outbox.take(5, {}, {"paused": matches(1, 5)})
+    outbox.skip("paused", 5)
+    assert outbox.places["paused"].held == 0
+    outbox.take(7, {}, {"paused": matches(6, 2)})
+    outbox.close()
+    outbox = HookOutbox(path, waiting_max=100)
+    outbox.skip("paused", 5)
+    assert outbox.places["paused"].held == 2
+    outbox.close()
