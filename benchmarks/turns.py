@@ -154,6 +154,24 @@ def _result(server: Helix) -> Prepared:
     return [*puts, *[server.request("GET", f"/tasks/{task_id}/result")] * 10], lambda: True
 
 
+AURORA = (
+    "/aurora/audit?limit=1000",
+    "/aurora/audit?q=cpu&limit=1000",
+    "/aurora/audit?after=0&limit=1000",
+    "/aurora/metrics/security",
+    # As many points as an answer may have: 2.6 MB.
+    "/aurora/monitoring/system?since=1970-01-01",
+    "/aurora/audit/checkpoints?limit=1000",
+    "/aurora/audit/proof/inclusion?seq=1",
+    "/aurora/audit/proof/consistency?from=1",
+)
+
+
+def _aurora(server: Helix) -> Prepared:
+    """Who looks at audit, security and hosts: each search of the audit is a record, too."""
+    return [server.request("GET", path) for path in AURORA * 10], lambda: True
+
+
 CASES: dict[str, Callable[[Helix], Prepared]] = {
     "batch of 10,000": _plain,
     "chain of 5,000 in one batch": _chain,
@@ -165,6 +183,7 @@ CASES: dict[str, Callable[[Helix], Prepared]] = {
     "delete with 20,000 dependents": _delete,
     "15 listings over all tasks": _listing,
     "a result of 1 MB, read ten times": _result,
+    f"{10 * len(AURORA)} reads of /aurora": _aurora,
 }
 
 
