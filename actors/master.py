@@ -133,7 +133,7 @@ class Master(LivingActor):
             raise
         log.info("epoch %d: folded %d facts up to %d", journal.epoch, folded, engine.state.seq)
         engine.board = self._board = _board_of(settings.data_dir)
-        self._commits = Commits(engine, in_master(policy), self._meter.turns.ran)
+        self._commits = Commits(engine, in_master(policy, engine.state.at), self._meter.turns.ran)
         self._woken = engine.state.seq
 
     def loops(self) -> Sequence[Work]:

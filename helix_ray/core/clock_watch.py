@@ -1,4 +1,5 @@
-"""Notices that the wall clock was set back while a process runs, beside a clock that only goes on.
+"""Notices that the wall clock was set back: while a process runs, beside a clock that only goes on; between
+two runs, by a time that was known before.
 
 What is due by the wall clock would be late by so much. A clock that is set ahead, or stood still with its
 machine, makes it early at worst.
@@ -10,6 +11,11 @@ from typing import Final
 
 # Less is not worth looking for.
 STEP_S_MIN: Final = 1.0
+
+
+def step_back_s(known_at: float, wall: float) -> float:
+    """Return how far the wall clock was set back at least since a time was known; 0.0 where it was not."""
+    return known_at - wall if known_at - wall >= STEP_S_MIN else 0.0
 
 
 class ClockWatch:

@@ -16,9 +16,10 @@ from helix_ray.followers.thresholds import ThresholdKeeper
 from helix_ray.followers.timers import Timekeeper
 
 
-def in_master(policy: Policy) -> list[Follower]:
-    """Return the followers that share the engine's process, in the order they react."""
+def in_master(policy: Policy, known_at: float = 0.0) -> list[Follower]:
+    """Return the followers that share the engine's process, in the order they react; `known_at` is the time
+    of the newest fact."""
     return [
-        LeaseKeeper(policy), Timekeeper(policy), Cascade(policy), ModelKeeper(), ThresholdKeeper(policy),
-        Scheduler(policy),
+        LeaseKeeper(policy), Timekeeper(policy, known_at), Cascade(policy), ModelKeeper(),
+        ThresholdKeeper(policy), Scheduler(policy),
     ]  # fmt: skip

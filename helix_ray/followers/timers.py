@@ -1,7 +1,8 @@
 """Returns orders that are due: delayed tasks, deadlines, timeouts, and the removal
 of workers lost long ago.
 
-The ends of delays and timeouts are moved where the wall clock is set back; deadlines are times of the day.
+The ends of delays and timeouts are moved where the wall clock is set back, also between two starts; deadlines
+are times of the day.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from helix_ray.core.clock_watch import ClockWatch
+from helix_ray.core.clock_watch import ClockWatch, step_back_s
 from helix_ray.core.decide.workers import lost_for_s
 from helix_ray.core.lifecycle import Status
 from helix_ray.core.orders import ExpireTasks, OrderBody, ReleaseTasks, RemoveLostWorkers
@@ -57,9 +58,12 @@ class _Moved:
         # When those that are in the future are due by the clock as it is.
         self.due_at: dict[str, float] = {}
 
-    def move(self, table: Mapping[str, float], back_s: float) -> None:
-        """Move the times of a table."""
-        self._noted = {task_id: (at, back_s + self.back_s(task_id, at)) for task_id, at in table.items()}
+    def move(self, table: Mapping[str, float], back_s: float, latest: float = math.inf) -> None:
+        """Move the times of a table, so that none is later than `latest`."""
+        self._noted = {
+            task_id: (at, max(back_s + self.back_s(task_id, at), at - latest))
+            for task_id, at in table.items()
+        }
         self.due_at = {task_id: at - moved_s for task_id, (at, moved_s) in self._noted.items()}
 
     def back_s(self, task_id: str, at: float | None) -> float:
@@ -85,9 +89,11 @@ class Timekeeper:
 
     busy = False
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, known_at: float = 0.0) -> None:
+        """`known_at` is the time of the newest fact at the start."""
         self._next = self._workers_next = 0.0
-        self._keep_s = policy.lost_worker_keep_s
+        self._keep_s, self._delay_s_max = policy.lost_worker_keep_s, policy.retry_backoff_s_max
+        self._known_at = known_at
         self._delays, self._deadlines, self._moved_delays = _Clock(), _Clock(), _Clock()
         self._watch: ClockWatch | None = None
         self._delayed, self._started = _Moved(), _Moved()
@@ -119,7 +125,8 @@ class Timekeeper:
     def _moved(self, news: News) -> list[OrderBody]:
         """Return the orders for delays that are over although the clock was set back."""
         if self._watch is None:
-            self._watch = ClockWatch(news.now, news.mono)
+            self._begin(news)
+        assert self._watch is not None
         if back_s := self._watch.back_s(news.now, news.mono):
             self._watch.note(back_s)
             self._delayed.move(news.state.delayed, back_s)
@@ -127,6 +134,14 @@ class Timekeeper:
         over = self._moved_delays.due(self._delayed.due_at, news.now)
         found = self._delayed.taken(over, news.state.delayed)
         return [ReleaseTasks(task_ids, back_s) for back_s, task_ids in found.items()]
+
+    def _begin(self, news: News) -> None:
+        """Move what is later than it can be: the clock was set back between two starts, or in an earlier
+        run."""
+        self._watch = ClockWatch(news.now, news.mono)
+        back_s = step_back_s(self._known_at, news.now)
+        self._delayed.move(news.state.delayed, back_s, news.now + self._delay_s_max)
+        self._started.move(_external_starts(news.state), back_s, news.now)
 
     def _external_timeouts(self, state: State, now: float) -> dict[float, tuple[str, ...]]:
         """Return attempts of external workers that exceeded their timeout, by how much the clock was set back
