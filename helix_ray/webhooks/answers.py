@@ -22,30 +22,40 @@ from helix_ray.webhooks.signing import message_id
 
 
 def listed(
-    question: ListDeliveries, deliveries: Deliveries, place: HookPlace, *, is_heard: bool = True
+    question: ListDeliveries,
+    deliveries: Deliveries,
+    place: HookPlace,
+    ahead_s: float,
+    *,
+    is_heard: bool = True,
 ) -> DeliveriesView:
     """Return a page of deliveries, with the newest try of each; `is_heard`: whether the webhook's owner may
-    have one."""
+    have one; `ahead_s`: how far ahead of the wall clock what is due is (due_clock.py)."""
     found = deliveries.listed(question.webhook_id, question.status, question.before, question.limit)
-    rows = [_view(one, deliveries.last_try(one.message.hook, one.message.seq)) for one in found]
+    rows = [_view(one, deliveries.last_try(one.message.hook, one.message.seq), ahead_s) for one in found]
     more = len(found) == question.limit
     return {
         "webhook_id": question.webhook_id,
-        "standing": _standing(deliveries.counts(question.webhook_id), place, is_heard=is_heard),
+        "standing": _standing(deliveries.counts(question.webhook_id), place, ahead_s, is_heard=is_heard),
         "deliveries": rows,
         "next": found[-1].message.seq if more else None,
     }
 
 
 def single(
-    question: GetDelivery, deliveries: Deliveries, hook: Hook, notice: Notice | None, traces: HookTraces
+    question: GetDelivery,
+    deliveries: Deliveries,
+    hook: Hook,
+    notice: Notice | None,
+    traces: HookTraces,
+    ahead_s: float,
 ) -> DeliveryView | None:
     """Return one delivery with all its tries, and its request where the journal still has the fact."""
     found = deliveries.one(question.webhook_id, question.seq)
     if found is None:
         return None
     tries = deliveries.tries(question.webhook_id, question.seq)
-    made = _view(found, tries[-1] if tries else None)
+    made = _view(found, tries[-1] if tries else None, ahead_s)
     request = None if notice is None else _request(found, hook, notice, tries, traces)
     return {**made, "request": request, "history": [_try(one) for one in tries]}
 
@@ -62,7 +72,7 @@ def _request(
     return {"url": hook.url, "headers": [*headers.items()], "body": body.decode()}
 
 
-def _view(found: Delivery, last: Try | None) -> DeliveryView:
+def _view(found: Delivery, last: Try | None, ahead_s: float) -> DeliveryView:
     message = found.message
     return {
         "id": message_id(message.hook, message.seq),
@@ -72,7 +82,7 @@ def _view(found: Delivery, last: Try | None) -> DeliveryView:
         "event": message.event,
         "status": found.state,
         "tries": message.tries,
-        "next_try_at": (found.due_at or None) if found.state == "waiting" else None,
+        "next_try_at": found.due_at - ahead_s if found.state == "waiting" and found.due_at else None,
         "ended_at": found.ended_at,
         "reason": found.why,
         "last_try": None if last is None else _try(last),
@@ -96,8 +106,9 @@ def _try(one: Try) -> TryView:
     }
 
 
-def _standing(counts: dict[str, int], place: HookPlace, *, is_heard: bool) -> StandingView:
+def _standing(counts: dict[str, int], place: HookPlace, ahead_s: float, *, is_heard: bool) -> StandingView:
     failing_since, quiet_until = place.standing
+    failing_since = None if failing_since is None else failing_since - ahead_s
     return {
         "messages": counts,
         # What its owner may see when they may have webhooks again is not known.
@@ -105,5 +116,5 @@ def _standing(counts: dict[str, int], place: HookPlace, *, is_heard: bool) -> St
         "unread_after": place.cursor,
         "failing_since": failing_since,
         "off_at": off_at(failing_since),
-        "quiet_until": quiet_until or None,
+        "quiet_until": quiet_until - ahead_s if quiet_until else None,
     }

@@ -23,9 +23,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from helix_ray.core.clock_watch import ClockWatch
 from helix_ray.outward.outcome import Post, PostOutcome
 from helix_ray.webhooks.board import Hook, HookBoard
+from helix_ray.webhooks.due_clock import DueClock
 from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.known import KnownNotice, KnownNotices
 from helix_ray.webhooks.lanes import Lanes, SendLane, YoungSends
@@ -75,8 +75,8 @@ class Courier:
         self._known = known
         self._post = post
         self._gone = gone
-        self._now, self._mono = now, mono
-        self._watch = ClockWatch(now(), mono())
+        self._now = now
+        self.clock = DueClock(now, mono, outbox.clock)
         self._chance = chance
         self._timeout_s = timeout_s
         self._traces = traces or HookTraces()
@@ -146,23 +146,9 @@ class Courier:
             pass
 
     def look_at_clock(self) -> None:
-        """Look what is due, because the clock was changed, and move what would be late by that.
-
-        Raises OSError or sqlite3.Error.
-        """
-        wall = self._now()
-        if back_s := self._watch.back_s(wall, self._mono()):
-            self.turn(wall + back_s)
-            self._outbox.set_back(back_s)
-            self._lanes.set_back(back_s)
-            self._watch.note(back_s)
+        """Look what is due, because the clock may have been changed."""
+        self.clock.look()
         self._woken.set()
-
-    def _due_now(self) -> float:
-        """Return the time by which messages are due: the clock's, as if it had not been set back since it was
-        looked at."""
-        wall = self._now()
-        return wall + self._watch.back_s(wall, self._mono())
 
     def has_read(self, seq: int) -> None:
         """Let the lanes go on that waited for a fact."""
@@ -195,7 +181,7 @@ class Courier:
     async def step(self) -> None:
         """Make a turn, and wait until another one is of use beside those that ends of requests make."""
         self._woken.clear()
-        now = self._due_now()
+        now = self.clock.now()
         self.turn(now)
         self._looks_at = self._lanes.next_timer()
         wait_s = self._looks_at - now
@@ -211,7 +197,7 @@ class Courier:
 
     def _turn_now(self) -> None:
         try:
-            self.turn(self._due_now())
+            self.turn(self.clock.now())
         except (OSError, sqlite3.Error):
             # The next step meets it as well, and says so.
             self._woken.set()
@@ -273,7 +259,7 @@ class Courier:
             why = ERASED if known is None else hook.refuses(known.notice)
             if known is not None and why is None:
                 return message, known, hook
-            ended.append(Settled(message, DROPPED, now, why))
+            ended.append(Settled(message, DROPPED, self._now(), why))
             unstored.add(lane.hook)
             self.tally.dropped(why or ERASED)
         return None
@@ -349,7 +335,7 @@ class Courier:
         self._lanes.wake(lane)
 
     def _ended_with(self, one: _Begun, outcome: PostOutcome, at: float) -> None:
-        now, message = self._due_now(), one.message
+        now, message = self.clock.now(), one.message
         status = None if outcome.failure is not None and outcome.status is None else outcome.status
         if outcome.failure is not None and status is not None and 200 <= status < 300:
             # Half a response is no response.

@@ -169,15 +169,6 @@ class Lanes:
             lane.ready = True
             self.window(lane).lanes.append(lane)
 
-    def set_back(self, seconds: float) -> None:
-        """Let all lanes look again, and none be quiet for longer because the clock was set back."""
-        for lane in self.all.values():
-            lane.look_at = 0.0
-            if lane.quiet_until:
-                lane.quiet_until -= seconds
-                self.wake(lane, lane.quiet_until)
-            self.wake(lane)
-
     def next_timer(self) -> float:
         """Return when the next lane wants to look; infinite where none does."""
         return self._timers[0][0] if self._timers else math.inf

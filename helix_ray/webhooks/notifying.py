@@ -319,14 +319,16 @@ class Notifying:
         """Switch off what is to be switched off, note how far each webhook is, and forget what is too old."""
         # The clock may have been changed, or have stood still with the machine.
         self.courier.look_at_clock()
-        now = self._now()
+        clock = self.courier.clock.place
+        if clock.differs(self.outbox.clock):
+            self.outbox.note_clock(clock)
         if self._board is not None:
-            for name, reason in due_off(self._board, self.outbox.places, self._gone, now).items():
+            for name, reason in due_off(self._board, self.outbox.places, self._gone, clock.seen_at).items():
                 await self._desk.switch_off(name, reason)
                 self._gone.discard(name)
         if time.monotonic() >= self._mark_at and await self.note_marks():
             self._mark_at = time.monotonic() + MARK_EVERY_S
-        while self.outbox.deliveries.prune(now - self._bounds.keep_s, self._bounds.bytes_max):
+        while self.outbox.deliveries.prune(self._now() - self._bounds.keep_s, self._bounds.bytes_max):
             await asyncio.sleep(0)
         await asyncio.to_thread(self.outbox.checkpoint)
 
@@ -336,13 +338,17 @@ class Notifying:
         hook = None if self._board is None else self._board.hooks.get(question.webhook_id)
         if isinstance(question, ListDeliveries):
             is_heard = hook is None or hook.owner is not None
-            return listed(question, self.outbox.deliveries, place or HookPlace(None), is_heard=is_heard)
+            here = place or HookPlace(None)
+            return listed(
+                question, self.outbox.deliveries, here, self.courier.clock.ahead_s, is_heard=is_heard
+            )
         if hook is None:
             return None
         page = await self._page(question.seq - 1, question.seq)
         notice = next((one for one in page.notices if one.seq == question.seq), None)
         shown = notice is not None and hook.refuses(notice) != NOT_ALLOWED
-        return single(question, self.outbox.deliveries, hook, notice if shown else None, self._traces)
+        shown_notice, ahead_s = notice if shown else None, self.courier.clock.ahead_s
+        return single(question, self.outbox.deliveries, hook, shown_notice, self._traces, ahead_s)
 
     def figures(self) -> WebhookFigures:
         """Return figures for /metrics."""

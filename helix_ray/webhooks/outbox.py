@@ -25,6 +25,7 @@ from pathlib import Path
 
 from helix_ray.webhooks.deliveries import Again, Deliveries
 from helix_ray.webhooks.dropping import DELETED, SKIPPED, Drop, Drops
+from helix_ray.webhooks.due_clock import ClockPlace
 from helix_ray.webhooks.marking import mark_of
 from helix_ray.webhooks.messages import (
     DROPPED,
@@ -63,6 +64,9 @@ class HookOutbox:
             raise
         self._deliveries = Deliveries(self._con)
         self._drops = Drops(self._con)
+        row = self._con.execute("SELECT ahead_s, seen_at FROM clock").fetchone()
+        # Where the clock of what is due was.
+        self.clock = ClockPlace(*row) if row else ClockPlace()
         row = self._con.execute("SELECT cursor FROM place").fetchone()
         self._cursor: int | None = None if row is None else row[0]
         self.places: dict[str, HookPlace] = {
@@ -119,6 +123,12 @@ class HookOutbox:
         with self._turns.stored():
             self._con.execute("INSERT OR REPLACE INTO place VALUES (1, ?)", (cursor,))
         self._cursor = cursor
+
+    def note_clock(self, clock: ClockPlace) -> None:
+        """Note where the clock of what is due is."""
+        with self._turns.stored():
+            self._con.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?)", clock)
+        self.clock = clock
 
     def begin_anew(self) -> None:
         """Forget everything: the journal is another one."""
@@ -330,20 +340,6 @@ class HookOutbox:
             (hook, len(unlike) + 1),
         )
         return next((float(due_at) for seq, due_at in found if seq not in unlike), None)
-
-    def set_back(self, seconds: float) -> None:
-        """Move what was due by a clock that was set back by so much."""
-        with self._turns.stored():
-            self._con.execute(
-                "UPDATE messages SET due_at = due_at - ? WHERE state = 0 AND due_at > 0", (seconds,)
-            )
-            self._con.execute(
-                "UPDATE hooks SET failing_since = failing_since - ?, quiet_until = max(0, quiet_until - ?)",
-                (seconds, seconds),
-            )
-        for place in self.places.values():
-            since, until = place.standing
-            place.standing = Standing(None if since is None else since - seconds, max(0.0, until - seconds))
 
     def turn(
         self, settled: Sequence[Settled], claimed: Sequence[HookMessage], standings: Mapping[str, Standing]

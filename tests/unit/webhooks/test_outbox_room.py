@@ -38,7 +38,7 @@ def test_five_days_of_a_receiver_that_hangs_take_a_bounded_number_of_rows(tmp_pa
         outbox.take(through, {"hangs": later}, {})
     place = outbox.places["hangs"]
     assert outbox.deliveries.counts("hangs")["waiting"] == place.waiting == 800
-    standing = listed(ListDeliveries("hangs"), outbox.deliveries, place)["standing"]
+    standing = listed(ListDeliveries("hangs"), outbox.deliveries, place, 0.0)["standing"]
     assert (standing["unread_after"], standing["messages"]["dropped"]) == (800, 0)
     assert outbox.behind() == {}
     # It works again: the journal is read on from there once half of the room is free.
