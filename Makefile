@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup demo test chaos check style types bench clean help tools redis browser
+.PHONY: test-replicas setup headers demo test chaos check style types bench clean help tools redis browser
 
 # Tests start hundreds of Python processes; each would compile our modules anew (0.1 to 0.2 s of processor time).
 unexport PYTHONDONTWRITEBYTECODE
@@ -15,14 +15,17 @@ BENCH_STAMP := $(VENV)/.installed-bench
 PYTEST := $(BIN)/python -m pytest
 PACKAGES := helix_ray actors serve_app launcher
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+NATIVE := helix_ray/journal/_hashing.c
+compiles = gcc -fsyntax-only -I "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')" $(NATIVE) 2>/dev/null
 # The first interpreter on PATH that is new enough.
 FIND_PYTHON = for p in python3.11 python3.12 python3.13 python3.14 python3; do \
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done
-# Debian's package $(2) where the program $(1) is missing, we are root, and apt is there. What needs it says so otherwise.
-debian = command -v $(1) >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+# Debian's packages $(3) where $(2) fails because $(1) is missing, we are root, and apt is there; else says so.
+packaged = $(2) || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	&& { [ -n "$${updated:-}" ] || apt-get update -qq; } && updated=1 \
-	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; } \
-	|| echo "$(1) is missing and could not be installed (Debian: $(2))" >&2
+	&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(3) >/dev/null; } \
+	|| echo "$(1) is missing and could not be installed (Debian: $(3))" >&2
+debian = $(call packaged,$(1),command -v $(1) >/dev/null,$(2))
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 10
@@ -33,11 +36,15 @@ $(VENV)/bin/python:
 	@python=$$($(FIND_PYTHON)); [ -n "$$python" ] || { echo "Python 3.11 or later is needed" >&2; exit 1; }; \
 	$$python -m venv $(VENV) || { rm -rf $(VENV); echo "$$python -m venv failed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
-$(STAMP): pyproject.toml requirements.lock | $(VENV)/bin/python
+$(STAMP): pyproject.toml requirements.lock setup.py $(NATIVE) | $(VENV)/bin/python headers
 	@echo "installing into $(VENV) (a few minutes the first time)"
 	@$(PIP) -r requirements.lock
-	@$(PIP) --no-deps -e .
+	@HELIX_NATIVE=1 $(PIP) --no-deps -e .
 	@touch $@
+
+# What _hashing.c is built with. Everything works without it; large batches take longer (ADR 107).
+headers: | $(VENV)/bin/python
+	@$(call packaged,what compiles $(NATIVE),$(compiles),gcc python3-dev libssl-dev)
 
 demo: setup ## run the main job end to end on a cluster of three nodes
 	@$(BIN)/python examples/demo.py
@@ -109,7 +116,7 @@ chaos: setup browser ## kill every process in random order for minutes, and chec
 # the isolation of commands, whose tests are left out on a laptop without it and fail in CI.
 TOOLS := go=golang-go node=nodejs sshd=openssh-server ssh=openssh-client rsync=rsync ip=iproute2 bwrap=bubblewrap
 
-tools:
+tools: headers
 	@$(foreach tool,$(TOOLS),$(call debian,$(firstword $(subst =, ,$(tool))),$(lastword $(subst =, ,$(tool))));)
 
 redis:

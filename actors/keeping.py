@@ -57,7 +57,7 @@ class Keeping:
 
     def _whole(self) -> SqliteJournal:
         # The predecessor of a restarted master may still be ending.
-        return SqliteJournal(self._data_dir, self._secret, LOCK_WAIT_S)
+        return SqliteJournal(self._data_dir, self._secret, LOCK_WAIT_S, answers_first=True)
 
     def hindrance(self) -> Hindrance | None:
         """Return why nothing can be recorded; None when everything can."""

@@ -282,11 +282,13 @@ class Master(LivingActor):
                 await self._arrived.wait()
                 self._arrived.clear()
                 self._commits.commit()
-                # Answers are sent before the followers react to them.
+                # Answers are sent before HEAD claims their facts and the followers react to them.
                 await asyncio.sleep(0)
+                self._journal().note_head()
                 # On a full disk the followers' orders would be refused. They see all facts later.
                 if (self._keeping.hindrance() is None and self._commits.react()) or self._commits:
                     self._arrived.set()
+                self._journal().note_head()
                 if not self._arrived.is_set():
                     self._engine.publish()
                 self._wake()
@@ -371,8 +373,7 @@ class Master(LivingActor):
                 try:
                     next(steps)
                 except StopIteration as done:
-                    answer: View | Rejected = done.value
-                    return answer
+                    return cast("View | Rejected", done.value)
                 await asyncio.sleep(0)
 
     def _metrics(self, question: Metrics, by: Principal) -> MetricsView | Rejected:
@@ -381,8 +382,7 @@ class Master(LivingActor):
         reply = self._engine.query(question, by)
         if isinstance(reply, Rejected):
             return reply
-        log_bytes = self._keeping.journal.log_bytes()
-        return with_processes(reply, self._turn_reports, self._commits, log_bytes, now)
+        return with_processes(reply, self._turn_reports, self._commits, self._journal().log_bytes(), now)
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

@@ -32,10 +32,12 @@ from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, Task
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.specs import TaskSpec
 from helix_ray.core.visibility import TaskScope
+from helix_ray.journal.hashing import HASH_BYTES
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import PAGE_BYTES, configure
-from helix_ray.journal.merkle import subtree_of
-from helix_ray.journal.rows import TILE_FACTS, Salts, encode, leaves_of
+from helix_ray.journal.leaves import leaves_of
+from helix_ray.journal.merkle import Frontier
+from helix_ray.journal.rows import TILE_FACTS, TILE_LEVEL, Salts, encode
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
@@ -123,11 +125,11 @@ def bench_tree() -> None:
         configure(con)
         some, words, salts = list(islice(facts(), COMMIT_FACTS)), Interned(con), Salts()
         encoded = encode(some, 0, 1, words, salts)
-        tile = leaves_of(encoded)[:TILE_FACTS]
+        tile = leaves_of(encoded)[: TILE_FACTS * HASH_BYTES]
         parts: dict[str, tuple[Callable[[], object], int]] = {
             "rows": (lambda: encode(some, 0, 1, words, salts), COMMIT_FACTS),
             "leaves": (lambda: leaves_of(encoded), COMMIT_FACTS),
-            "nodes": (lambda: subtree_of(tile), TILE_FACTS),
+            "nodes": (lambda: Frontier().extended(tile, TILE_LEVEL), TILE_FACTS),
             "empty_hash": (lambda: [sha256(b"").digest() for _ in some], COMMIT_FACTS),
         }
         least = dict.fromkeys(parts, float("inf"))

@@ -87,7 +87,7 @@ def _advance(
             break
         if frontier.size == 0 and origin_of(leaves[0]) != beginning.origin:
             raise Tampered(1, 1, f"fact 1 is not that of the journal {beginning.origin}")
-        frontier, _ = frontier.extended(leaves, _NO_NODES)
+        frontier, _ = frontier.extended(b"".join(leaves), _NO_NODES)
         on_facts(frontier.size)
     return frontier
 

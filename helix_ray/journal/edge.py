@@ -7,49 +7,80 @@ root, and grows by one update of a hash a commit, where a root takes a hash for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from typing import NamedTuple
 
+from helix_ray.journal.hashing import HASH_BYTES
 from helix_ray.journal.merkle import Frontier, Node
 from helix_ray.journal.rows import TILE_FACTS, TILE_LEVEL
 
 _EDGE = b"\x02"
+_TILE_BYTES = TILE_FACTS * HASH_BYTES
+
+
+class Growth(NamedTuple):
+    """What a commit adds to an edge: how many facts, and what makes their leaves.
+
+    Where it completes tiles: these leaves, the peaks over whole tiles with it, and the completed nodes.
+    """
+
+    facts: int
+    make: Callable[[], bytes]
+    leaves: bytes = b""
+    tiles: Frontier | None = None
+    nodes: Sequence[Node] = ()
 
 
 class TreeEdge:
-    """The peaks over whole tiles, and the leaves after them."""
+    """The peaks over whole tiles, and the leaves after them.
 
-    __slots__ = ("_begun", "leaves", "size", "tiles")
+    Leaves are made when they are needed: for a tile that a commit completes, for the hash and for the root.
+    """
 
-    def __init__(self, tiles: Frontier | None = None, leaves: Sequence[bytes] = ()) -> None:
+    __slots__ = ("_begun", "_leaves", "_owed", "_tiles", "size")
+
+    def __init__(self, tiles: Frontier | None = None, leaves: bytes = b"") -> None:
+        self._owed: list[Callable[[], bytes]] = []
         self._set(Frontier() if tiles is None else tiles, leaves)
 
-    def _set(self, tiles: Frontier, leaves: Sequence[bytes]) -> None:
-        self.tiles, self.leaves = tiles, list(leaves)
-        self.size = tiles.size + len(leaves)
-        self._begun = sha256(b"".join((_EDGE, *tiles.peaks, *leaves)))
+    def _set(self, tiles: Frontier, leaves: bytes) -> None:
+        self._tiles, self._leaves = tiles, leaves
+        self.size = tiles.size + len(leaves) // HASH_BYTES
+        self._begun = sha256(b"".join((_EDGE, *tiles.peaks, leaves)))
 
-    def tiles_with(self, leaves: Sequence[bytes]) -> tuple[Frontier, list[Node]]:
-        """Return the peaks over whole tiles after more leaves, and the nodes that these complete."""
-        known = self.leaves
-        if len(known) + len(leaves) < TILE_FACTS:
-            return self.tiles, []
-        known = [*known, *leaves]
-        return self.tiles.extended(known[: len(known) // TILE_FACTS * TILE_FACTS], TILE_LEVEL)
+    def growth(self, facts: int, make: Callable[[], bytes]) -> Growth:
+        """Return what so many facts, whose leaves `make` returns, would add."""
+        if self.size % TILE_FACTS + facts < TILE_FACTS:
+            return Growth(facts, make)
+        self._catch_up()
+        leaves = make()
+        known = self._leaves + leaves
+        tiles, nodes = self._tiles.extended(known[: len(known) // _TILE_BYTES * _TILE_BYTES], TILE_LEVEL)
+        return Growth(facts, make, leaves, tiles, nodes)
 
-    def grow(self, leaves: Sequence[bytes], tiles: Frontier) -> None:
-        """Add leaves; `tiles` is what tiles_with said of them."""
-        if tiles is not self.tiles:
-            self._set(tiles, leaves[tiles.size - self.size :])
-            return
-        self.leaves += leaves
-        self.size += len(leaves)
-        self._begun.update(b"".join(leaves))
+    def grow(self, growth: Growth) -> None:
+        """Add the newest growth."""
+        if growth.tiles is not None:
+            self._set(growth.tiles, growth.leaves[(growth.tiles.size - self.size) * HASH_BYTES :])
+        else:
+            self.size += growth.facts
+            self._owed.append(growth.make)
 
     def hash(self) -> str:
         """Return the hash over the whole edge (hex)."""
+        self._catch_up()
         return self._begun.hexdigest()
 
     def root(self) -> bytes:
         """Return the root over all leaves."""
-        return self.tiles.extended(self.leaves, TILE_LEVEL)[0].root()
+        self._catch_up()
+        return self._tiles.extended(self._leaves, TILE_LEVEL)[0].root()
+
+    def _catch_up(self) -> None:
+        """Add the leaves that are owed."""
+        if self._owed:
+            leaves = b"".join([make() for make in self._owed])
+            self._owed.clear()
+            self._leaves += leaves
+            self._begun.update(leaves)

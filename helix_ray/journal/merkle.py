@@ -1,5 +1,5 @@
 """The Merkle tree of RFC 6962 over a journal's facts: growing it, its roots, and its
-proofs. Pure: nodes are arguments.
+proofs. Pure: nodes are arguments. A row of leaves or nodes is one value, 32 bytes of it for each.
 
 Leaf i (from 0) is fact i + 1. The node at level L and index i covers the 2**L leaves from i * 2**L on. Only
 complete subtrees have nodes, so nodes never change. The root of any size, and any proof, is computed from
@@ -8,8 +8,10 @@ O(log n) of them. A parent is SHA-256(0x01 || left || right); proofs.py defines 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
+
+from helix_ray.journal.hashing import HASH_BYTES, native
 
 # The root of an empty tree.
 EMPTY_ROOT = sha256(b"").digest()
@@ -30,15 +32,34 @@ def parent_of(left: bytes, right: bytes) -> bytes:
     return begun.digest()
 
 
-def _parents_of(row: Sequence[bytes]) -> list[bytes]:
-    """Return the nodes above a row of nodes, as parent_of makes each, without a call for it."""
+def _parents_of(row: bytes) -> bytes:
+    """Return the row of nodes above a row, as parent_of makes each, without a call for it."""
     parents: list[bytes] = []
     begin, add = _begin_parent, parents.append
-    for left, right in zip(row[::2], row[1::2], strict=True):
+    for left in range(0, len(row), 2 * HASH_BYTES):
         begun = begin()
-        begun.update(left + right)
+        begun.update(row[left : left + 2 * HASH_BYTES])
         add(begun.digest())
-    return parents
+    return b"".join(parents)
+
+
+def _rows_above(row: bytes) -> list[bytes]:
+    """Return the rows of nodes above a row of 2**n, the root last."""
+    rows: list[bytes] = []
+    if native is None:
+        while len(row) > HASH_BYTES:
+            row = _parents_of(row)
+            rows.append(row)
+        return rows
+    nodes, start, size = native.nodes(row), 0, len(row) // 2
+    while size >= HASH_BYTES:
+        rows.append(nodes[start : start + size])
+        start, size = start + size, size // 2
+    return rows
+
+
+def _each(row: bytes) -> Iterator[bytes]:
+    return (row[start : start + HASH_BYTES] for start in range(0, len(row), HASH_BYTES))
 
 
 class Frontier:
@@ -56,20 +77,22 @@ class Frontier:
         """Return the frontier of a tree of this size."""
         return cls(size, (nodes(level, index) for level, index in _peaks(size)))
 
-    def extended(self, leaves: Sequence[bytes], kept_from: int) -> tuple[Frontier, list[Node]]:
+    def extended(self, leaves: bytes, kept_from: int) -> tuple[Frontier, list[Node]]:
         """Return the frontier after more leaves, and the completed nodes of level `kept_from` and above."""
         size, peaks, completed = self.size, self.peaks.copy(), list[Node]()
-        start, count = 0, len(leaves)
+        start, count = 0, len(leaves) // HASH_BYTES
         while start < count:
             # The largest complete subtree that begins here is limited by the remaining leaves
             # and by the tree's edge.
             level = min((count - start).bit_length() - 1, (size & -size).bit_length() - 1 if size else 64)
-            row = leaves[start : start + (1 << level)]
-            for above in range(1, level + 1):
-                row = _parents_of(row)
+            node = leaves[start * HASH_BYTES : (start + (1 << level)) * HASH_BYTES]
+            for above, row in enumerate(_rows_above(node), 1):
                 if above >= kept_from:
-                    completed += [(above, (size >> above) + i, node) for i, node in enumerate(row)]
-            start, node, rest = start + (1 << level), row[0], size >> level
+                    completed += [
+                        (above, place, each) for place, each in enumerate(_each(row), size >> above)
+                    ]
+                node = row
+            start, rest = start + (1 << level), size >> level
             size += 1 << level
             while rest & 1:
                 node = parent_of(peaks.pop(), node)
@@ -98,7 +121,7 @@ def _peaks(size: int) -> list[tuple[int, int]]:
 
 def subtree_of(leaves: Sequence[bytes]) -> bytes:
     """Return the root over the given leaves."""
-    return Frontier().extended(leaves, 64)[0].root()
+    return Frontier().extended(b"".join(leaves), 64)[0].root()
 
 
 def root_of(nodes: Nodes, size: int) -> bytes:

@@ -48,6 +48,9 @@ class ReadingJournal(SqliteJournal):
     def save_snapshot(self, snapshot: Snapshot) -> None:
         """Do nothing."""
 
+    def note_head(self) -> None:
+        """Do nothing: no fact was acknowledged."""
+
     def mark_head(self) -> None:
         """Do nothing: no fact was acknowledged."""
 

@@ -1,4 +1,4 @@
-"""Converts facts to rows of format 2 and back, and computes their leaves (journal/proofs.py defines a leaf).
+"""Converts facts to rows of format 2 and back; journal/leaves.py computes the leaves of those it encodes.
 
 A row omits values that are equal in the row before (`at`, `author`, `request`), except the first row of a
 commit and of a tile of 256 facts. So a reader that starts anywhere looks back at most 255 rows. `RowReader`
@@ -42,7 +42,6 @@ Row = tuple[int, int, str, bytearray, float | None, int | None, str | None]
 # As read: its digest follows.
 ReadRow = tuple[int, int, str, bytes | None, float | None, int | None, str | None, bytes | None]
 
-_LEAF = b"\x00"
 _SALT = struct.Struct(f"{SALT_BYTES}s")
 
 
@@ -134,7 +133,7 @@ def encode(facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salts: 
     """Return rows of facts that follow row `seq`, adding new kinds and authors to the side tables.
     Raises SeqGap.
 
-    Every fact goes through this loop and that of `leaves_of`, which make as few calls as possible. One loop
+    Every fact goes through this loop and those of leaves.py, which make as few calls as possible. One loop
     for both takes an eighth more of the time that the tree costs.
     """
     rows: list[Row | ShortRow] = []
@@ -142,55 +141,48 @@ def encode(facts: Sequence[Fact], seq: int, epoch: int, words: Interned, salts: 
     headers: dict[int, bytes] = {}
     known: dict[type[Any], tuple[bool, Callable[[Any], tuple[Any, ...]], int]] = {}
     dumps, joined, add_row = orjson.dumps, bytearray().join, rows.append
+    before: type[Any] | None = None
     at, actor, request, origin = None, None, None, None
     said, shared = ALONE, ALONE
+    next_tile = seq - seq % -TILE_FACTS
     for fact, salt in zip(facts, salts.take(len(facts)), strict=True):
         if fact.seq != seq + 1:
             raise SeqGap(f"fact {fact.seq} does not follow {seq}")
-        if not seq % TILE_FACTS:
-            said = ALONE
+        if seq == next_tile:
+            said, next_tile = ALONE, seq + TILE_FACTS
         seq += 1
         event = fact.event
         made = type(event)
-        written = known.get(made)
-        if written is None:
-            header, with_subject, values, kind_of = WRITTEN[made]
-            written = known[made] = with_subject, values, words.number_of_kind(kind_of)
-            headers[written[2]] = header
-        with_subject, values, kind = written
+        if made is not before:
+            before = made
+            written = known.get(made)
+            if written is None:
+                header, with_subject, values, kind_of = WRITTEN[made]
+                written = known[made] = with_subject, values, words.number_of_kind(kind_of)
+                headers[written[2]] = header
+            with_subject, values, kind = written
         subject = event.id if with_subject else ""  # type: ignore[union-attr]  # these have one
         try:
             content = joined((salt, dumps(values(event))))
         except TypeError:
             content = joined((salt, to_json(values(event))))
-        if fact.origin is not origin or fact.request_id != request or fact.at != at or fact.actor != actor:
-            at, actor, request, origin = float(fact.at), fact.actor, fact.request_id, fact.origin
+        # The facts of an order have the same objects; where equal ones differ, only a header is repeated.
+        if (
+            fact.request_id is not request
+            or fact.origin is not origin
+            or fact.at is not at
+            or fact.actor is not actor
+        ):
+            at, actor, request, origin = fact.at, fact.actor, fact.request_id, fact.origin
             who = Author.of(epoch, actor, origin)
-            shared = Shared(at, words.number_of_author(who), request)
-            orders.append((len(rows), who, at, request))
+            shared = Shared(float(at), words.number_of_author(who), request)
+            orders.append((len(rows), who, float(at), request))
         if said is shared:
             add_row((seq, kind, subject, content))
         else:
             add_row((seq, kind, subject, content, *_unsaid(said, shared)))
             said = shared
     return Encoded(rows, orders, headers)
-
-
-def leaves_of(encoded: Encoded) -> list[bytes]:
-    """Return the leaves of rows, in order."""
-    rows, orders, headers = encoded
-    leaves: list[bytes] = []
-    dumps, hashed, add = orjson.dumps, sha256, leaves.append
-    ends = [start for start, *_ in orders[1:]]
-    ends.append(len(rows))
-    for (start, author, at, request), end in zip(orders, ends, strict=True):
-        # The hash of what all facts of an order have in common is continued, not computed again.
-        begun, last = hashed(_LEAF + header_of_order(author, at, request)), rows[end - 1]
-        for row in rows[start:end]:
-            leaf = begun.copy() if row is not last else begun
-            leaf.update(dumps((row[0], row[2])) + headers[row[1]] + hashed(row[3]).digest())
-            add(leaf.digest())
-    return leaves
 
 
 def insert(con: sqlite3.Connection, rows: Iterable[Row | ShortRow]) -> None:

@@ -10,8 +10,9 @@ A start opens it in these steps; the order matters, because a damaged file must 
     4. epoch    one more than any before, durable: writers of earlier epochs can no longer append
     5. HEAD     rewritten
 
-An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit,
-HEAD notes size and edge (journal/edge.py).
+An append is one transaction: the epoch is still ours, rows and completed nodes of the tree go in, commit.
+Then HEAD notes size and edge (journal/edge.py): at once, or when an owner that answers first says so
+(ADR 107).
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from helix_ray.core.events import Fact
 from helix_ray.derived import sqlite_says_damaged
 from helix_ray.journal import erasing, layout, pages, pruning, sealing, snapshots
 from helix_ray.journal.check import check_start, missing
-from helix_ray.journal.edge import TreeEdge
+from helix_ray.journal.edge import Growth, TreeEdge
 from helix_ray.journal.erasing import asked
 from helix_ray.journal.errors import EraseRefused, JournalDamaged, StaleWriter
 from helix_ray.journal.head import Claim, HeadFile
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, has_tables
+from helix_ray.journal.leaves import leaves_of
 from helix_ray.journal.lock import FileLock
-from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import Encoded, Salts, encode, insert, leaves_of
+from helix_ray.journal.rows import Encoded, Salts, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.journal.upgrade import upgrade
 from helix_ray.ports import Snapshot
@@ -46,11 +48,14 @@ FILE_NAME = JOURNAL_FILE
 class SqliteJournal:
     """The only writer of a data directory's journal; not for concurrent calls from several threads."""
 
-    def __init__(self, data_dir: Path, key: bytes, lock_wait_s: float = 0.0) -> None:
+    def __init__(
+        self, data_dir: Path, key: bytes, lock_wait_s: float = 0.0, *, answers_first: bool = False
+    ) -> None:
         """Open the journal, creating it if there is none. `key` signs HEAD and snapshots and must not change.
 
-        Waits up to `lock_wait_s` seconds for another process to release the lock. Raises JournalLocked,
-        JournalDamaged or JournalTooNew, each with instructions.
+        With `answers_first` the owner calls `note_head` after each append, when it has answered. Waits up to
+        `lock_wait_s` seconds for another process to release the lock. Raises JournalLocked, JournalDamaged or
+        JournalTooNew, each with instructions.
         """
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = data_dir / FILE_NAME
@@ -58,6 +63,9 @@ class SqliteJournal:
         self._lock = FileLock(data_dir / "journal.lock", lock_wait_s)
         self._head_file = HeadFile(data_dir / "HEAD", key)
         self._con: sqlite3.Connection | None = None
+        self._answers_first = answers_first
+        # Whether HEAD says less than what is committed.
+        self._unclaimed = False
         try:
             claim = self._head_file.read()
             with self._advised():
@@ -86,27 +94,34 @@ class SqliteJournal:
         if not facts:
             return []
         with self._transaction() as con:
-            encoded, leaves, tiles = self._insert(con, facts)
-        self._committed(leaves, tiles)
+            encoded, growth = self._insert(con, facts)
+        self._committed(growth)
         return encoded.body_sizes()
 
-    def _insert(
-        self, con: sqlite3.Connection, facts: Sequence[Fact]
-    ) -> tuple[Encoded, list[bytes], Frontier]:
-        """Insert facts in the open transaction; return their rows, their leaves, and the tiles with them."""
+    def _insert(self, con: sqlite3.Connection, facts: Sequence[Fact]) -> tuple[Encoded, Growth]:
+        """Insert facts in the open transaction; return their rows, and what they add to the tree."""
         encoded = encode(facts, self._edge.size, self.epoch, self._words, self._salts)
-        leaves = leaves_of(encoded)
-        tiles, completed = self._edge.tiles_with(leaves)
+        growth = self._edge.growth(len(facts), partial(leaves_of, encoded))
         insert(con, encoded.rows)
-        if completed:
-            con.executemany(layout.INSERT_NODE, completed)
-        return encoded, leaves, tiles
+        if growth.nodes:
+            con.executemany(layout.INSERT_NODE, growth.nodes)
+        return encoded, growth
 
-    def _committed(self, leaves: Sequence[bytes], tiles: Frontier) -> None:
-        # After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
-        # refuse to serve because of a fact that was never acknowledged.
-        self._edge.grow(leaves, tiles)
-        self._head_file.note(self._claim())
+    def _committed(self, growth: Growth) -> None:
+        self._edge.grow(growth)
+        self._unclaimed = True
+        if not self._answers_first:
+            self.note_head()
+
+    def note_head(self) -> None:
+        """Have HEAD claim what is committed; it is cheap where it does.
+
+        After the commit: HEAD must not claim a fact that a crash could still undo, or the next start would
+        refuse to serve because of a fact that was never acknowledged.
+        """
+        if self._unclaimed:
+            self._head_file.note(self._claim())
+            self._unclaimed = False
 
     def erase(self, fact: Fact) -> None:
         """Make a FactsErased durable and take what those facts said away. Raises
@@ -132,12 +147,12 @@ class SqliteJournal:
         if not set(asked(fact, newest)) <= set(prepared.seqs):
             raise EraseRefused("the erasure of other facts was prepared")
         with self._transaction() as con:
-            _, leaves, tiles = self._insert(con, [fact])
+            _, growth = self._insert(con, [fact])
             erasing.erase_rows(con, prepared)
             # They contain what is erased, and a start from one of them would have to
             # fold facts without bodies.
             con.execute("DELETE FROM snapshots WHERE seq < ?", (newest,))
-        self._committed(leaves, tiles)
+        self._committed(growth)
         sealing.tidy(self._connection(), self._tree.folder, prepared.seqs)
 
     def cut_log(self) -> bool:
@@ -174,6 +189,7 @@ class SqliteJournal:
         """Sync HEAD, checkpoint the WAL, release the lock; safe to call twice."""
         if self._con is None:
             return
+        self.note_head()
         self._head_file.close()
         self._con.close()
         self._con = None
@@ -183,6 +199,7 @@ class SqliteJournal:
 
     def mark_head(self) -> None:
         """Make HEAD durable; call it at least once a second while facts come in."""
+        self.note_head()
         self._head_file.sync()
 
     def log_bytes(self) -> int:

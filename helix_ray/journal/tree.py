@@ -65,7 +65,7 @@ class StoredTree(StoredFacts):
     def edge(self, size: int) -> TreeEdge:
         """Return the right edge of the tree of the first `size` facts, as it grows."""
         whole = size // TILE_FACTS * TILE_FACTS
-        return TreeEdge(self.frontier(whole), self.leaves(whole, size))
+        return TreeEdge(self.frontier(whole), b"".join(self.leaves(whole, size)))
 
     def root(self, size: int) -> bytes:
         """Return the root of the tree of the first `size` facts."""
@@ -96,7 +96,7 @@ class StoredTree(StoredFacts):
         frontier = self.frontier(first)
         while first < size:
             last = min(size, first + TILES_PER_STEP * TILE_FACTS)
-            leaves = self.leaves(first, last)
+            leaves = b"".join(self.leaves(first, last))
             frontier, completed = frontier.extended(leaves, TILE_LEVEL)
             self._check_nodes(completed)
             first = last

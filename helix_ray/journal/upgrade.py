@@ -27,8 +27,9 @@ from helix_ray.journal.check import check_format1
 from helix_ray.journal.head import Claim
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import connect, format_of, has_tables
+from helix_ray.journal.leaves import leaves_of
 from helix_ray.journal.merkle import Frontier
-from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert, leaves_of
+from helix_ray.journal.rows import TILE_LEVEL, Salts, encode, insert
 from helix_ray.journal.tree import StoredTree
 from helix_ray.private import make_file
 

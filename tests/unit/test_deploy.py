@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from ray.serve.schema import ServeDeploySchema
 from launcher.node.cli import _parser
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
+# What Python and setup.py make.
+MADE = {".py", ".pyc", ".so"}
 LAUNCHED = ("cluster.yaml", "deploy/aws.yaml", "deploy/gcp.yaml")
 # Fields of ray.io/v1 RayService and what is in it, from KubeRay's API reference; None: a
 # Kubernetes type, or free.
@@ -122,3 +126,11 @@ def test_every_pod_has_one_data_directory_and_the_head_keeps_it() -> None:
     assert settings["HELIX_DATA_DIR"].startswith(mounts["data"])
     assert settings["HELIX_ADMIN_PASSWORD_FILE"].startswith(mounts["secrets"])
     assert "HELIX_ADMIN_PASSWORD" not in settings
+
+
+def test_a_wheel_has_every_file() -> None:
+    """Files beside the modules are in a wheel (deploy/ installs one) only where pyproject.toml names them."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in PACKAGES:
+        files = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in MADE}
+        assert files == {path for pattern in named[package] for path in (ROOT / package).glob(pattern)}

@@ -133,7 +133,7 @@ def test_an_input_output_error_ends_the_master() -> None:
 def test_a_start_on_a_broken_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no lack of room, so it is neither hidden nor served from: it is the reason that /readyz says."""
 
-    def broken(self: SqliteJournal, *_: object) -> None:
+    def broken(self: SqliteJournal, *_: object, **__: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(SqliteJournal, "__init__", broken)

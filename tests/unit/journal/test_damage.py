@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -64,6 +65,27 @@ def test_a_lost_log_is_noticed_and_left_alone(data: Path, tmp_path: Path) -> Non
         JournalDamaged, match=r"facts 21 to 40 were acknowledged but are missing .*remove HEAD"
     ):
         SqliteJournal(left, KEY)
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_an_owner_that_answers_first_says_when_head_claims(data: Path, tmp_path: Path, noted: bool) -> None:
+    """Killed before it says so, a start finds all facts; killed afterwards, their loss is noticed."""
+    journal = SqliteJournal(data, KEY, answers_first=True)
+    journal.append(facts(21, 3))
+    journal.append(facts(24, 300))
+    if noted:
+        journal.note_head()
+    left = tmp_path / "killed"
+    shutil.copytree(data, left, ignore=shutil.ignore_patterns("*-shm"))
+    journal.close()
+    lost = shutil.copytree(left, tmp_path / "lost")
+    (lost / "journal.sqlite-wal").unlink()
+    with pytest.raises(JournalDamaged, match="21 to 323") if noted else contextlib.nullcontext():
+        SqliteJournal(lost, KEY).close()
+    started = SqliteJournal(left, KEY)
+    assert started.verify() == 323
+    started.close()
+    assert SqliteJournal(data, KEY).verify() == 323
 
 
 def test_a_refused_start_changes_no_file(data: Path, tmp_path: Path) -> None:

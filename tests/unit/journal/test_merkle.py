@@ -82,7 +82,7 @@ class Grown:
     """A tree that keeps every node."""
 
     def __init__(self, leaves: list[bytes]) -> None:
-        frontier, completed = Frontier().extended(leaves, 0)
+        frontier, completed = Frontier().extended(b"".join(leaves), 0)
         self._nodes = {(level, index): node for level, index, node in completed}
         self._nodes |= {(0, index): leaf for index, leaf in enumerate(leaves)}
         self.root = frontier.root()
@@ -138,8 +138,8 @@ def test_roots_are_those_of_the_definition() -> None:
     for size in range(1, 71):
         expected = defined(leaves[:size])
         assert root_of(nodes, size) == subtree_of(leaves[:size]) == expected
-        some, _ = Frontier().extended(leaves[: size // 3], 64)
-        assert some.extended(leaves[size // 3 : size], 64)[0].root() == expected
+        some, _ = Frontier().extended(b"".join(leaves[: size // 3]), 64)
+        assert some.extended(b"".join(leaves[size // 3 : size]), 64)[0].root() == expected
     assert subtree_of([]) == EMPTY_ROOT
 
 
