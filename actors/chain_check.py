@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.audit_requests import LENGTH_BYTES, PAGE
-from helix_ray.checkpoints import CheckpointFailed, verify
+from helix_ray.checkpoints import UNMET_FILE, CheckpointFailed, verify
 from helix_ray.core.posture import REMEDY, AuditCheck, JournalCheck
 from helix_ray.journal.checked import read_check, read_comparison, write_check
 from helix_ray.journal.errors import JournalError
@@ -58,23 +58,32 @@ class AuditSide:
 
 class ChainCheck:
     """Checks the journal of a data directory every `every_s` seconds, across restarts, and compares an audit
-    with it; one that differed is compared again after each start."""
+    with it; what was damaged or differed is looked at again after each start, which may have another one."""
 
     def __init__(self, data_dir: Path, every_s: float, audit: AuditSide | None = None) -> None:
         self._data_dir = data_dir
         self._every_s = every_s
         self._audit = audit
         self._compare_at = 0.0
+        self._has_doubted = False
         self._reported: AuditCheck | None = None
 
     async def check_if_due(self) -> None:
-        """Check where the last check is too long ago, or that time is in the future."""
+        """Check where the last check is too long ago, or that time is in the future; and once where this
+        start has found another journal than that of its checkpoint, or the last check has found damage."""
         last, compared = await asyncio.to_thread(self._read)
-        if not self._is_fresh(last) or self._is_to_compare(compared):
+        if not self._is_fresh(last) or self._is_doubtful(last) or self._is_to_compare(compared):
             await self._check_beside()
 
     def _read(self) -> tuple[JournalCheck | None, AuditCheck | None]:
         return read_check(self._data_dir), read_comparison(self._data_dir)
+
+    def _is_doubtful(self, last: JournalCheck | None) -> bool:
+        is_damaged = last is not None and last.damage is not None
+        if self._has_doubted or not (is_damaged or (self._data_dir / UNMET_FILE).exists()):
+            return False
+        self._has_doubted = True
+        return True
 
     def _is_fresh(self, last: JournalCheck | AuditCheck | None) -> bool:
         return last is not None and 0 <= time.time() - last.at < self._every_s

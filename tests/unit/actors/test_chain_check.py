@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import subprocess
@@ -18,10 +19,12 @@ from actors import chain_check
 from actors.audit_check import compare_audit
 from actors.chain_check import AuditSide, ChainCheck, check
 from helix_ray.audit_compare import HISTORY_FILE
+from helix_ray.checkpoints import UNMET_FILE, Checkpoint, CheckpointKeeper, origin_of
 from helix_ray.core.events import Fact, TaskCompleted
 from helix_ray.core.posture import AuditCheck, JournalCheck
 from helix_ray.journal.checked import read_check, read_comparison, write_check, write_comparison
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.journal.tree import StoredTree
 from helix_ray.security.keys import load_or_create_key
 from helix_ray.views.audit_comparison import Retention
 from tests.unit.audit_world import AuditWorld
@@ -74,6 +77,38 @@ def test_a_changed_fact_is_found_and_logged(tmp_path: Path, caplog: pytest.LogCa
     assert found.damage is not None
     assert "changed" in found.damage or "differ" in found.damage
     assert found.damage in caplog.text
+
+
+def test_a_journal_that_a_start_doubts_is_checked_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has fewer facts than the checkpoint that the start found. One that was damaged is checked by the
+    next start: somebody may have mended it."""
+
+    async def in_this_process(self: ChainCheck) -> None:
+        assert check(tmp_path) is None
+
+    monkeypatch.setattr(ChainCheck, "_check_beside", in_this_process)
+    made(tmp_path)
+    write_check(tmp_path, JournalCheck(time.time(), FACTS))
+    running = ChainCheck(tmp_path, DAY_S)
+    asyncio.run(running.check_if_due())
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as con:
+        origin = origin_of(StoredTree(con).leaf(1))
+    CheckpointKeeper(tmp_path).keep(Checkpoint(origin, FACTS + 5, bytes(32)))
+    (tmp_path / "checkpoint").rename(tmp_path / UNMET_FILE)
+    asyncio.run(running.check_if_due())
+    found = read_check(tmp_path)
+    assert found is not None
+    assert found.damage is not None
+    assert f"facts {FACTS + 1} to {FACTS + 5} are missing" in found.damage
+    asyncio.run(running.check_if_due())
+    assert read_check(tmp_path) == found
+    (tmp_path / UNMET_FILE).unlink()
+    asyncio.run(ChainCheck(tmp_path, DAY_S).check_if_due())
+    mended = read_check(tmp_path)
+    assert mended is not None
+    assert mended.damage is None
 
 
 def test_what_cannot_be_read_is_no_check(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
