@@ -42,8 +42,9 @@ AUDIT = (
 # What the records so far have set of each thing, by resource and id.
 CONFIGURED = (_text("thing"), _text("settings"))
 SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
-# What a text is looked for in: as it is, and as it is in JSON. A part of a generated id is in `ids`.
-SAID = ("action", "user_id", "address", "user_agent", "credential")
+# What a text is looked for in: as it is, and as it is in JSON. A part of a generated id is in `ids` and in
+# `credential`.
+SAID = ("action", "user_id", "address", "user_agent")
 SAID_IN_JSON = ("named", "details", "before", "after")
 REFUSED = ACTS[RequestsRefused]
 _LOST = """

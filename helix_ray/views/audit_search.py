@@ -265,9 +265,10 @@ def _of_text(text: str | None) -> tuple[list[str], list[str]]:
         return [], []
     said = {f"lower({column})": text for column in SAID}
     said |= {f"lower({column})": _in_json(text) for column in SAID_IN_JSON}
-    if can_be_part(text):
+    # That of an attempt is its task's, and a number.
+    if can_be_part(text.partition("#")[0]):
         # Generated ids are in small letters.
-        said["ids"] = text
+        said |= {"ids": text, "credential": text}
     return ["(" + " OR ".join(f"contains({one}, lower(?))" for one in said) + ")"], [*said.values()]
 
 

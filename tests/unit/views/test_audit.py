@@ -70,6 +70,8 @@ def seqs(history: History, question: ListAudit) -> list[int]:
         (ListAudit(text="CURL/8", limit=2), [8, 7]),
         (ListAudit(text="cpu"), [7]),
         (ListAudit(text=FROM.credential.upper()), [8, 7, 4, 3, 2, 1]),
+        (ListAudit(text="SSION-1"), [8, 7, 4, 3, 2, 1]),
+        (ListAudit(text="#1"), []),
         (ListAudit(start=102.0, end=104.0), [3, 2]),
         (ListAudit(before=4), [3, 2, 1]),
         (ListAudit(after=3, limit=2), [4, 7]),
