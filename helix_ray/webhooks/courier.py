@@ -247,15 +247,16 @@ class Courier:
         hook = None if self._board is None else self._board.hooks.get(lane.hook)
         if hook is None or not hook.active or not lane.can_begin(now):
             return None
-        if self._outbox.is_dropping(lane.hook):
+        if lane.hook in self._outbox.drops:
             return None
         while lane.queue or self._load(lane, now, unstored):
             message = lane.queue[0]
-            if message.seq not in self._known:
+            try:
+                known = self._known.get(message.seq)
+            except KeyError:
                 self._have_read(lane)
                 return None
             lane.queue.popleft()
-            known = self._known.get(message.seq)
             why = ERASED if known is None else hook.refuses(known.notice)
             if known is not None and why is None:
                 return message, known, hook
@@ -364,9 +365,9 @@ class Courier:
         place = self._outbox.places.get(lane.hook)
         if place is not None:
             before = self._standings.get(lane.hook, place.standing)
-            after = Standing(None if success else before.failing_since or now, lane.quiet_until)
+            after = None if success else before.failing_since or now, lane.quiet_until
             if after != before:
-                self._standings[lane.hook] = after
+                self._standings[lane.hook] = Standing(*after)
         if found.gone:
             self._gone(lane.hook)
 

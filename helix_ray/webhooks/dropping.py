@@ -27,27 +27,20 @@ class Drop:
     through: int = _SEQ_MAX
 
 
-class Drops:
-    """What is still to be dropped; shares the connection of a HookOutbox, on its thread."""
+class Drops(dict[str, Drop]):
+    """What is still to be dropped, by webhook; shares the connection of a HookOutbox, on its thread."""
 
     def __init__(self, con: sqlite3.Connection) -> None:
+        super().__init__()
         self._con = con
-        self._drops: dict[str, Drop] = {}
-
-    def __contains__(self, hook: str) -> bool:
-        return hook in self._drops
 
     def add(self, drop: Drop) -> None:
         """Add what is to be dropped of a webhook, in the place of what was before."""
-        self._drops[drop.hook] = drop
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._drops.clear()
+        self[drop.hook] = drop
 
     def next(self) -> Drop | None:
         """Return what is dropped next."""
-        return next(iter(self._drops.values()), None)
+        return next(iter(self.values()), None)
 
     def carry_out(self, drop: Drop, now: float) -> tuple[int, Drop | None]:
         """Drop the next messages in a transaction; return how many, and what is left."""
@@ -66,6 +59,6 @@ class Drops:
 
     def note(self, drop: Drop, left: Drop | None) -> None:
         """Note what is left, after the transaction."""
-        del self._drops[drop.hook]
+        del self[drop.hook]
         if left is not None:
-            self._drops[left.hook] = left
+            self[left.hook] = left

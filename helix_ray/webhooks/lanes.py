@@ -119,7 +119,8 @@ class YoungSends:
         self._last += 1
         self.begun_at = self._clock()
         self._young[self._last] = until = self.begun_at + lane.young_s
-        self._first_until = min(self._first_until, until)
+        if until < self._first_until:
+            self._first_until = until
         return self._last
 
     def end(self, number: int) -> None:

@@ -230,7 +230,7 @@ class Notifying:
         name = self.outbox.drop_some(self._now())
         if name is None:
             return False
-        if name in self.outbox.places and not self.outbox.is_dropping(name):
+        if name in self.outbox.places and name not in self.outbox.drops:
             self.courier.look_anew(name)
         await asyncio.sleep(0)
         return True

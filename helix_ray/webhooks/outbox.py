@@ -63,7 +63,8 @@ class HookOutbox:
             self._con.close()
             raise
         self._deliveries = Deliveries(self._con)
-        self._drops = Drops(self._con)
+        # Nothing is sent to a webhook while messages of it are still to be dropped.
+        self.drops = Drops(self._con)
         row = self._con.execute("SELECT ahead_s, seen_at FROM clock").fetchone()
         # Where the clock of what is due was.
         self.clock = ClockPlace(*row) if row else ClockPlace()
@@ -80,7 +81,7 @@ class HookOutbox:
             if hook in self.places:
                 self.places[hook].waiting = waiting
             else:
-                self._drops.add(Drop(hook, DELETED))
+                self.drops.add(Drop(hook, DELETED))
 
     @property
     def cursor(self) -> int | None:
@@ -137,7 +138,7 @@ class HookOutbox:
                 self._con.execute(f"DELETE FROM {table}")
         self._cursor = None
         self.places.clear()
-        self._drops.clear()
+        self.drops.clear()
 
     def add(self, hook: str, mark: Mark) -> None:
         """Add a webhook that goes on behind a mark."""
@@ -153,7 +154,7 @@ class HookOutbox:
             self._con.execute("DELETE FROM hooks WHERE id = ?", (hook,))
             self._con.execute("DELETE FROM again WHERE hook = ?", (hook,))
         self.places.pop(hook, None)
-        self._drops.add(Drop(hook, DELETED))
+        self.drops.add(Drop(hook, DELETED))
 
     def skip(self, hook: str, through: int) -> None:
         """Go on behind a seq for a webhook; drop_some() then drops what waits up to there."""
@@ -163,20 +164,16 @@ class HookOutbox:
                 self._con.execute("UPDATE hooks SET cursor = ?, held = 0 WHERE id = ?", (through, hook))
             place.cursor, place.held = through, 0
         if place.waiting:
-            self._drops.add(Drop(hook, SKIPPED, through=through))
-
-    def is_dropping(self, hook: str) -> bool:
-        """Say whether messages of a webhook are still to be dropped: none is sent meanwhile."""
-        return hook in self._drops
+            self.drops.add(Drop(hook, SKIPPED, through=through))
 
     def drop_some(self, now: float) -> str | None:
         """Drop the next messages that are to be; return their webhook, None where there are none."""
-        drop = self._drops.next()
+        drop = self.drops.next()
         if drop is None:
             return None
         with self._turns.stored():
-            dropped, left = self._drops.carry_out(drop, now)
-        self._drops.note(drop, left)
+            dropped, left = self.drops.carry_out(drop, now)
+        self.drops.note(drop, left)
         if (place := self.places.get(drop.hook)) is not None:
             place.waiting -= dropped
         return drop.hook

@@ -32,6 +32,9 @@ class AfterTry(NamedTuple):
     gone: bool = False
 
 
+DELIVERED: Final = AfterTry("delivered")
+
+
 def verdict(
     status: int | None, tries: int, now: float, chance: float, retry_after_s: float | None = None
 ) -> AfterTry:
@@ -40,7 +43,7 @@ def verdict(
     `chance` is a number from 0 to 1.
     """
     if status is not None and 200 <= status < 300:
-        return AfterTry("delivered")
+        return DELIVERED
     if status == GONE:
         return AfterTry("failed", gone=True)
     asked_s = min(retry_after_s or 0.0, RETRY_AFTER_S_MAX)

@@ -205,7 +205,7 @@ class OutboxMachine(RuleBasedStateMachine):
         claimed = [
             message
             for name, hook in self.hooks.items()
-            if not (hook.paused or self.outbox.is_dropping(name))
+            if not (hook.paused or name in self.outbox.drops)
             for message in self.outbox.due(name, self.now, 4)
         ]
         self.sending += self.outbox.turn([], claimed[: data.draw(st.integers(0, 6))], {})
