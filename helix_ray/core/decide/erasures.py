@@ -22,7 +22,7 @@ ERASURE_REASON_CHARS_MAX = 500
 ERASURES_PENDING_MAX = 100
 # Finished tasks in memory that one request may delete, with their shards.
 ERASURE_DELETED_TASKS_MAX = 5_000
-USER_PREFIX = "user-"
+TASK_PREFIX, USER_PREFIX = "task-", "user-"
 _SHARD = re.compile(r"(.+)-s\d+")
 
 
@@ -62,6 +62,8 @@ def _check(body: RequestErasure, ctx: Context) -> Rejected | None:
         message = f"The reason must be one line of 1 to {ERASURE_REASON_CHARS_MAX} characters"
         return invalid(message, field="reason", chars_max=ERASURE_REASON_CHARS_MAX)
     for task_id in body.task_ids:
+        if not _is_id(task_id, TASK_PREFIX):
+            return _no_id("tasks", "task", task_id, TASK_PREFIX)
         shard = _SHARD.fullmatch(task_id)
         if shard is not None:
             message = f"{task_id} is a shard: name its parent task, and the shards are erased with it"
@@ -73,6 +75,15 @@ def _check(body: RequestErasure, ctx: Context) -> Rejected | None:
     return None
 
 
+def _is_id(text: str, prefix: str) -> bool:
+    return text.startswith(prefix) and text.isprintable()
+
+
+def _no_id(field: str, kind: str, text: str, prefix: str) -> Rejected:
+    """Refuse what cannot be an id: an erasure of a mistyped one would be completed, and erase nothing."""
+    return invalid(f"{text!r} is not a valid {kind} id: it must begin with {prefix}", field=field)
+
+
 def _check_users(body: RequestErasure, ctx: Context) -> Rejected | None:
     """Refuse users who can still do something, and workers of theirs that the state still knows."""
     for user_id in body.user_ids:
@@ -81,9 +92,8 @@ def _check_users(body: RequestErasure, ctx: Context) -> Rejected | None:
             username = ctx.state.users[known].username
             message = f"User {username} ({known}) still exists: remove the user first, then erase {known}"
             return conflict(message, user_id=known, username=username)
-        if not user_id.startswith(USER_PREFIX):
-            message = f"{user_id!r} is not a valid user id: it must begin with {USER_PREFIX}"
-            return invalid(message, field="users")
+        if not _is_id(user_id, USER_PREFIX):
+            return _no_id("users", "user", user_id, USER_PREFIX)
     users = frozenset(body.user_ids)
     for worker in ctx.state.workers.values():
         if worker.owner in users:
