@@ -41,8 +41,7 @@ from helix_ray.journal.check import check_all
 from helix_ray.journal.copying import Copying
 from helix_ray.journal.errors import JournalDamaged, JournalError
 from helix_ray.journal.head import Claim, HeadFile
-from helix_ray.journal.layout import FORMAT as JOURNAL_FORMAT
-from helix_ray.journal.layout import connect, format_of, has_tables
+from helix_ray.journal.layout import TREE_FORMAT, connect, format_of, has_tables
 from helix_ray.journal.lock import FileLock
 from helix_ray.journal.sealing import listed
 from helix_ray.journal.sqlite import FILE_NAME
@@ -178,7 +177,7 @@ def _copy_journal(source: Path, target: Path, progress: Progress) -> None:
 
 def _is_present(journal: Path) -> bool:
     with contextlib.closing(connect(journal, "ro")) as con:
-        return format_of(con) == JOURNAL_FORMAT
+        return format_of(con) >= TREE_FORMAT
 
 
 def _copy_pages(source: Path, target: Path, progress: Progress) -> None:
@@ -200,7 +199,7 @@ def _copy_pages(source: Path, target: Path, progress: Progress) -> None:
 def _copy_segments(source: Path, target: Path) -> None:
     """Copy the segments that a backup's journal names."""
     with contextlib.closing(connect(source / FILE_NAME, "ro")) as con:
-        files = [sealed.file for sealed in listed(con)] if format_of(con) == JOURNAL_FORMAT else []
+        files = [sealed.file for sealed in listed(con)] if format_of(con) >= TREE_FORMAT else []
     if files:
         (target / SEGMENTS).mkdir(mode=0o700)
         for name in files:

@@ -119,10 +119,10 @@ def _copy_rest(reading: sqlite3.Connection, copy: sqlite3.Connection, through: i
     copy.execute("BEGIN")
     for table, columns, where in (
         ("kinds", 4, ""),
-        ("nodes", 3, f"WHERE (place + 1) << level <= {through}"),
         ("snapshots", 6, f"WHERE seq = (SELECT max(seq) FROM snapshots WHERE seq <= {through})"),
     ):
         _copy_table(reading, copy, table, columns, where)
+    copy.executemany("INSERT INTO tree VALUES (?, ?, ?)", layout.nodes_through(reading, through))
     epoch = reading.execute("SELECT value FROM meta WHERE name = 'epoch'").fetchone()[0]
     copy.execute("UPDATE meta SET value = ? WHERE name = 'epoch'", (epoch,))
     copy.execute("COMMIT")

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from helix_ray.journal.errors import JournalTooNew
 
-FORMAT = 2
+FORMAT = 3
+# The first format that has a tree. Its table of nodes was in another order (ADR 108).
+TREE_FORMAT = 2
 PAGE_BYTES = 8192
 # The WAL is checkpointed when it has this many pages (8 MiB).
 CHECKPOINT_PAGES = 1000
@@ -18,7 +20,8 @@ LOG_KEPT_BYTES_MAX = 64 << 20
 INSERT_FACT = "INSERT INTO facts VALUES (?, ?, ?, ?, ?, ?, ?, NULL)"
 # For rows that omit all that they may: binding a None costs Python's sqlite3 as much as three values.
 INSERT_SHORT_FACT = "INSERT INTO facts (seq, kind, subject, content) VALUES (?, ?, ?, ?)"
-INSERT_NODE = "INSERT INTO nodes VALUES (?, ?, ?)"
+# Of (level, place, hash).
+INSERT_NODE = "INSERT INTO tree VALUES ((?2 + 1) << ?1, ?1, ?3)"
 # How long another connection (a backup, a user's sqlite3) may delay a commit.
 BUSY_WAIT_S = 5.0
 
@@ -37,8 +40,33 @@ def configure(con: sqlite3.Connection) -> None:
     con.execute("BEGIN IMMEDIATE")
     for statement in _statements():
         con.execute(statement)
+    _order_nodes(con)
     con.execute(f"PRAGMA user_version = {FORMAT}")
     con.execute("COMMIT")
+
+
+def _order_nodes(con: sqlite3.Connection) -> None:
+    """Give the nodes of a file of format 2 their order, in the open transaction."""
+    if format_of(con) == TREE_FORMAT:
+        con.execute("INSERT INTO tree SELECT (place + 1) << level, level, hash FROM nodes ORDER BY 1, 2")
+        con.execute("DROP TABLE nodes")
+
+
+def node_query(con: sqlite3.Connection) -> str:
+    """Return the query of a node's hash, with its level and place as parameters."""
+    if format_of(con) == TREE_FORMAT:
+        return "SELECT hash FROM nodes WHERE level = ? AND place = ?"
+    return "SELECT hash FROM tree WHERE level = ?1 AND last = (?2 + 1) << ?1"
+
+
+def nodes_through(con: sqlite3.Connection, seq: int) -> sqlite3.Cursor:
+    """Return the rows of `tree` over facts up to `seq`."""
+    if format_of(con) == TREE_FORMAT:
+        return con.execute(
+            "SELECT (place + 1) << level AS last, level, hash FROM nodes WHERE last <= ? ORDER BY 1, 2",
+            (seq,),
+        )
+    return con.execute("SELECT * FROM tree WHERE last <= ?", (seq,))
 
 
 def _statements() -> list[str]:

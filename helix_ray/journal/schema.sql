@@ -1,4 +1,4 @@
--- The journal's file, format 2. Rows of facts are only ever added; erasing takes content away, sealing moves rows to segments.
+-- The journal's file, format 3. Rows of facts are only ever added; erasing takes content away, sealing moves rows to segments.
 
 CREATE TABLE IF NOT EXISTS facts (
     seq     INTEGER PRIMARY KEY, -- place in the journal: 1, 2, 3, ... with no gap
@@ -28,11 +28,12 @@ CREATE TABLE IF NOT EXISTS authors (
 );
 
 -- The Merkle tree over the facts (journal/merkle.py): complete subtrees of 256 leaves and more. Smaller ones follow from the rows.
-CREATE TABLE IF NOT EXISTS nodes (
+-- In the order in which they are completed, so that all nodes of a commit go to the end of the table.
+CREATE TABLE IF NOT EXISTS tree (
+    last  INTEGER NOT NULL, -- the last fact that it stands over
     level INTEGER NOT NULL, -- 8 and above: it stands over 2^level facts
-    place INTEGER NOT NULL, -- 0, 1, 2, ... within its level
     hash  BLOB NOT NULL,
-    PRIMARY KEY (level, place)
+    PRIMARY KEY (last, level)
 ) WITHOUT ROWID;
 
 -- Files in the folder `segments` that hold old facts, as the rows did (journal/segment.py).

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from helix_ray.journal.edge import TreeEdge
 from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.interned import Interned
+from helix_ray.journal.layout import node_query
 from helix_ray.journal.merkle import (
     Frontier,
     Node,
@@ -30,6 +31,7 @@ class StoredTree(StoredFacts):
 
     def __init__(self, con: sqlite3.Connection, words: Interned | None = None) -> None:
         super().__init__(con, words)
+        self._node_query = node_query(con)
         # The leaves of tiles by their first index, the one that was used last at the end.
         self._tiles: dict[int, list[bytes]] = {}
 
@@ -37,9 +39,7 @@ class StoredTree(StoredFacts):
         """Return the hash of a complete subtree."""
         if level < TILE_LEVEL:
             return subtree_of(self._within_tile(place << level, 1 << level))
-        row = self._con.execute(
-            "SELECT hash FROM nodes WHERE level = ? AND place = ?", (level, place)
-        ).fetchone()
+        row = self._con.execute(self._node_query, (level, place)).fetchone()
         if row is None or not isinstance(row[0], bytes):
             raise JournalDamaged(f"the tree's node {place} of level {level} is missing from the journal")
         return row[0]

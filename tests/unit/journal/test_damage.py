@@ -149,9 +149,7 @@ def test_a_changed_column_breaks_the_tree(data: Path, table: str, column: str, s
             SqliteJournal(damaged, KEY)
 
 
-@pytest.mark.parametrize(
-    "harm", ["DELETE FROM nodes", "UPDATE nodes SET hash = zeroblob(32) WHERE level = 9"]
-)
+@pytest.mark.parametrize("harm", ["DELETE FROM tree", "UPDATE tree SET hash = zeroblob(32) WHERE level = 9"])
 def test_a_changed_node_breaks_the_tree(data: Path, harm: str) -> None:
     """Nodes are checked against what they stand over."""
     journal = SqliteJournal(data, KEY)
@@ -239,7 +237,7 @@ def test_garbage_is_not_a_journal(data: Path) -> None:
 
 def test_a_later_format_is_left_alone(data: Path) -> None:
     """A journal of a later release is not opened."""
-    run_sql(data, "PRAGMA user_version = 3")
+    run_sql(data, "PRAGMA user_version = 4")
     with pytest.raises(JournalTooNew):
         SqliteJournal(data, KEY)
 

@@ -1,5 +1,5 @@
 """A journal of format 1 is checked, kept, and becomes one of the present format, whatever
-ends the process in between."""
+ends the process in between; one of format 2 becomes it where it is."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import pytest
 
 from helix_ray.backup import back_up, restore
 from helix_ray.core.events import Fact
-from helix_ray.journal.check import check_format1
+from helix_ray.journal.check import check_all, check_format1
 from helix_ray.journal.errors import JournalDamaged
-from helix_ray.journal.layout import connect
+from helix_ray.journal.layout import FORMAT, TREE_FORMAT, connect
+from helix_ray.journal.proofs import verify_consistency
 from helix_ray.journal.reading import ReadingJournal
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import load_or_create_key
 from tests.golden import make
 from tests.unit.journal.killing import lives_before
+from tests.unit.journal.test_sealing import facts
 
 KEY = make.DISK_KEY
 
@@ -84,7 +86,7 @@ def test_an_older_release_can_read_what_tells_it_to_stop(data: Path) -> None:
     slot = (data / "HEAD").read_bytes().partition(b" ")[0]
     assert set(orjson.loads(slot)) == {"seq", "hash", "epoch", "saved_at"}
     with contextlib.closing(sqlite3.connect(data / "journal.sqlite")) as con:
-        assert con.execute("PRAGMA user_version").fetchone() == (2,)
+        assert con.execute("PRAGMA user_version").fetchone() == (FORMAT,)
 
 
 @pytest.mark.parametrize(
@@ -148,3 +150,64 @@ def test_a_kill_at_any_step_loses_nothing(data: Path, tmp_path: Path) -> None:
         assert names == {"journal.sqlite", "journal.sqlite.format1", "HEAD", "journal.lock"}
     assert kills > 15
     print(kills, "kills")
+
+
+FACTS = 2600
+FORMER_TABLE = """CREATE TABLE nodes (
+    level INTEGER NOT NULL, place INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, place)
+) WITHOUT ROWID"""
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A data directory of format 2, whose nodes are in the order of their levels."""
+    folder = tmp_path / "second"
+    with contextlib.closing(SqliteJournal(folder, KEY)) as journal:
+        journal.append(facts(1, FACTS))
+    with contextlib.closing(sqlite3.connect(folder / "journal.sqlite", isolation_level=None)) as con:
+        con.execute(FORMER_TABLE)
+        con.execute("INSERT INTO nodes SELECT level, (last >> level) - 1, hash FROM tree")
+        con.execute("DROP TABLE tree")
+        con.execute(f"PRAGMA user_version = {TREE_FORMAT}")
+    return folder
+
+
+def test_nodes_of_format_2_get_another_order(second: Path) -> None:
+    """Whoever only reads, and a start, find the same tree, which then grows; the former table is gone."""
+    reading = ReadingJournal(second, KEY)
+    root, path = reading.root(), reading.inclusion_proof(7)
+    assert reading.verify() == FACTS
+    reading.close()
+    journal = SqliteJournal(second, KEY)
+    assert (journal.root(), journal.inclusion_proof(7)) == (root, path)
+    journal.append(facts(FACTS + 1, FACTS + 300))
+    assert journal.verify() == FACTS + 300
+    assert verify_consistency(FACTS, FACTS + 300, journal.consistency_proof(FACTS), root, journal.root())
+    journal.close()
+    with contextlib.closing(sqlite3.connect(second / "journal.sqlite")) as con:
+        names = {name for (name,) in con.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        assert {"tree", "facts"} <= names
+        assert "nodes" not in names
+
+
+def test_a_backup_of_format_2_has_the_present_one(second: Path, tmp_path: Path) -> None:
+    """The copy has the whole tree, in the present order."""
+    load_or_create_key(second, "journal.key")
+    (second / "HEAD").unlink()
+    back_up(second, tmp_path / "backup", lambda *_: None)
+    with contextlib.closing(connect(tmp_path / "backup" / "journal.sqlite", "ro")) as copy:
+        assert copy.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+        assert check_all(copy, None)[0] == FACTS
+
+
+@pytest.mark.parametrize(
+    "harm", ["UPDATE nodes SET hash = zeroblob(32) WHERE level = 9", "DELETE FROM nodes"]
+)
+def test_damaged_nodes_of_format_2_are_found(second: Path, harm: str) -> None:
+    """Before they are moved, and the file stays as it is."""
+    with contextlib.closing(sqlite3.connect(second / "journal.sqlite")) as con, con:
+        con.execute(harm)
+    with pytest.raises(JournalDamaged):
+        SqliteJournal(second, KEY)
+    with contextlib.closing(connect(second / "journal.sqlite", "ro")) as con:
+        assert con.execute("PRAGMA user_version").fetchone() == (TREE_FORMAT,)
