@@ -192,7 +192,7 @@ def public_keys(data_dir: Path) -> list[Verifier]:
 
 
 def keys_so_far(data_dir: Path) -> list[Verifier]:
-    """Return the same. Raises CheckpointFailed where there is none."""
+    """Return the public keys of a journal. Raises CheckpointFailed where it has none yet."""
     found = public_keys(with_journal(data_dir))
     if not found:
         raise CheckpointFailed(f"{data_dir} has no key yet: it is made with the first checkpoint")

@@ -86,7 +86,7 @@ class AuditComparison:
         self._row_through = 0
         self._added: list[Any] | None = None
         # The first checkpoint that differs: records before it may be compared later.
-        self._unsigned: Differs | None = None
+        self._wrong_checkpoint: Differs | None = None
         self._position = AuditPage(0, 0, [], [], None, [])
         # Facts erased since the record began; what is known of things, and of which it is not certain.
         self._erased: list[int] = []
@@ -98,7 +98,7 @@ class AuditComparison:
         if page.foreign:
             raise Differs(0, "changed", f"the file has {', '.join(page.foreign)}")
         self._position = page
-        self._unsigned = self._unsigned or checkpoint_that_differs(facts, page.checkpoints)
+        self._wrong_checkpoint = self._wrong_checkpoint or checkpoint_that_differs(facts, page.checkpoints)
         rows = iter(page.rows)
         row = next(rows, None)
         for fact in facts:
@@ -117,7 +117,7 @@ class AuditComparison:
         for record in self._recorder.records:
             self._close(record)
         self._refuse_added()
-        self._refuse_unsigned()
+        self._refuse_checkpoint()
         if self._position.removed > self.gone:
             what = f"records up to fact {self._position.removed} are said to be removed, and are not"
             raise Differs(self._position.removed, "changed", what)
@@ -149,9 +149,9 @@ class AuditComparison:
         if (row := self._added) is not None:
             raise Differs(row[_SEQ], "added", f"{row[_ACTION]} of {row[_USER]}")
 
-    def _refuse_unsigned(self, before: int = EVERY) -> None:
-        if self._unsigned is not None and self._unsigned.difference.seq < before:
-            raise self._unsigned
+    def _refuse_checkpoint(self, before: int = EVERY) -> None:
+        if self._wrong_checkpoint is not None and self._wrong_checkpoint.difference.seq < before:
+            raise self._wrong_checkpoint
 
     def _note_erased(self, seq: int, event: ev.Erased) -> None:
         self._erased.append(seq)
@@ -161,7 +161,7 @@ class AuditComparison:
 
     def _close(self, record: AuditRecord) -> None:
         """Compare a record that is complete."""
-        self._refuse_unsigned(record.seq)
+        self._refuse_checkpoint(record.seq)
         if self._added is not None and self._added[_SEQ] < record.seq:
             self._refuse_added()
         row = self._row
