@@ -43,7 +43,7 @@ BATCH_TASKS = 500
 KEPT_EVERY_S = 1.0
 # Short rounds, so that a ratio is of moments that are alike.
 ROUNDS_EACH = 5
-# Over HTTP a round has four loads.
+# Over HTTP a round has servers of its own, and so many turns of each load.
 TURNS_EACH = 3
 
 
@@ -109,26 +109,29 @@ def run(scale: Scale) -> Report:
 
 
 def _requests(scale: Scale) -> list[Line]:
-    """Write over HTTP, beside a server whose master has the journal without a tree."""
+    """Write over HTTP, beside a server whose master has the journal without a tree. Each round has servers of
+    its own: two that are alike differ by more than some turns of one pair show."""
+    found: dict[str, list[tuple[Spent, Spent]]] = {}
+    for _ in range(scale.rounds):
+        with helix() as ours, helix(python_path=str(PYTHON_PATH)) as bare:
+            for what, load in _loads(scale, (ours, bare)).items():
+                for server in (ours, bare):
+                    _rates(server, load)
+                found.setdefault(what, []).extend(_both_ways(ours, bare, load) for _ in range(TURNS_EACH))
+    return [line for what, rates in found.items() for line in _lines(what, rates, WRITES_SHARE)]
+
+
+def _loads(scale: Scale, servers: Sequence[Helix]) -> dict[str, Callable[[Helix], int]]:
+    """Return the loads, each of which returns how many tasks it wrote."""
     bodies = [batch(BATCH_TASKS)] * (scale.bulk_tasks // (10 * BATCH_TASKS))
     functions = scale.noop_tasks // ROUNDS_EACH
-    lines: list[Line] = []
-    with helix() as ours, helix(python_path=str(PYTHON_PATH)) as bare:
-        completed = {server: Completed(server) for server in (ours, bare)}
-        loads: dict[str, Callable[[Helix], int]] = {
-            "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
-            "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
-            f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(
-                accepted(submit(server, bodies, 2))
-            ),
-            "no-op functions, from submit to completed": lambda server: _run(completed[server], functions),
-        }
-        for what, load in loads.items():
-            for server in (ours, bare):
-                _rates(server, load)
-            found = [_both_ways(ours, bare, load) for _ in range(scale.rounds * TURNS_EACH)]
-            lines += _lines(what, found, WRITES_SHARE)
-    return lines
+    completed = {server: Completed(server) for server in servers}
+    return {
+        "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
+        "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
+        f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(accepted(submit(server, bodies, 2))),
+        "no-op functions, from submit to completed": lambda server: _run(completed[server], functions),
+    }
 
 
 def _both_ways(ours: Helix, bare: Helix, load: Callable[[Helix], int]) -> tuple[Spent, Spent]:
