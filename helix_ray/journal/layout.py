@@ -11,6 +11,7 @@ from helix_ray.journal.errors import JournalTooNew
 FORMAT = 3
 # The first format that has a tree. Its table of nodes was in another order (ADR 108).
 TREE_FORMAT = 2
+_FORMER_NODES = "SELECT (place + 1) << level AS last, level, hash FROM nodes"
 PAGE_BYTES = 8192
 # The WAL is checkpointed when it has this many pages (8 MiB).
 CHECKPOINT_PAGES = 1000
@@ -48,7 +49,7 @@ def configure(con: sqlite3.Connection) -> None:
 def _order_nodes(con: sqlite3.Connection) -> None:
     """Give the nodes of a file of format 2 their order, in the open transaction."""
     if format_of(con) == TREE_FORMAT:
-        con.execute("INSERT INTO tree SELECT (place + 1) << level, level, hash FROM nodes ORDER BY 1, 2")
+        con.execute(f"INSERT INTO tree {_FORMER_NODES} ORDER BY 1, 2")
         con.execute("DROP TABLE nodes")
 
 
@@ -62,10 +63,7 @@ def node_query(con: sqlite3.Connection) -> str:
 def nodes_through(con: sqlite3.Connection, seq: int) -> sqlite3.Cursor:
     """Return the rows of `tree` over facts up to `seq`."""
     if format_of(con) == TREE_FORMAT:
-        return con.execute(
-            "SELECT (place + 1) << level AS last, level, hash FROM nodes WHERE last <= ? ORDER BY 1, 2",
-            (seq,),
-        )
+        return con.execute(f"{_FORMER_NODES} WHERE last <= ? ORDER BY 1, 2", (seq,))
     return con.execute("SELECT * FROM tree WHERE last <= ?", (seq,))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from zlib import crc32
 
@@ -95,21 +95,20 @@ def reading_only(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def _attach(path: Path) -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS})
-    try:
-        con.execute("SET GLOBAL pandas_analyze_sample = 0")
-        con.execute(f"ATTACH '{quoted(path)}' AS {ATTACHED} (READ_ONLY)")
-        add_outside(con, _TABLES)
-        with reading(con) as outside:
-            found = outside.execute(f'SELECT layout FROM "{file_in(outside)}".main.position').fetchall()
+    with ExitStack() as where_it_fails:
+        con = duckdb.connect(":memory:", config={"memory_limit": MEMORY_MAX, "threads": THREADS})
+        where_it_fails.callback(con.close)
+        try:
+            con.execute("SET GLOBAL pandas_analyze_sample = 0")
+            con.execute(f"ATTACH '{quoted(path)}' AS {ATTACHED} (READ_ONLY)")
+            add_outside(con, _TABLES)
+            with reading(con) as outside:
+                found = outside.execute(f'SELECT layout FROM "{file_in(outside)}".main.position').fetchall()
+        except duckdb.Error as error:
+            raise HistoryClosed(_why(path, error)) from None
         if any(layout != LAYOUT for (layout,) in found):
             raise HistoryClosed(f"{path} is of another release: the next start builds it from the journal")
-    except duckdb.Error as error:
-        con.close()
-        raise HistoryClosed(_why(path, error)) from None
-    except BaseException:
-        con.close()
-        raise
+        where_it_fails.pop_all()
     return con
 
 
