@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -84,6 +85,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+def leave_out(reason: str) -> NoReturn:
+    """Skip a test whose needs this machine does not meet; in CI, fail it."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; CI leaves nothing out")
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[str], str]:
     """Give `require(tool) -> path`: without the tool, skip on a laptop and fail in CI."""
@@ -92,9 +100,7 @@ def require() -> Callable[[str], str]:
         path = shutil.which(tool)
         if path is not None:
             return path
-        if os.environ.get("CI"):
-            pytest.fail(f"{tool} is not installed, and CI leaves nothing out")
-        pytest.skip(f"{tool} is not installed")
+        leave_out(f"{tool} is not installed")
 
     return find
 

@@ -224,8 +224,11 @@ def test_a_kill_of_the_owner_in_the_middle_says_nothing_of_the_audit(tmp_path: P
     world.follow()
     world.close()
     command = [sys.executable, "-c", OWNER, str(world.data)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=Path(__file__).parents[3], text=True, **pipes) as owner:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[3], text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as owner:  # fmt: skip
+        assert owner.stdout is not None
         assert owner.stdout.readline() == "asked\n"
         [comparing] = psutil.Process(owner.pid).children()
         owner.kill()

@@ -206,7 +206,7 @@ def test_a_log_that_refuses_to_prove_what_it_signed_is_told_of(
 
 
 def test_a_log_without_a_checkpoint_is_refused(log: Log, tmp_path: Path) -> None:
-    """What it says instead is no evidence: nobody has signed it."""
+    """Its response has no signature, so it is not kept as evidence."""
 
     def broken() -> str:
         raise KeyError("checkpoint")

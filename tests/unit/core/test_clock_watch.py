@@ -18,7 +18,7 @@ def test_steps_back_add_up_until_they_are_noted() -> None:
 
 
 def test_a_time_of_an_earlier_run_says_how_far_it_was_set_back() -> None:
-    """Less than a second is no step."""
+    """A difference of less than a second does not count."""
     assert step_back_s(4600.0, 1000.0) == 3600.0
     assert step_back_s(1000.5, 1000.0) == 0.0
     assert step_back_s(0.0, 1000.0) == 0.0
