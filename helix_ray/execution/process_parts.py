@@ -9,6 +9,8 @@ from __future__ import annotations
 import _locale
 import asyncio
 import builtins
+import ctypes
+import faulthandler
 import gc
 import logging
 import os
@@ -16,7 +18,9 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
+import tracemalloc
 import warnings
 from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
 from collections.abc import Callable
@@ -34,7 +38,13 @@ _LIMITS = tuple(
 _SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _BUILTINS = vars(builtins).copy()
-_HOOKS = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook")
+_HOOKS = (
+    "stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook",
+    "tracebacklimit", "dont_write_bytecode", "pycache_prefix",
+)  # fmt: skip
+# <linux/prctl.h>
+_PR_GET_NO_NEW_PRIVS = 39
+_prctl = ctypes.CDLL(None).prctl
 
 
 class ProcessPart(NamedTuple):
@@ -123,13 +133,52 @@ def _set_logging(was: tuple[int, int, list[Any]]) -> None:
     logging.root.handlers[:] = was[2]
 
 
-def _collector() -> tuple[bool, tuple[int, int, int]]:
-    return gc.isenabled(), gc.get_threshold()
+def _collector() -> tuple[bool, tuple[int, int, int], int]:
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug()
 
 
-def _set_collector(was: tuple[bool, tuple[int, int, int]]) -> None:
+def _set_collector(was: tuple[bool, tuple[int, int, int], int]) -> None:
     (gc.enable if was[0] else gc.disable)()
     gc.set_threshold(*was[1])
+    gc.set_debug(was[2])
+
+
+def _set_scheduling(policy: int) -> None:
+    os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
+def _wakeup() -> int:
+    """Take the descriptor that signals are written to from Python, and return it; -1: there was none."""
+    return signal.set_wakeup_fd(-1)
+
+
+def _thread_hooks() -> tuple[Any, ...]:
+    of: Any = threading
+    return of._trace_hook, of._profile_hook, of.excepthook, of.stack_size()
+
+
+def _set_thread_hooks(was: tuple[Any, ...]) -> None:
+    threading.settrace(was[0])
+    threading.setprofile(was[1])
+    threading.excepthook = was[2]
+    threading.stack_size(was[3])
+
+
+def _coroutine_hooks() -> tuple[Any, ...]:
+    return sys.get_coroutine_origin_tracking_depth(), *sys.get_asyncgen_hooks()
+
+
+def _set_coroutine_hooks(was: tuple[Any, ...]) -> None:
+    sys.set_coroutine_origin_tracking_depth(was[0])
+    sys.set_asyncgen_hooks(*was[1:])
+
+
+def _set_dumps_of_faults(are_on: bool) -> None:
+    (faulthandler.enable if are_on else faulthandler.disable)()
+
+
+def _set_tracing_of_memory(is_on: bool) -> None:
+    (tracemalloc.start if is_on else tracemalloc.stop)()
 
 
 def _policy() -> Any:
@@ -164,10 +213,18 @@ PARTS = (
         "its priority", partial(os.getpriority, os.PRIO_PROCESS, 0),
         partial(os.setpriority, os.PRIO_PROCESS, 0)
     ),
+    ProcessPart("its scheduling", partial(os.sched_getscheduler, 0), _set_scheduling),
     ProcessPart("its CPUs", partial(os.sched_getaffinity, 0), partial(os.sched_setaffinity, 0)),
+    ProcessPart("the descriptor for signals", _wakeup, signal.set_wakeup_fd),
     ProcessPart("streams and hooks of sys", _hooks, _set_hooks),
     ProcessPart("sys.path", lambda: list(sys.path), _set_path),
     ProcessPart("builtins", _builtins, _set_builtins),
+    ProcessPart("threads' hooks", _thread_hooks, _set_thread_hooks),
+    ProcessPart("coroutines' hooks", _coroutine_hooks, _set_coroutine_hooks),
+    ProcessPart("the limit of digits", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    ProcessPart("flags of dlopen", sys.getdlopenflags, sys.setdlopenflags),
+    ProcessPart("dumps of faults", faulthandler.is_enabled, _set_dumps_of_faults),
+    ProcessPart("tracing of memory", tracemalloc.is_tracing, _set_tracing_of_memory),
     ProcessPart("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     ProcessPart("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
     ProcessPart("tracing", sys.gettrace, sys.settrace),
@@ -188,7 +245,15 @@ PARTS = (
     ProcessPart("the temporary folder", _temporary_folder, _set_temporary_folder),
 )  # fmt: skip
 
+
+def _root() -> tuple[int, int]:
+    found = os.stat("/")
+    return found.st_dev, found.st_ino
+
+
 KEPT: tuple[tuple[str, Callable[[], Any]], ...] = (
+    ("its root folder", _root),
+    ("no_new_privs", partial(_prctl, _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)),
     ("its user", os.getresuid),
     ("its group", os.getresgid),
     ("its groups", os.getgroups),

@@ -5,7 +5,8 @@ be put back is, and where something cannot be, `put_back` says what, and the pro
 A comparison reads no files and costs some microseconds, so that short functions stay cheap.
 
 What stays is the state of modules: what a function imports, or assigns to a name of a module, is what makes a
-warm process worth having. An executor serves one owner, and a task can ask for a fresh one.
+warm process worth having. Hooks that modules add to imports and to the collector stay too.
+An executor serves one owner, and a task can ask for a fresh one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import time
 from helix_ray.execution.descendants import adopt_orphans, descendants, end_own, has_children
 from helix_ray.execution.multiprocessing_helpers import helper_pids, stop_helpers
 from helix_ray.execution.own_threads import is_own
-from helix_ray.execution.process_parts import KEPT, PARTS, ProcessPart
+from helix_ray.execution.process_parts import KEPT, PARTS
+from helix_ray.execution.random_generators import SharedGenerators
 
 THREAD_END_S_MAX = 0.1
 """How long threads that a function leaves may take to end by themselves, in seconds."""
@@ -37,7 +39,6 @@ class ProcessSurroundings:
     def __init__(self) -> None:
         adopt_orphans()
         self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._root = _root()
         self._environ = os.environ
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
@@ -45,9 +46,9 @@ class ProcessSurroundings:
         self._threads = set(threading.enumerate())
         self._thread_count = _thread._count()
         self._children = frozenset(descendants(os.getpid()))
-        self._parts = [*PARTS, ProcessPart("the working directory", _cwd, self._return)]
+        self._generators = SharedGenerators()
         # Bound once: these run after each function.
-        self._reads = [part.read for part in self._parts]
+        self._reads = [part.read for part in PARTS]
         self._reads_of_kept = [read for _, read in KEPT]
         self._was = [read() for read in self._reads]
         self._kept = [read() for read in self._reads_of_kept]
@@ -102,10 +103,13 @@ class ProcessSurroundings:
         self._restore_variables()
         faulthandler.cancel_dump_traceback_later()
         self._restore_input()
+        self._generators.reseed()
+        if stuck := self._return():
+            return stuck
         found = [read() for read in self._reads]
         if found == self._was:
             return None
-        for part, is_now, was in zip(self._parts, found, self._was, strict=True):
+        for part, is_now, was in zip(PARTS, found, self._was, strict=True):
             if is_now != was:
                 try:
                     part.write(was)
@@ -128,11 +132,15 @@ class ProcessSurroundings:
         if self._input is not None:
             os.dup2(self._input, 0)
 
-    def _return(self, _path: str) -> None:
-        """Go back by the open folder: its path may lead elsewhere by now, and does in another root folder."""
-        os.fchdir(self._folder)
-        if _root() != self._root:
-            raise OSError("its root folder is another one")
+    def _return(self) -> str | None:
+        """Go back by the open folder, also without a look: its path may lead elsewhere by now."""
+        try:
+            os.fchdir(self._folder)
+        except OSError as error:
+            # A function may close its own folder to everybody.
+            if not os.path.samestat(os.stat("."), os.fstat(self._folder)):
+                return f"it changed the working directory, which cannot be put back: {error}"
+        return None
 
     def _changed_for_good(self) -> str | None:
         """Say what is different and stays so: nobody is given back what he gave up."""
@@ -143,18 +151,6 @@ class ProcessSurroundings:
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
         )
         return f"it changed {next(changed)}"
-
-
-def _root() -> tuple[int, int]:
-    found = os.stat("/")
-    return found.st_dev, found.st_ino
-
-
-def _cwd() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return None
 
 
 def _addresses(count: int) -> bytes:

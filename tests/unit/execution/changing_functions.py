@@ -12,6 +12,7 @@ import locale
 import logging
 import multiprocessing
 import os
+import random
 import re
 import resource
 import signal
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -69,7 +71,36 @@ def look() -> dict[str, Any]:
         "warned": [entry[0] for entry in warnings.filters],
         "temporary": tempfile.gettempdir(),
         "policy": type(asyncio.get_event_loop_policy()).__name__,
+        "scheduled": os.sched_getscheduler(0),
+        "root": str(os.stat("/").st_ino),
+        "predicted": [random.random() == random.Random(SEED).random(), _numpy_is_predictable()],
+        "hooks": [str(hook) for hook in _hooks()],
     }
+
+
+def _numpy_is_predictable() -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and numpy.random.random() == numpy.random.RandomState(SEED).random()
+
+
+def _hooks() -> list[Any]:
+    descriptor = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(descriptor)
+    return [
+        descriptor,
+        threading.excepthook,
+        threading.stack_size(),
+        sys.get_asyncgen_hooks(),
+        sys.getdlopenflags(),
+        sys.get_int_max_str_digits(),
+        faulthandler.is_enabled(),
+        tracemalloc.is_tracing(),
+        gc.get_debug(),
+        getattr(sys, "tracebacklimit", None),
+    ]
+
+
+SEED = 7
 
 
 def _children() -> int:
@@ -254,6 +285,37 @@ def take_a_group() -> None:
     os.setpgid(0, 0)
 
 
+def seed_the_generators() -> None:
+    import numpy
+
+    random.seed(SEED)
+    numpy.random.seed(SEED)
+
+
+def be_scheduled_as_batch() -> None:
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
+def hook_into_python() -> None:
+    _reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    threading.excepthook = print
+    threading.stack_size(1 << 20)
+    sys.set_asyncgen_hooks(print, print)
+    sys.setdlopenflags(os.RTLD_NOW | os.RTLD_GLOBAL)
+    sys.set_int_max_str_digits(0)
+    (faulthandler.disable if faulthandler.is_enabled() else faulthandler.enable)()
+    tracemalloc.start()
+    gc.set_debug(gc.DEBUG_UNCOLLECTABLE)
+    sys.tracebacklimit = 0
+
+
+def give_up_more_privileges() -> None:
+    """By PR_SET_NO_NEW_PRIVS: what it starts cannot be of another user."""
+    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+
+
 def become_nobody() -> None:
     if os.getuid() == 0:
         os.setresuid(65534, 65534, 65534)
@@ -262,6 +324,21 @@ def become_nobody() -> None:
 def take_another_root() -> None:
     if os.getuid() == 0:
         os.chroot(".")
+
+
+def take_another_root_with_such_a_folder() -> None:
+    if os.getuid() == 0:
+        folder, root = os.getcwd(), tempfile.mkdtemp()
+        os.makedirs(root + folder)
+        os.chroot(root)
+        os.chdir(folder)
+
+
+def replace_its_folder() -> None:
+    folder = os.getcwd()
+    os.rename(folder, folder + "-moved")
+    os.mkdir(folder)
+    os.chdir(folder)
 
 
 def close_everything() -> None:

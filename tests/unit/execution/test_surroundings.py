@@ -46,10 +46,15 @@ PUT_BACK = (
     "warn_by_raising",
     "choose_a_temporary_folder",
     "choose_a_policy",
+    "seed_the_generators",
+    "be_scheduled_as_batch",
+    "hook_into_python",
+    "replace_its_folder",
 )
 # Where the server is root, the first two are put back too.
 REPLACED = (
     "lower_a_hard_limit", "be_nice", "leave_a_thread", "take_a_session", "become_nobody", "take_another_root",
+    "take_another_root_with_such_a_folder", "give_up_more_privileges",
 )  # fmt: skip
 NUMBERS = count()
 COMMAND = {"kind": "command", "shell": "pwd; umask; echo $TZ $PATH; ulimit -a; exit 3"}
