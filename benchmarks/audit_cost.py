@@ -7,7 +7,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from benchmarks.report import Line, Report, Series, ratio_at_least
 from benchmarks.scale import Scale
 from benchmarks.throughput import Completed
 from benchmarks.treeless import PYTHON_PATH
-from benchmarks.treeless.journal import Treeless
+from benchmarks.treeless.journal import Switch, Treeless
 from helix_ray.checkpoints import CheckpointKeeper
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM
@@ -31,7 +31,9 @@ from helix_ray.core.errors import Rejected
 from helix_ray.core.orders import Order, SubmitTasks
 from helix_ray.engine import Engine
 from helix_ray.journal.hashing import native
-from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.journal.layout import connect
+from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
+from helix_ray.journal.tree import StoredTree
 from helix_ray.wire.ids import new_seed
 
 NAME = "audit_cost"
@@ -43,8 +45,6 @@ BATCH_TASKS = 500
 KEPT_EVERY_S = 1.0
 # Short rounds, so that a ratio is of moments that are alike.
 ROUNDS_EACH = 5
-# Over HTTP a round has servers of its own, and so many turns of each load.
-TURNS_EACH = 3
 
 
 class Spent(NamedTuple):
@@ -100,47 +100,94 @@ def run(scale: Scale) -> Report:
     """Measure writes and reads, with and without, in turns."""
     notes = (
         "without: the same file and commits; no salts, leaves, nodes, roots, HEAD and checkpoints; over HTTP "
-        "it is a server whose master has this journal, and CPU is that of master and replica",
+        "one server does both, in turns, and CPU is that of its master and replica",
         f"facts are hashed in {'Python: _hashing.c was not built' if native is None else 'C'}",
         "engine: orders, decisions, facts and commits in one process; without a goal, since nobody writes so",
         "every GET is of another task, and one reader's reads of a second become one record",
     )
-    return Report(NAME, "what the audit costs", (*_requests(scale), *_writes(scale), _reads(scale)), notes)
+    requests, certainty = _requests(scale)
+    lines = (*requests, *_writes(scale), _reads(scale))
+    return Report(NAME, "what the audit costs", lines, (*notes, *certainty))
 
 
-def _requests(scale: Scale) -> list[Line]:
-    """Write over HTTP, beside a server whose master has the journal without a tree. Each round has servers of
-    its own: two that are alike differ by more than some turns of one pair show."""
-    found: dict[str, list[tuple[Spent, Spent]]] = {}
-    for _ in range(scale.rounds):
-        with helix() as ours, helix(python_path=str(PYTHON_PATH)) as bare:
-            for what, load in _loads(scale, (ours, bare)).items():
-                for server in (ours, bare):
-                    _rates(server, load)
-                found.setdefault(what, []).extend(_both_ways(ours, bare, load) for _ in range(TURNS_EACH))
-    return [line for what, rates in found.items() for line in _lines(what, rates, WRITES_SHARE)]
+def _requests(scale: Scale) -> tuple[list[Line], list[str]]:
+    """Write over HTTP to one server, whose journal has its tree and signatures in some turns and not in
+    others: two servers that are alike differ by more than the tree costs. Return the lines, and how sure
+    their ratios are."""
+    lines: list[Line] = []
+    notes: list[str] = []
+    with scratch() as folder:
+        home = folder / "data"
+        with helix(data_dir=home, python_path=str(PYTHON_PATH)) as server:
+            both = Both(server, Switch(home))
+            for load in _loads(scale, server):
+                blocks = both.blocks(load, scale.rounds)
+                lines += _lines(load.what, blocks, WRITES_SHARE)
+                notes.append(
+                    f"{load.what}: {_certainty([ours.wall_s / bare.wall_s for ours, bare in blocks])}"
+                )
+        _verify(home)
+    return lines, notes
 
 
-def _loads(scale: Scale, servers: Sequence[Helix]) -> dict[str, Callable[[Helix], int]]:
-    """Return the loads, each of which returns how many tasks it wrote."""
+class Load(NamedTuple):
+    """What is written in a turn, which returns how many tasks it wrote, and how many blocks of four turns a
+    round has: more of short ones."""
+
+    what: str
+    write: Callable[[], int]
+    blocks_each: int
+
+
+def _loads(scale: Scale, server: Helix) -> list[Load]:
     bodies = [batch(BATCH_TASKS)] * (scale.bulk_tasks // (10 * BATCH_TASKS))
     functions = scale.noop_tasks // ROUNDS_EACH
-    completed = {server: Completed(server) for server in servers}
-    return {
-        "POST /tasks, 1 connection": lambda server: _one_by_one(server, scale.single_requests // 2),
-        "POST /tasks, 64 connections": lambda server: _at_once(server, scale.load_s / 4),
-        f"POST /tasks/batch, {BATCH_TASKS} tasks": lambda server: len(accepted(submit(server, bodies, 2))),
-        "no-op functions, from submit to completed": lambda server: _run(completed[server], functions),
-    }
+    completed = Completed(server)
+    return [
+        Load("POST /tasks, 1 connection", lambda: _one_by_one(server, scale.single_requests // 2), 4),
+        Load("POST /tasks, 64 connections", lambda: _at_once(server, scale.load_s / 4), 4),
+        Load(f"POST /tasks/batch, {BATCH_TASKS} tasks", lambda: len(accepted(submit(server, bodies, 2))), 12),
+        Load("no-op functions, from submit to completed", lambda: _run(completed, functions), 4),
+    ]
 
 
-def _both_ways(ours: Helix, bare: Helix, load: Callable[[Helix], int]) -> tuple[Spent, Spent]:
-    """Return the rates of both, each of which goes first once: whoever does is still busy with the tasks, for
-    its history, while the other one writes."""
-    rates: dict[Helix, list[Spent]] = {ours: [], bare: []}
-    for server in (ours, bare, bare, ours):
-        rates[server].append(_rates(server, load))
-    return _mean(rates[ours]), _mean(rates[bare])
+class Both:
+    """A server that writes with and without tree and signatures, as its switch says."""
+
+    def __init__(self, server: Helix, switch: Switch) -> None:
+        self._server = server
+        self._switch = switch
+        self._completed = Completed(server)
+        self._processes = [server.actor(name) for name in ("Master", "ServeReplica:helix")]
+
+    def blocks(self, load: Load, rounds: int) -> list[tuple[Spent, Spent]]:
+        """Return the rates of a load with and without, of each block: four turns, with, without, without and
+        with, or the other way round, so that what changes steadily counts for both."""
+        self._rates(load, True)
+        found: list[tuple[Spent, Spent]] = []
+        for block in range(rounds * load.blocks_each):
+            first = block % 2 == 0
+            rates: dict[bool, list[Spent]] = {True: [], False: []}
+            for on in (first, not first, not first, first):
+                rates[on].append(self._rates(load, on))
+            found.append((_mean(rates[True]), _mean(rates[False])))
+        self._turn(True)
+        return found
+
+    def _rates(self, load: Load, on: bool) -> Spent:
+        """Return the tasks that a load wrote in a second, and in one of CPU of master and replica."""
+        self._turn(on)
+        # The history's work for the turn before is not part of this one.
+        self._completed.followed()
+        began, used = time.perf_counter(), sum(map(exact_cpu_s, self._processes))
+        tasks = load.write()
+        taken = time.perf_counter() - began
+        return Spent(tasks / taken, tasks / (sum(map(exact_cpu_s, self._processes)) - used))
+
+    def _turn(self, on: bool) -> None:
+        self._switch.turn(on)
+        # The first commit with the tree adds to it what was written without.
+        _one_by_one(self._server, 1)
 
 
 def _mean(rates: Sequence[Spent]) -> Spent:
@@ -149,6 +196,22 @@ def _mean(rates: Sequence[Spent]) -> Spent:
         statistics.harmonic_mean([rate.wall_s for rate in rates]),
         statistics.harmonic_mean([rate.cpu_s for rate in rates]),
     )
+
+
+def _certainty(ratios: Sequence[float]) -> str:
+    """Return the mean of ratios with its standard error."""
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5
+    return (
+        f"{statistics.mean(ratios):.3f} x on average of {len(ratios)} blocks, +- {error:.3f} (standard error)"
+    )
+
+
+def _verify(home: Path) -> None:
+    """Check that the turns with the tree made one: all facts of the run match its nodes. Raises
+    JournalDamaged."""
+    with closing(connect(home / FILE_NAME, "ro")) as con:
+        tree = StoredTree(con)
+        tree.check(0, tree.newest())
 
 
 def _one_by_one(server: Helix, count: int) -> int:
@@ -162,14 +225,6 @@ def _at_once(server: Helix, seconds: float) -> int:
 def _run(completed: Completed, functions: int) -> int:
     completed.tasks_per_s(functions)
     return functions
-
-
-def _rates(server: Helix, load: Callable[[Helix], int]) -> Spent:
-    """Return how many tasks a load wrote in a second, and in one of the CPU time of master and replica."""
-    processes = [server.actor(name) for name in ("Master", "ServeReplica:helix")]
-    began, used = time.perf_counter(), sum(map(exact_cpu_s, processes))
-    tasks = load(server)
-    return Spent(tasks / (time.perf_counter() - began), tasks / (sum(map(exact_cpu_s, processes)) - used))
 
 
 def _writes(scale: Scale) -> list[Line]:

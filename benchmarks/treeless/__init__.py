@@ -1,4 +1,4 @@
-"""A journal without tree and signatures, and how a server gets it: the anchor of `audit_cost`."""
+"""A journal without tree and signatures, and a server that can switch to it: the anchor of `audit_cost`."""
 
 from pathlib import Path
 

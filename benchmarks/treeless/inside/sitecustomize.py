@@ -1,4 +1,4 @@
-"""Gives the master of a server the journal without a tree.
+"""Gives the master of a server a journal whose tree can be switched off.
 
 Every process of a server that is started with this folder in PYTHONPATH loads this module at its start.
 """
@@ -12,11 +12,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-USER = "actors.keeping"
+# What is exchanged in which module, and by what of benchmarks.treeless.journal.
+EXCHANGED = {
+    "actors.keeping": ("SqliteJournal", "Switched"),
+    "actors.signer": ("CheckpointKeeper", "SwitchedKeeper"),
+}
 
 
 class _Exchanging(Loader):
-    """Loads the master's module as it is, and then exchanges the journal that it opens."""
+    """Loads a module as it is, and then exchanges one of its names."""
 
     def __init__(self, inner: Loader) -> None:
         self._inner = inner
@@ -27,16 +31,17 @@ class _Exchanging(Loader):
     def exec_module(self, module: ModuleType) -> None:
         self._inner.exec_module(module)
         sys.path.append(str(Path(__file__).parents[3]))
-        from benchmarks.treeless.journal import Treeless
+        from benchmarks.treeless import journal
 
-        module.SqliteJournal = Treeless  # type: ignore[attr-defined]
+        name, by = EXCHANGED[module.__name__]
+        setattr(module, name, getattr(journal, by))
 
 
 class _Finder(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != USER:
+        if name not in EXCHANGED:
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
