@@ -4,6 +4,7 @@ GETs with and without a record of every read."""
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -121,22 +122,22 @@ def _requests(scale: Scale) -> tuple[list[Line], list[str]]:
         with helix(data_dir=home, python_path=str(PYTHON_PATH)) as server:
             both = Both(server, Switch(home))
             for load in _loads(scale, server):
-                blocks = both.blocks(load, scale.rounds)
-                lines += _lines(load.what, blocks, WRITES_SHARE)
+                pairs = both.pairs(load, scale.rounds)
+                lines += _lines(load.what, pairs, WRITES_SHARE)
                 notes.append(
-                    f"{load.what}: {_certainty([ours.wall_s / bare.wall_s for ours, bare in blocks])}"
+                    f"{load.what}: {_certainty([ours.wall_s / bare.wall_s for ours, bare in pairs])}"
                 )
         _verify(home)
     return lines, notes
 
 
 class Load(NamedTuple):
-    """What is written in a turn, which returns how many tasks it wrote, and how many blocks of four turns a
-    round has: more of short ones."""
+    """What is written in a turn, and returns how many tasks it wrote; `pairs_each` is how many pairs of turns
+    a round has, more of short ones."""
 
     what: str
     write: Callable[[], int]
-    blocks_each: int
+    pairs_each: int
 
 
 def _loads(scale: Scale, server: Helix) -> list[Load]:
@@ -144,10 +145,10 @@ def _loads(scale: Scale, server: Helix) -> list[Load]:
     functions = scale.noop_tasks // ROUNDS_EACH
     completed = Completed(server)
     return [
-        Load("POST /tasks, 1 connection", lambda: _one_by_one(server, scale.single_requests // 2), 4),
-        Load("POST /tasks, 64 connections", lambda: _at_once(server, scale.load_s / 4), 4),
-        Load(f"POST /tasks/batch, {BATCH_TASKS} tasks", lambda: len(accepted(submit(server, bodies, 2))), 12),
-        Load("no-op functions, from submit to completed", lambda: _run(completed, functions), 4),
+        Load("POST /tasks, 1 connection", lambda: _one_by_one(server, scale.single_requests // 4), 20),
+        Load("POST /tasks, 64 connections", lambda: _at_once(server, scale.load_s / 4), 12),
+        Load(f"POST /tasks/batch, {BATCH_TASKS} tasks", lambda: len(accepted(submit(server, bodies, 2))), 40),
+        Load("no-op functions, from submit to completed", lambda: _run(completed, functions), 16),
     ]
 
 
@@ -160,17 +161,15 @@ class Both:
         self._completed = Completed(server)
         self._processes = [server.actor(name) for name in ("Master", "ServeReplica:helix")]
 
-    def blocks(self, load: Load, rounds: int) -> list[tuple[Spent, Spent]]:
-        """Return the rates of a load with and without, of each block: four turns, with, without, without and
-        with, or the other way round, so that what changes steadily counts for both."""
+    def pairs(self, load: Load, rounds: int) -> list[tuple[Spent, Spent]]:
+        """Return the rates of a load with and without, of each pair of turns; each is the first one in every
+        other pair, so that what grows with the tasks counts for both."""
         self._rates(load, True)
         found: list[tuple[Spent, Spent]] = []
-        for block in range(rounds * load.blocks_each):
-            first = block % 2 == 0
-            rates: dict[bool, list[Spent]] = {True: [], False: []}
-            for on in (first, not first, not first, first):
-                rates[on].append(self._rates(load, on))
-            found.append((_mean(rates[True]), _mean(rates[False])))
+        for pair in range(rounds * load.pairs_each):
+            first = pair % 2 == 0
+            rates = {on: self._rates(load, on) for on in (first, not first)}
+            found.append((rates[True], rates[False]))
         self._turn(True)
         return found
 
@@ -190,19 +189,18 @@ class Both:
         _one_by_one(self._server, 1)
 
 
-def _mean(rates: Sequence[Spent]) -> Spent:
-    """Return the rates over loads of the same size."""
-    return Spent(
-        statistics.harmonic_mean([rate.wall_s for rate in rates]),
-        statistics.harmonic_mean([rate.cpu_s for rate in rates]),
-    )
-
-
 def _certainty(ratios: Sequence[float]) -> str:
-    """Return the mean of ratios with its standard error."""
-    error = statistics.stdev(ratios) / len(ratios) ** 0.5
+    """Return the median of ratios, and between which of them it is with 95 % certainty: the ranks around the
+    middle that a binomial distribution gives, since a turn beside a checkpoint of the file takes twice as
+    long."""
+    ordered, middle = sorted(ratios), len(ratios) / 2
+    off = 1.96 * len(ratios) ** 0.5 / 2
+    low, high = (
+        ordered[max(0, math.floor(middle - off))],
+        ordered[min(len(ratios), math.ceil(middle + off)) - 1],
+    )
     return (
-        f"{statistics.mean(ratios):.3f} x on average of {len(ratios)} blocks, +- {error:.3f} (standard error)"
+        f"{statistics.median(ratios):.3f} x ({low:.3f}..{high:.3f} with 95 % certainty, {len(ratios)} pairs)"
     )
 
 
