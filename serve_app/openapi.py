@@ -47,6 +47,24 @@ _KEY_PARAMETER: Final = {
     ),
     "schema": {"type": "string", "minLength": 1, "maxLength": KEY_CHARS_MAX, "pattern": "^[ -~]+$"},
 }
+# Path parameters have the same meaning wherever they are.
+_IN_PATHS: Final = {
+    "conflict_id": "The id of the conflict.",
+    "device_id": "The id of the device.",
+    "digest": "The SHA-256 of the data set, in hex.",
+    "erasure_id": "The id of the erasure.",
+    "name": "The name of the model.",
+    "node_id": "The id of the node.",
+    "project_id": "The id of the project.",
+    "seq": "The seq of the delivery.",
+    "session_id": "The id of the session.",
+    "task_id": "The id of the task.",
+    "token_id": "The id of the API token.",
+    "username": "The name of the user.",
+    "version": "The number of the version.",
+    "webhook_id": "The id of the webhook.",
+    "worker_id": "The id of the worker.",
+}
 _INTEGER: Final = {"schema": {"type": "integer"}}
 _HEADERS: Final = {
     name: {"$ref": f"#/components/headers/{name}"}
@@ -166,6 +184,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     secured, may_miss = VERB in operation, operation.pop(MAY_MISS, False)
     if secured:
         operation["security"] = [{"bearer": []}]
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            parameter["description"] = _IN_PATHS[parameter["name"]]
     if method == "post":
         operation.setdefault("parameters", []).append(_KEY_PARAMETER)
     responses = operation["responses"]

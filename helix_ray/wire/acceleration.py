@@ -20,7 +20,7 @@ class AccelerationQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    node: Id | None = None
+    node: Id | None = Field(None, description="The id of the only node to describe.")
 
 
 class DevicesQuery(BaseModel):
@@ -28,7 +28,9 @@ class DevicesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    points: Annotated[int, Field(ge=0, le=POINTS_MAX)] = POINTS_MAX
+    points: Annotated[int, Field(ge=0, le=POINTS_MAX)] = Field(
+        POINTS_MAX, description="How many points of each device's history, from the newest back."
+    )
 
 
 @with_config(CLOSED)

@@ -57,27 +57,31 @@ Action = Annotated[Word, AfterValidator(_an_action), Field(json_schema_extra={"e
 
 
 class AuditQuery(BaseModel):
-    """Which records are wanted: `start_time` <= their time < `end_time`; `q` is a text that they say.
-
-    `user` is a name or an id; `resource` an id or a kind, such as `task`; `cursor` is `next_cursor` of the
-    page before. With `after`, the oldest first, of facts after this seq; `next_cursor` is then the next
-    `after`.
-    """
+    """Which records are wanted: the newest first, or with `after` the oldest first."""
 
     model_config = ConfigDict(extra="forbid")
 
-    event_type: AuditType | None = None
-    start_time: Time | None = None
-    end_time: Time | None = None
-    limit: Annotated[int, Field(ge=1, le=AUDIT_ROWS_MAX)] = 100
-    user: Word | None = None
-    action: Action | None = None
-    result: Result | None = None
-    address: Annotated[Word, AfterValidator(_an_address)] | None = None
-    resource: Word | None = None
-    q: Word | None = None
-    cursor: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
-    after: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+    event_type: AuditType | None = Field(None, description="The only type of records to return.")
+    start_time: Time | None = Field(None, description="From when on, in ISO 8601.")
+    end_time: Time | None = Field(None, description="Until when, exclusive, in ISO 8601.")
+    limit: Annotated[int, Field(ge=1, le=AUDIT_ROWS_MAX)] = Field(
+        100, description="How many records at most."
+    )
+    user: Word | None = Field(None, description="Who did it: a user's name or id.")
+    action: Action | None = Field(None, description="What was done.")
+    result: Result | None = Field(None, description="How it ended.")
+    address: Annotated[Word, AfterValidator(_an_address)] | None = Field(
+        None, description=f"The IP address that it came from, or `{LOCAL}`."
+    )
+    resource: Word | None = Field(None, description="What it was done to: an id, or a kind such as `task`.")
+    q: Word | None = Field(None, description="A text that the records contain.")
+    cursor: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = Field(
+        None, description="`next_cursor` of the page before."
+    )
+    after: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = Field(
+        None,
+        description="Only of facts after this seq, the oldest first; `next_cursor` is the next `after`.",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> AuditQuery:

@@ -19,21 +19,21 @@ Seq = Annotated[int, Field(ge=1, le=SEQ_MAX)]
 
 
 class InclusionQuery(BaseModel):
-    """The query of a proof that fact `seq` is among the first `size`, by default all."""
+    """The query of a proof that a fact is among the first ones."""
 
     model_config = ConfigDict(extra="forbid")
 
-    seq: Seq
-    size: Size | None = None
+    seq: Seq = Field(description="The seq of the fact.")
+    size: Size | None = Field(None, description="Among how many facts it is; by default all.")
 
 
 class ConsistencyQuery(BaseModel):
-    """The query of a proof that the first `to` facts, by default all, begin with the first `from`."""
+    """The query of a proof that a tree begins with an earlier one."""
 
     model_config = ConfigDict(extra="forbid")
 
-    old: Annotated[Size, Field(alias="from")]
-    to: Size | None = None
+    old: Size = Field(alias="from", description="How many facts the earlier tree has.")
+    to: Size | None = Field(None, description="How many facts the later tree has; by default all.")
 
 
 @with_config(CLOSED)
@@ -48,8 +48,10 @@ class CheckpointsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=CHECKPOINTS_MAX)] = 100
-    cursor: Seq | None = None
+    limit: Annotated[int, Field(ge=1, le=CHECKPOINTS_MAX)] = Field(
+        100, description="How many checkpoints at most."
+    )
+    cursor: Seq | None = Field(None, description="`next_cursor` of the page before.")
 
 
 @with_config(CLOSED)

@@ -16,13 +16,17 @@ Status = Literal["waiting", "sending", "delivered", "failed", "dropped"]
 
 
 class DeliveriesQuery(BaseModel):
-    """The query of a listing of deliveries: their status, and where the page begins."""
+    """The query of a listing of deliveries."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = None
-    before: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
-    limit: Annotated[int, Field(ge=1, le=DELIVERIES_MAX)] = 50
+    status: Status | None = Field(None, description="The only status to list.")
+    before: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = Field(
+        None, description="Only deliveries with a smaller seq: that of the last one of the page before."
+    )
+    limit: Annotated[int, Field(ge=1, le=DELIVERIES_MAX)] = Field(
+        50, description="How many deliveries at most."
+    )
 
 
 @with_config(CLOSED)

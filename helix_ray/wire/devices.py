@@ -128,7 +128,9 @@ class EnrolledDevicesQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    user: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None, description="Whose devices: a user's name; others' are for administrators."
+    )
 
 
 class DocumentsQuery(BaseModel):
@@ -136,7 +138,7 @@ class DocumentsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Kind | None = None
+    kind: Kind | None = Field(None, description="The only kind of documents to list.")
 
 
 @with_config(STRICT)

@@ -22,20 +22,20 @@ List = Annotated[str, Field(max_length=LIST_CHARS_MAX)]
 
 
 class EventsQuery(BaseModel):
-    """Which notices are wanted: comma-separated lists, of which an empty one is everything.
-
-    `events` are names, `task.*` or `*`; `label` has `key=value` pairs, all of which a task must have.
-    `after`: the seq of the last notice that was read; without it the stream begins now.
-    """
+    """Which notices are wanted: comma-separated lists, of which an empty one is everything."""
 
     model_config = ConfigDict(extra="forbid")
 
-    events: List = ""
-    project: List = ""
-    type: List = ""
-    label: List = ""
-    status: List = ""
-    after: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = None
+    events: List = Field("", description="Names of events, `task.*` or `*`, separated by commas.")
+    project: List = Field("", description="Ids of projects, separated by commas.")
+    type: List = Field("", description="Types of tasks, separated by commas.")
+    label: List = Field(
+        "", description="Pairs `key=value`, separated by commas; a task must have all of them as labels."
+    )
+    status: List = Field("", description="Statuses of tasks, separated by commas.")
+    after: Annotated[int, Field(ge=0, le=SEQ_MAX)] | None = Field(
+        None, description="The seq of the last notice that was read; without it the stream begins now."
+    )
 
 
 @with_config(CLOSED)

@@ -95,13 +95,16 @@ class CanaryIn(TypedDict):
 
 
 class VersionQuery(BaseModel):
-    """How many seconds to wait for what is not known yet of a version: that it was examined, or with the
-    `mark` of an earlier answer anything that has changed since."""
+    """The query of a version."""
 
     model_config = ConfigDict(extra="forbid")
 
-    wait_s: Annotated[float, Field(ge=0, le=WAIT_S_MAX)] = 0
-    mark: Annotated[str, Field(max_length=MARK_CHARS)] | None = None
+    wait_s: Annotated[float, Field(ge=0, le=WAIT_S_MAX)] = Field(
+        0, description="How many seconds to wait until the version has been examined, or differs from `mark`."
+    )
+    mark: Annotated[str, Field(max_length=MARK_CHARS)] | None = Field(
+        None, description="The `mark` of an earlier answer: wait for anything that has changed since."
+    )
 
 
 @with_config(CLOSED)

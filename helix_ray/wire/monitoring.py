@@ -26,15 +26,18 @@ Time = Annotated[str, AfterValidator(_a_time)]
 
 
 class SystemQuery(BaseModel):
-    """The query of system figures: of the host of one node only; with `since`, also how it was from then
-    until `until`, in points of `step` seconds."""
+    """The query of system figures."""
 
     model_config = ConfigDict(extra="forbid")
 
-    node: Id | None = None
-    since: Time | None = None
-    until: Time | None = None
-    step: Annotated[int, Field(ge=1, le=STEP_S_MAX)] | None = None
+    node: Id | None = Field(None, description="The id of the node whose host is described.")
+    since: Time | None = Field(None, description="From when on the history is shown, in ISO 8601.")
+    until: Time | None = Field(
+        None, description="Until when the history is shown, exclusive; by default until the present."
+    )
+    step: Annotated[int, Field(ge=1, le=STEP_S_MAX)] | None = Field(
+        None, description="Seconds of each value of the history; by default as few as there is room for."
+    )
 
     @model_validator(mode="after")
     def _begins(self) -> Self:

@@ -57,7 +57,10 @@ class SessionsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)] | None = None
+    user: Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX)] | None = Field(
+        None,
+        description="Whose sessions: a user's name, by default one's own; others' are for administrators.",
+    )
 
 
 @with_config(CLOSED)

@@ -20,13 +20,19 @@ WAIT_S_MAX = 25.0
 
 
 class ChangesQuery(BaseModel):
-    """Where to go on, how many changes at most, and how long to wait for the first one."""
+    """The query of changes."""
 
     model_config = {**STRICT, "strict": False}
 
-    cursor: Annotated[str, Field(min_length=1, max_length=CURSOR_CHARS_MAX)] | None = None
-    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT
-    wait_s: Annotated[float, Field(ge=0, le=WAIT_S_MAX)] = 0.0
+    cursor: Annotated[str, Field(min_length=1, max_length=CURSOR_CHARS_MAX)] | None = Field(
+        None, description="The `cursor` of the page before; a first pull has none."
+    )
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = Field(
+        LIMIT_DEFAULT, description="How many changes at most."
+    )
+    wait_s: Annotated[float, Field(ge=0, le=WAIT_S_MAX)] = Field(
+        0.0, description="How many seconds to wait for the first change."
+    )
 
 
 @with_config(CLOSED)

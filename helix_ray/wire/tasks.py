@@ -224,38 +224,48 @@ class RetryIn(TypedDict, total=False):
 
 
 class TaskFilters(BaseModel):
-    """The query of a listing. Times are ISO 8601; `created_until` is exclusive."""
+    """The query of a listing."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: TaskStatus | None = None
-    priority: Priority | None = None
-    type: TaskType | None = None
-    project_id: Id | None = None
-    assigned_worker: Id | None = None
-    id_prefix: Id | None = None
-    created_since: Time | None = None
-    created_until: Time | None = None
-    limit: Annotated[int, Field(ge=1, le=LISTED_TASKS_MAX)] = LISTED_TASKS
-    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+    status: TaskStatus | None = Field(None, description="The only status to list.")
+    priority: Priority | None = Field(None, description="The only priority to list.")
+    type: TaskType | None = Field(None, description="The only type to list.")
+    project_id: Id | None = Field(None, description="The only project to list.")
+    assigned_worker: Id | None = Field(None, description="The worker to which the tasks are assigned.")
+    id_prefix: Id | None = Field(None, description="How the ids of the tasks begin.")
+    created_since: Time | None = Field(None, description="From when on they were created, in ISO 8601.")
+    created_until: Time | None = Field(
+        None, description="Until when they were created, exclusive, in ISO 8601."
+    )
+    limit: Annotated[int, Field(ge=1, le=LISTED_TASKS_MAX)] = Field(
+        LISTED_TASKS, description="How many tasks at most."
+    )
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = Field(0, description="How many tasks to skip.")
 
 
 class ResultQuery(BaseModel):
-    """The query of a result: how many seconds to wait for it."""
+    """The query of a result."""
 
     model_config = ConfigDict(extra="forbid")
 
-    wait_s: Annotated[float, Field(ge=0, le=RESULT_WAIT_S_MAX)] = 0
+    wait_s: Annotated[float, Field(ge=0, le=RESULT_WAIT_S_MAX)] = Field(
+        0, description="How many seconds to wait until the task has ended."
+    )
 
 
 class LogQuery(BaseModel):
-    """The query of a log: from byte `offset` of an attempt (default: the newest)."""
+    """The query of a log."""
 
     model_config = ConfigDict(extra="forbid")
 
-    follow: bool = False
-    attempt: Annotated[int, Field(ge=1, le=2**31)] | None = None
-    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+    follow: bool = Field(False, description="Whether to send what is written until the attempt ends.")
+    attempt: Annotated[int, Field(ge=1, le=2**31)] | None = Field(
+        None, description="Which attempt, from 1; by default the newest."
+    )
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = Field(
+        0, description="From which byte of the log on."
+    )
 
 
 @with_config(STRICT)

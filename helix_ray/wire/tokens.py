@@ -26,7 +26,9 @@ class TokensQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user: Annotated[str, Field(min_length=1, max_length=USER_CHARS_MAX)] | None = None
+    user: Annotated[str, Field(min_length=1, max_length=USER_CHARS_MAX)] | None = Field(
+        None, description="Whose tokens: a user's name or id; others' are for administrators."
+    )
 
 
 @with_config(STRICT)

@@ -71,10 +71,7 @@ def page(document: dict[str, Any]) -> str:
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> str:
-    rows = [
-        (p["name"], f"{p['in']}: {p.get('description') or p['schema'].get('type', '')}")
-        for p in operation.get("parameters", ())
-    ]
+    rows = [(p["name"], f"{p['in']}: {p['description']}") for p in operation.get("parameters", ())]
     rows += [(status, _answer(answer)) for status, answer in operation["responses"].items()]
     body = operation.get("requestBody")
     shown = f"<p>Body: {_body(body['content'])}</p>" if body else ""

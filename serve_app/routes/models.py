@@ -201,7 +201,9 @@ async def download(
     name: str,
     version: str,
     caller: SignedIn,
-    variant: Annotated[str | None, Query(max_length=64)] = None,
+    variant: Annotated[
+        str | None, Query(max_length=64, description="The variant; by default the file as it was pushed.")
+    ] = None,
 ) -> Response:
     """Return the file of a version as it was pushed, or that of a variant."""
     found = await caller.query(GetModelVersion(name, _number(name, version)))
@@ -286,7 +288,9 @@ async def _changed(
 async def get_evidence(
     name: str,
     caller: SignedIn,
-    version: Annotated[int | None, Query(ge=1, le=shapes.VERSION_MAX)] = None,
+    version: Annotated[
+        int | None, Query(ge=1, le=shapes.VERSION_MAX, description="The only version to describe.")
+    ] = None,
 ) -> Response:
     """Return what the gate and the tuner measured, of all versions or of one."""
     evidence = shapes.evidence_out(await caller.query(GetModelEvidence(name, version)))

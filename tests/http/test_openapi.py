@@ -62,6 +62,8 @@ def test_every_operation_names_its_errors_its_body_and_its_security() -> None:
         if method == "post" and path.startswith("/api/"):
             assert "Idempotency-Key" in [parameter["name"] for parameter in operation["parameters"]]
         assert operation["description"]
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"].endswith("."), (method, path, parameter["name"])
 
 
 def test_requests_have_examples_that_are_valid(admin: httpx.Client) -> None:
