@@ -106,6 +106,7 @@ chaos: setup browser ## kill every process in random order for minutes, and chec
 	HELIX_TAMPERS=$${HELIX_TAMPERS:-10000} $(PYTEST) -q tests/unit/test_audit_export.py
 	HELIX_HISTORY_TAMPERS=$${HELIX_HISTORY_TAMPERS:-1000} $(PYTEST) -q tests/unit/test_audit_compare.py
 	HELIX_FLIPS=$${HELIX_FLIPS:-300} $(PYTEST) -q tests/unit/journal/test_flipping.py
+	HELIX_FOREIGN_ANSWERS=1 $(PYTEST) -q tests/unit/cli/test_foreign_servers.py
 	HISTORY_SEEDS=$${HISTORY_SEEDS:-300} $(PYTEST) -q tests/contract/test_histories.py
 	EVENT_READER_CUTS=$${EVENT_READER_CUTS:-1000} $(PYTEST) -q tests/http/test_event_reader.py
 	HELIX_DEVICE_BROWSER=1 HELIX_DEVICE_SEEDS=$${HELIX_DEVICE_SEEDS:-100} $(PYTEST) -q tests/contract/test_devices.py

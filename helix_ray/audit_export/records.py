@@ -50,14 +50,17 @@ _TYPES: Final = {"seq": "BIGINT", "count": "BIGINT", "erased": "BOOLEAN", "times
 
 
 def pages(ask: Callable[[int | None], AuditOut]) -> Iterator[AuditLogOut]:
-    """Yield the records of all pages; `ask` returns the page at a cursor."""
+    """Yield the records of all pages; `ask` returns the page at a cursor. Raises ValueError where a server
+    that is not ours names the same page again, which would never end."""
     cursor = None
     while True:
         page = ask(cursor)
         yield from page["logs"]
-        cursor = page["next_cursor"]
+        before, cursor = cursor, page["next_cursor"]
         if cursor is None:
             return
+        if cursor == before:
+            raise ValueError(f"the server names cursor {cursor!r} as the one that comes after it")
 
 
 def write(out: Path, form: Form, logs: Iterable[AuditLogOut]) -> int:

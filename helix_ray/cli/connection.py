@@ -16,12 +16,15 @@ from helix_ray.client.errors import NotSignedIn
 if TYPE_CHECKING:
     from helix_ray.client.api import Client
     from helix_ray.client.tokens import TokenStore
+    from helix_ray.client.transport import Answered
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 # Somebody waits at a terminal, so this is shorter than the library's minute. Commands
 # that wait use that minute.
 RETRY_S_DEFAULT = 5.0
 RETRY_S_WAITING = 60.0
+# The client of the command that runs.
+_opened: list[Client] = []
 
 
 def make_client(
@@ -34,7 +37,7 @@ def make_client(
 
     retries = Retries(total_s_max=_retry_s(retry_s))
     cert, key = os.environ.get("HELIX_CLIENT_CERT"), os.environ.get("HELIX_CLIENT_KEY")
-    return Client(
+    client = Client(
         url,
         token,
         store=store,
@@ -42,6 +45,22 @@ def make_client(
         verify=ca_file or os.environ.get("HELIX_CA_FILE") or True,
         cert=(cert, key or cert) if cert else None,
     )
+    _opened[:] = [client]
+    return client
+
+
+def last_answer() -> tuple[str, Answered] | None:
+    """Return the server of the command that runs, and what it answered last; None where it answered nothing
+    yet."""
+    for client in _opened:
+        if client.answered is not None:
+            return client.url, client.answered
+    return None
+
+
+def forget() -> None:
+    """Begin a command: nothing is answered yet."""
+    _opened.clear()
 
 
 def _retry_s(default: float) -> float:

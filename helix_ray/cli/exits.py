@@ -15,16 +15,20 @@ import os
 import sys
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
-from helix_ray.cli.failures import reason_of
+from helix_ray.cli.connection import forget, last_answer
+from helix_ray.cli.failures import reason_of, where
 from helix_ray.cli.habits import OTHER_NAMES, hint, spelled_out
 from helix_ray.cli.output import say
-from helix_ray.client.errors import HelixError
+from helix_ray.client.errors import HelixError, Unreachable
 from helix_ray.core.errors import shown_details
+
+if TYPE_CHECKING:
+    from helix_ray.client.transport import Answered
 
 
 class Exit(IntEnum):
@@ -63,6 +67,8 @@ EXIT_OF_CODE = {
     "INTERNAL_ERROR": Exit.UNAVAILABLE,
     "TIMEOUT": Exit.TIMED_OUT,
 }
+# How an answer of another shape shows where a command reads it.
+NOT_AS_READ = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 
 def line_of(error: HelixError) -> str:
@@ -76,6 +82,19 @@ def line_of(error: HelixError) -> str:
         message += "; run: helix login"
     request = f" (request {error.request_id})" if error.request_id else ""
     return f"helix: {error.code}: {message}{shown_details(error.details)}{request}"
+
+
+def unread(error: Exception, url: str, answered: Answered) -> HelixError:
+    """Return what is wrong with an answer that a command stumbled over: its server is another program, or of
+    a version with other answers. The place is named in case that the command is wrong."""
+    if not answered.has_body:
+        what = "is empty"
+    elif isinstance(error, KeyError):
+        what = f"has no {error.args[0]!r}"
+    else:
+        what = f"has a value of another type ({error})"
+    message = f"what responds at {url} is not this version of Helix Ray: its answer to {answered.call} {what}"
+    return Unreachable("UNREACHABLE", f"{message} (read in {where(error)})")
 
 
 class CommandGroup(TyperGroup):
@@ -102,6 +121,7 @@ class HelixGroup(CommandGroup):
     ) -> Any:
         """Run a command; exits the process unless `standalone_mode` is off."""
         words = spelled_out(sys.argv[1:] if args is None else args)
+        forget()
         try:
             code = super().main(words, prog_name, complete_var, False, windows_expand_args, **extra)
         except HelixError as error:
@@ -122,6 +142,11 @@ class HelixGroup(CommandGroup):
             if not standalone_mode:
                 raise
             code = _complain("helix: ABORTED: nothing was changed", Exit.USAGE)
+        except NOT_AS_READ as error:
+            answer = last_answer()
+            if not standalone_mode or answer is None:
+                raise
+            code = _complain(line_of(unread(error, *answer)), Exit.UNAVAILABLE)
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else Exit.OK)

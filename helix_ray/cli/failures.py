@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import typer
@@ -20,6 +22,12 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(text.split())
+
+
+def where(error: Exception) -> str:
+    """Return the file and line of this program where an error arose."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if "helix_ray" in frame.filename]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
 
 
 def plainly(command: str, work: Callable[[], T]) -> T:

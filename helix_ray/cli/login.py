@@ -62,6 +62,8 @@ def login(
         user = client.login(name, password)
     tokens = kept.load()
     assert isinstance(tokens, SessionTokens)
+    # Read before anything is stored: who answers may be another program.
+    signed_in = f"Logged in to {url} as {user['username']} ({', '.join(user['roles'])})"
     file = SessionFile()
     file.write(Login(url.rstrip("/"), name, tokens, ca_file))
     if as_json:
@@ -69,7 +71,7 @@ def login(
             {"url": url, "user": user, "expires_at": tokens.expires_at, "session_file": str(file.path)}
         )
     else:
-        say(f"Logged in to {url} as {user['username']} ({', '.join(user['roles'])})")
+        say(signed_in)
 
 
 def logout() -> None:

@@ -25,7 +25,7 @@ from helix_ray.client.quotas import QuotaCalls
 from helix_ray.client.session import ClientSession
 from helix_ray.client.synced import SyncedDeviceCalls
 from helix_ray.client.tokens import MemoryTokens, SessionTokens, TokenStore
-from helix_ray.client.transport import Request, Retries, Timeouts, Transport
+from helix_ray.client.transport import Answered, Request, Retries, Timeouts, Transport
 from helix_ray.client.users import UserCalls
 from helix_ray.client.waiting import wait_for_tasks
 from helix_ray.client.webhooks import WebhookCalls
@@ -111,6 +111,11 @@ class Client(
     def close(self) -> None:
         """Close the connections; safe to call twice."""
         self._transport.close()
+
+    @property
+    def answered(self) -> Answered | None:
+        """Which call was answered last; None before the first answer."""
+        return self._transport.answered
 
     # ------------------------------------------------------------------------------------ the session
 

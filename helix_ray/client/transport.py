@@ -98,8 +98,19 @@ class Reply:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was answered last: to which call, and whether there was a body."""
+
+    call: str
+    has_body: bool
+
+
 class Transport:
     """Sends requests to one API; safe to share between threads."""
+
+    # For who cannot read the answer, and has to say which one that was.
+    answered: Answered | None = None
 
     def __init__(
         self,
@@ -140,12 +151,23 @@ class Transport:
             return self._no_answer(error)
         if not response.is_success:
             return self._refusal(response)
+        self.answered = Answered(self._call(built), bool(response.content))
         try:
             data = orjson.loads(response.content) if response.content else None
         except orjson.JSONDecodeError:
-            message = f"what responds at {self.root} is not Helix Ray: its response is not JSON"
-            return Unreachable("UNREACHABLE", message, {"url": self.root, "hopeless": True})
+            return self._foreign(built, "not JSON")
+        if response.content and not isinstance(data, dict):
+            return self._foreign(built, "not a JSON object")
         return Reply(response.status_code, data, response.headers, attempt)
+
+    def _call(self, built: httpx.Request) -> str:
+        return f"{built.method} {built.url.path}"
+
+    def _foreign(self, built: httpx.Request, what: str) -> Unreachable:
+        message = (
+            f"what responds at {self.root} is not Helix Ray: its answer to {self._call(built)} is {what}"
+        )
+        return Unreachable("UNREACHABLE", message, {"url": self.root, "hopeless": True})
 
     @contextmanager
     def stream(self, request: Request) -> Iterator[Iterator[str]]:
@@ -172,6 +194,7 @@ class Transport:
                 continue
             try:
                 if response.is_success:
+                    self.answered = Answered(self._call(built), True)
                     yield response
                     return
                 response.read()

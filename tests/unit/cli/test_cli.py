@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from typer.main import get_command
 
 from helix_ray.cli import exits, spec, up
 from helix_ray.cli.main import app
@@ -22,6 +23,8 @@ from helix_ray.core.errors import ErrorCode
 
 TOKENS = SessionTokens("token", "2099-01-01T00:00:00Z", "refresh", "2099-01-02T00:00:00Z")
 HELP_S_MAX = 0.4
+# Made once: that takes longer than most commands.
+PROGRAM = get_command(app)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def helix(*arguments: str) -> int:
     """Run the program in this process; return its exit code."""
     with pytest.raises(SystemExit) as ended:
-        app(list(arguments))
+        PROGRAM(list(arguments))
     return int(ended.value.code or 0)
 
 

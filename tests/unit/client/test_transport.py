@@ -54,7 +54,7 @@ def test_every_call_has_its_own_key() -> None:
 
 def test_a_trace_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """What TRACEPARENT says goes with every request."""
-    wire = Wire(httpx.Response(200, json=1), httpx.Response(200, json=1))
+    wire = Wire(httpx.Response(200, json={}), httpx.Response(200, json={}))
     transport = wire.transport()
     transport.send(Request("GET", "/tasks"))
     monkeypatch.setenv("TRACEPARENT", given := "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
@@ -65,8 +65,8 @@ def test_a_trace_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_busy_answers_are_tried_again(status: int) -> None:
     """429 and the answers of an overloaded or restarting server are tried again."""
-    wire = Wire(httpx.Response(status), httpx.Response(200, json=1))
-    assert wire.transport().send(Request("GET", "/tasks")).data == 1
+    wire = Wire(httpx.Response(status), httpx.Response(200, json={}))
+    assert wire.transport().send(Request("GET", "/tasks")).data == {}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 500])
@@ -80,7 +80,7 @@ def test_refusals_are_not_tried_again(status: int) -> None:
 
 def test_retry_after_is_kept_to() -> None:
     """No request goes out before the server's Retry-After is over."""
-    wire = Wire(httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(200, json=1))
+    wire = Wire(httpx.Response(429, headers={"Retry-After": "7"}), httpx.Response(200, json={}))
     wire.transport().send(Request("GET", "/tasks"))
     assert wire.pauses == [7.0]
 
