@@ -21,7 +21,7 @@ from helix_ray.core.stdin import breach_of as stdin_breach
 from helix_ray.core.traceparent import parse
 
 RUN_KINDS = ("command", "function", "inference")
-# Only decide makes these, for models (core/decide/examinations.py).
+# Only decide makes these, for models (core/decide/model_tasks.py).
 MADE_KINDS = ("examination", "tuning")
 TITLE_CHARS_MAX = 500
 DESCRIPTION_CHARS_MAX = 65_536

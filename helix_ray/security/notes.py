@@ -25,7 +25,7 @@ from typing import NamedTuple
 _MARK = "\u2014 "
 _ED25519, _COSIGNATURE = b"\x01", b"\x04"
 TIME_BYTES = 8
-HASH_BYTES, SIGNATURE_BYTES, KEY_BYTES = 4, 64, 32
+HASH_BYTES, KEY_BYTES = 4, 32
 NOTE_BYTES_MAX = 64 << 10
 
 

@@ -26,8 +26,6 @@ from helix_ray.plain import stored
 from helix_ray.views.columns import LINE, OUTCOME, RECORD, RESULT, SHOWN, task
 from helix_ray.views.keys import WANTED, key_of
 
-# Quantiles of durations are taken over this many of the newest finished tasks.
-DURATION_TASKS_MAX = 200_000
 EVERY_SEQ = (0, 2**63 - 1)
 
 

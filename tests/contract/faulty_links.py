@@ -54,7 +54,6 @@ class World:
     faults: Faults = field(default_factory=Faults)
     life: int = 0
     up_at: float = 0.0
-    deaths: int = 0
     board: BoardWriter | None = None
 
     def __post_init__(self) -> None:
@@ -66,7 +65,6 @@ class World:
 
     def die(self) -> None:
         """End the master; the next one folds the journal, and lives after a while."""
-        self.deaths += 1
         old = self.plane.engine
         engine = Engine(old.journal, self.plane.policy, self.plane.clock)
         engine.recover()

@@ -14,7 +14,13 @@ PACKAGES = ("helix_ray", "actors", "serve_app", "launcher")
 SPOKEN_FOR = ("__init__.py", "__main__.py")
 ENTRY = re.compile(r"^- `([a-z0-9_]+\.(?:py|sql))`: \S", re.MULTILINE)
 PATH = re.compile(r"`([a-z_]+(?:/[a-z_]+)*\.(?:py|sql|md))`")
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^)]*))?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# Where a path may begin: `core/lifecycle.py` stands for helix_ray/core/lifecycle.py.
+ROOTS = (ROOT, *(ROOT / package for package in PACKAGES))
+CODE = (*PACKAGES, "tests", "benchmarks", "tools", "examples")
+FOLDERS = "|".join(sorted({path.name for root in ROOTS for path in root.iterdir() if path.is_dir()}))
+IN_CODE = re.compile(rf"(?<![\w./-])((?:{FOLDERS.replace('.', '[.]')})/[\w/]+\.(?:py|md|sql))")
 
 
 def present() -> set[str]:
@@ -45,11 +51,26 @@ def test_files_named_in_the_text_exist() -> None:
             assert there or name in known, f"{page.name}: {name}"
 
 
+def test_files_named_in_the_code_exist() -> None:
+    """Docstrings and comments that send a reader to another file name one that is there."""
+    for path in sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py")):
+        for name in IN_CODE.findall(path.read_text()):
+            assert any((root / name).exists() for root in ROOTS), f"{path.relative_to(ROOT)}: {name}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = HEADING.findall(page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_between_pages_lead_somewhere() -> None:
-    """README and docs link to files that are there."""
+    """README and docs link to files that are there, and to headings that these have."""
     for page in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
-        for target in LINK.findall(page.read_text()):
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)}: {target}"
+        for target, heading in LINK.findall(page.read_text()):
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.relative_to(ROOT)}: {target}"
+            assert not heading or heading in anchors(there), f"{page.relative_to(ROOT)}: {target}#{heading}"
 
 
 def test_every_decision_says_what_would_change_it() -> None:

@@ -67,7 +67,7 @@ class HandClock:
 
 
 class Announced:
-    """Stands for the board (actors/read_board.py) that replicas look at: which tasks a commit has changed."""
+    """Stands for the board (plane/read_board.py) that replicas look at: which tasks a commit has changed."""
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
