@@ -14,13 +14,10 @@ from helix_ray.audit_compare import CannotCompare, Pages, compare, wording
 from helix_ray.core.posture import AuditCheck
 from helix_ray.journal.checked import read_check, write_comparison
 from helix_ray.journal.errors import JournalError
-from helix_ray.views.audit_comparison import Retention
 from helix_ray.views.audit_page import AuditPage, page_of
 
 
-def compare_audit(
-    data_dir: Path, pages: Pages, retention: Retention, pause: Callable[[], None] = lambda: None
-) -> str | None:
+def compare_audit(data_dir: Path, pages: Pages, pause: Callable[[], None] = lambda: None) -> str | None:
     """Compare the audit with the journal now and keep the result; return why it could not be compared.
 
     A journal that fails its own check is compared with nothing.
@@ -29,7 +26,7 @@ def compare_audit(
     if chain is None or chain.damage is not None:
         return None
     try:
-        found = compare(data_dir, pages, retention, lambda facts: pause())
+        found = compare(data_dir, pages, lambda facts: pause())
         difference = found.difference
         place, what = (0, "") if difference is None else (difference.seq, wording(difference))
         write_comparison(data_dir, AuditCheck(time.time(), found.facts, found.records, place, what))

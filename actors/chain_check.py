@@ -7,7 +7,7 @@ searches show (helix_ray/audit_compare.py). It takes 10 us of CPU a fact and 25 
 has the lowest priority and rests as long as it works: neither the write-ahead log nor anybody's questions
 wait for it. It ends with the process that started it.
 
-    python -m actors.chain_check DATA_DIR [KEEP_S UNTIL_EXPORTED]     # what that process runs
+    python -m actors.chain_check DATA_DIR [audit]     # what that process runs
 
 The history's file can be open in one process only, which started this one: it is asked for records page by
 page. A request is a line on standard output, `page AFTER THROUGH`; the answer on standard input is the length
@@ -47,12 +47,10 @@ FOLLOWED_LOOK_S = 0.5
 @dataclass(frozen=True, slots=True)
 class AuditSide:
     """The audit of the process that has the history: its pages (views/audit_page.py), once the history has
-    `followed` the journal, how long its records stay, and who is told of a comparison."""
+    `followed` the journal, and who is told of a comparison."""
 
     page: Callable[[int, int], bytes]
     followed: threading.Event
-    keep_s: float
-    until_exported: bool
     tell: Callable[[AuditCheck], Awaitable[None]]
 
 
@@ -97,7 +95,7 @@ class ChainCheck:
         command = [sys.executable, "-m", "actors.chain_check", str(self._data_dir)]
         if self._audit is not None:
             self._compare_at = time.monotonic() + self._every_s
-            command += [str(self._audit.keep_s), str(int(self._audit.until_exported))]
+            command.append("audit")
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             reason = await asyncio.to_thread(self._attend, child)
@@ -196,11 +194,8 @@ def main() -> int:
     if failed is None and audit:
         # Only this process needs DuckDB for it.
         from actors.audit_check import asked, compare_audit
-        from helix_ray.audit_compare import retention_of
 
-        keep_s, until_exported = audit
-        retention = retention_of(float(keep_s), until_exported=until_exported == "1")
-        failed = compare_audit(Path(home), asked, retention, pace.pause)
+        failed = compare_audit(Path(home), asked, pace.pause)
     if failed is not None:
         print(failed)
     return 0 if failed is None else 1

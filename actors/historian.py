@@ -32,7 +32,7 @@ from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.host_points import Span
 from helix_ray.core.lifecycle import TERMINAL
-from helix_ray.core.orders import ArchiveTasks, NoteComparison, Order, Recalled, Receipt
+from helix_ray.core.orders import ArchiveTasks, NoteComparison, NoteRetention, Order, Recalled, Receipt
 from helix_ray.core.orders.kind import Detail
 from helix_ray.core.posture import AuditCheck, Findings
 from helix_ray.core.proof_questions import (
@@ -101,6 +101,7 @@ class Historian(LivingActor):
         from helix_ray.views.history import History
 
         self._prune_at = self._tidy_at = 0.0
+        self._noted_retention = False
         self._path = self._settings.data_dir / HISTORY_FILE
         self._history = await asyncio.to_thread(History, self._path)
         if self.hindrance() is not None:
@@ -136,10 +137,7 @@ class Historian(LivingActor):
 
     def _daily_check(self) -> ChainCheck:
         settings = self._settings
-        audit = AuditSide(
-            self._history.audit_page, self._followed, settings.audit_keep_s,
-            settings.keeps_audit_until_exported(), self._note_comparison,
-        )  # fmt: skip
+        audit = AuditSide(self._history.audit_page, self._followed, self._note_comparison)
         return ChainCheck(settings.data_dir, settings.journal_check_every_s, audit)
 
     async def _check_all(self) -> None:
@@ -244,7 +242,7 @@ class Historian(LivingActor):
             os._exit(70)
 
     async def _follow(self) -> None:
-        if not await self._is_writable():
+        if not await self._is_writable() or not await self._has_noted_retention():
             return
         at_head = await self._following.step()
         # It may have waited for seconds.
@@ -274,6 +272,20 @@ class Historian(LivingActor):
             return True
         await asyncio.sleep(REOPEN_EVERY_S)
         return False
+
+    async def _has_noted_retention(self) -> bool:
+        """Record how long records of the audit stay, before the first is taken in or removed; say whether it
+        is recorded, after a pause where it is not."""
+        if not self._noted_retention:
+            settings = self._settings
+            body = NoteRetention(
+                settings.audit_keep_s, settings.keeps_audit_until_exported(), self._history.through == 0
+            )
+            answer = await self._plane.execute(Order(body, SYSTEM, "req-historian", new_seed()))
+            self._noted_retention = not isinstance(answer, Rejected)
+            if not self._noted_retention:
+                await asyncio.sleep(PAUSES.quiet_s)
+        return self._noted_retention
 
     async def _tidy(self) -> None:
         """Let go of what was erased, and have finished tasks leave memory."""

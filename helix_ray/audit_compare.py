@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from helix_ray.core.audit.records import AuditRecord
+from helix_ray.core.audit.retention import Removals, Retention
 from helix_ray.core.events import Fact, FactsErased
 from helix_ray.home import HISTORY_FILE as HISTORY_FILE
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import FILE_NAME as JOURNAL_FILE
-from helix_ray.views.audit_comparison import AuditComparison, Difference, Differs, Retention
+from helix_ray.views.audit_comparison import AuditComparison, Difference, Differs
 from helix_ray.views.audit_page import EVERY, AuditPage, page_of, page_text
 from helix_ray.views.file import HistoryClosed, reading_only
 
@@ -44,19 +46,19 @@ def wording(difference: Difference) -> str:
     return f"the audit is not what the journal says: from fact {seq} on, a record is {kind} ({what})"
 
 
-def retention_of(keep_s: float, *, until_exported: bool) -> Retention:
-    """Return the retention by which records of before `keep_s` seconds may be gone."""
-    return Retention(lambda: time.time() - keep_s, until_exported)
-
-
 class CannotCompare(ValueError):
     """There is nothing to compare; the message says why, in one line."""
 
 
 def compare(
-    data_dir: Path, pages: Pages, retention: Retention, on_facts: Callable[[int], None] = lambda seq: None
+    data_dir: Path,
+    pages: Pages,
+    on_facts: Callable[[int], None] = lambda seq: None,
+    unrecorded: Retention | None = None,
+    clock: Callable[[], float] = time.time,
 ) -> Compared:
-    """Compare what `pages` has with the journal of a data directory, which may be in use.
+    """Compare what `pages` has with the journal of a data directory, which may be in use; `unrecorded` is the
+    retention where the journal does not say it.
 
     Raises OSError, sqlite3.Error or JournalError where the journal cannot be read.
     """
@@ -64,7 +66,7 @@ def compare(
         raise CannotCompare(f"{data_dir} does not contain a journal")
     with contextlib.closing(FactReader(data_dir)) as reader:
         for _ in range(TRIES_MAX):
-            run = _Run(reader, pages, retention, on_facts)
+            run = _Run(reader, pages, on_facts, Removals(unrecorded), clock)
             found = run.compare()
             if found.difference is None or not run.has_erased_meanwhile():
                 return found
@@ -75,43 +77,50 @@ class _Run:
     """One comparison from the first fact on."""
 
     def __init__(
-        self, reader: FactReader, pages: Pages, retention: Retention, on_facts: Callable[[int], None]
+        self,
+        reader: FactReader,
+        pages: Pages,
+        on_facts: Callable[[int], None],
+        removals: Removals,
+        clock: Callable[[], float],
     ) -> None:
         self._reader = reader
         self._pages = pages
-        self._retention = retention
         self._on_facts = on_facts
+        self._removals = removals
+        self._clock = clock
         self._head = 0
+        self._through = 0
 
     def compare(self) -> Compared:
-        found, comparison = self._compare(EVERY)
-        if (
-            self._retention.until_exported
-            and found.difference is None
-            and comparison.gone > comparison.exported
-        ):
-            # Only at the end is it known up to where: the first that should not be gone is found again.
-            found, _ = self._compare(comparison.exported)
-        return found
-
-    def _compare(self, gone_max: int) -> tuple[Compared, AuditComparison]:
-        page, through = self._pages(0, 0), 0
-        later = dict(self._erased_after(page.ingested))
-        comparison = AuditComparison(self._retention.before, later, gone_max)
+        page = self._pages(0, 0)
+        comparison = AuditComparison(self._may_be_gone, dict(self._erased_after(page.ingested)))
         try:
             comparison.take((), page)
-            while through < page.ingested:
-                facts = self._read(through, page.ingested)
+            while self._through < page.ingested:
+                facts = self._read(self._through, page.ingested)
                 if not facts:
-                    what = f"the history has facts up to {page.ingested}, and the journal ends at {through}"
-                    raise Differs(through + 1, "added", what)
-                page, through = self._pages(through, facts[-1].seq), facts[-1].seq
+                    ends = f"the journal ends at {self._through}"
+                    what = f"the history has facts up to {page.ingested}, and {ends}"
+                    raise Differs(self._through + 1, "added", what)
+                page = self._pages(self._through, facts[-1].seq)
+                self._through = facts[-1].seq
                 comparison.take(facts, page)
-                self._on_facts(through)
+                self._on_facts(self._through)
             comparison.finish()
         except Differs as differs:
-            return Compared(through, comparison.records, differs.difference), comparison
-        return Compared(through, comparison.records), comparison
+            return Compared(self._through, comparison.records, differs.difference)
+        return Compared(self._through, comparison.records)
+
+    def _may_be_gone(self, record: AuditRecord) -> bool:
+        """Say whether retention may have removed it. The journal is read for that only where a record is
+        gone, and further where what was read does not explain it."""
+        removals, now = self._removals, self._clock()
+        if removals.through < record.last_seq or not removals.include(record.at, record.last_seq, now):
+            while facts := self._read(removals.through, EVERY):
+                removals.take(facts)
+                self._on_facts(self._through)
+        return removals.include(record.at, record.last_seq, now)
 
     def has_erased_meanwhile(self) -> bool:
         """Say whether facts were erased since it began."""
@@ -135,8 +144,9 @@ class _Run:
 
 def compare_stopped(
     data_dir: Path,
-    retention: Retention,
     on_facts: Callable[[int], None] = lambda seq: None,
+    unrecorded: Retention | None = None,
+    clock: Callable[[], float] = time.time,
     path: Path | None = None,
 ) -> Compared:
     """Compare the history of a data directory, or another file, that no server uses. Raises CannotCompare,
@@ -146,6 +156,6 @@ def compare_stopped(
         raise CannotCompare(f"{path} does not exist: the next start builds it from the journal")
     try:
         with reading_only(path) as con:
-            return compare(data_dir, lambda a, b: page_of(page_text(con, a, b)), retention, on_facts)
+            return compare(data_dir, lambda a, b: page_of(page_text(con, a, b)), on_facts, unrecorded, clock)
     except HistoryClosed as error:
         raise CannotCompare(str(error)) from None

@@ -306,7 +306,7 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
     **dict.fromkeys(
         (
             ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead,
-            ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported,
+            ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported, ev.AuditRetentionSet,
             ev.FactsErased, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
         ),
         _administrators,

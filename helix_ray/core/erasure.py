@@ -32,8 +32,8 @@ BY_ID_ONLY = (
     ev.DataRead,
     # Their `id` is a digest. What nothing uses goes by itself.
     ev.DatasetUploaded, ev.DatasetDeleted,
-    # Its `id` is the name of a place where the audit is kept, too; that of the other says what was found.
-    ev.AuditExported, ev.AuditCompared,
+    # Their `id` is the name of a place where the audit is kept, too, what was found, or the audit.
+    ev.AuditExported, ev.AuditCompared, ev.AuditRetentionSet,
     # Their `id` is the hash of a certificate, or the root of the tree.
     ev.CertificateChanged, ev.CertificateRefused, ev.CheckpointSigned,
 )  # fmt: skip

@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 25
+FOLD_VERSION = 26
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -336,6 +336,8 @@ PARTS: tuple[Piece, ...] = (
     _figure("retired_through", "archived_through"),
     _figure("rewritten_dropped"),
     _figure("exported_through"),
+    _figure("audit_keep_s"),
+    _figure("audit_until_exported"),
     _figure("audit_difference"),
     _figure("user_removed_seq"),
     Piece("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),

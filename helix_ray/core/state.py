@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
+from helix_ray.core.account_records import ApiToken as ApiToken
+from helix_ray.core.account_records import Ended as Ended
+from helix_ray.core.account_records import Session as Session
+from helix_ray.core.account_records import User as User
 from helix_ray.core.blocked_on import BlockedOn
 from helix_ray.core.changes import DirtyLog
 from helix_ray.core.datasets import DataSets
@@ -139,74 +143,6 @@ class Worker:
 
 @conceal
 @dataclass(slots=True)
-class User:
-    """A user who may log in."""
-
-    secret_fields: ClassVar[tuple[str, ...]] = ("password_hash",)
-
-    id: str
-    username: str
-    password_hash: str
-    roles: tuple[str, ...]
-    created_at: float
-
-
-@conceal
-@dataclass(slots=True, kw_only=True)
-class Session:
-    """A login. `spent` has the hashes of exchanged refresh tokens, and when, the newest last: one that is
-    used again much later was stolen."""
-
-    secret_fields: ClassVar[tuple[str, ...]] = ("refresh_hash", "spent")
-
-    id: str
-    user_id: str
-    refresh_hash: str
-    expires_at: float
-    opened_at: float
-    spent: dict[str, float] = field(default_factory=dict)
-    # Where from it was opened.
-    address: str = ""
-    user_agent: str = ""
-
-
-@conceal
-@dataclass(slots=True, kw_only=True)
-class ApiToken:
-    """A long-lived credential of a program. `shown` are the first characters of its secret, which
-    identify it in listings."""
-
-    secret_fields: ClassVar[tuple[str, ...]] = ("token_hash",)
-
-    id: str
-    user_id: str
-    name: str
-    token_hash: str
-    shown: str
-    roles: tuple[str, ...]
-    # None: not restricted to projects.
-    projects: tuple[str, ...] | None
-    created_at: float
-    expires_at: float
-    last_used_at: float | None = None
-
-
-@conceal
-@dataclass(slots=True)
-class Ended:
-    """A session or API token that ended: why (core/ended.py), when, and the hashes that
-    a client may still send."""
-
-    secret_fields: ClassVar[tuple[str, ...]] = ("hashes",)
-
-    user_id: str
-    reason: str
-    at: float
-    hashes: list[str]
-
-
-@conceal
-@dataclass(slots=True)
 class KeptReceipt:
     """The answer for repeated requests with an idempotency key."""
 
@@ -236,6 +172,8 @@ class State:
     internal_receipts: OrderedDict[str, KeptReceipt] = field(default_factory=OrderedDict)
     archived_through: int = 0  # the seq at which the newest archived task finished
     exported_through: int = 0  # up to this seq the audit is kept elsewhere, too (core/decide/audit.py)
+    audit_keep_s: float | None = None  # how long records stay searchable; None: no fact says it
+    audit_until_exported: bool = False  # and they stay until they are exported
     audit_difference: str = ""  # of the history's audit from the journal (core/decide/audit.py)
     user_removed_seq: int = 0  # of the newest removal of a user
     archived: dict[str, int] = field(default_factory=dict)  # the number of archived tasks by status

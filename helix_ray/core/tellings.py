@@ -265,7 +265,7 @@ UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked, ev.TaskPrioritised, ev.TaskRestored, ev.TasksRetired,
     ev.TaskMarked,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
-    ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.AuditExported,
+    ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.AuditExported, ev.AuditRetentionSet,
     ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted, ev.Erased,
     ev.DatasetUploaded, ev.DatasetDeleted,
     ev.DeviceCodeIssued, ev.DeviceFollowsSet, ev.MutationsPushed, ev.ConflictResolved,

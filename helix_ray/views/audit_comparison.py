@@ -5,7 +5,7 @@ memory. A record may only differ from what the facts say in these:
 
     grouping    the history read the facts of a request in other batches: its records begin and end where
                 batches did, and together are the same
-    retention   records of before a time may be gone, and no others
+    retention   records that it may have removed may be gone, and no others (core/audit/retention.py)
     erasure     what the journal erased after the facts that the history has taken in: the history still says
                 it, and it cannot be compared; who acted and when can. Of tasks that were queued again, an
                 erased fact does not say whether by somebody: such a record may be missing
@@ -58,29 +58,19 @@ class Differs(Exception):
         self.difference = Difference(seq, kind, what)
 
 
-class Retention(NamedTuple):
-    """Records from before a time, which moves on, may be gone; with `until_exported`, only those that were
-    exported."""
-
-    before: Callable[[], float] = lambda: 0.0
-    until_exported: bool = False
-
-
 class AuditComparison:
     """Compares records and facts; raises Differs at the first difference."""
 
-    def __init__(
-        self, before: Callable[[], float], erased_later: Mapping[int, int], gone_max: int = EVERY
-    ) -> None:
-        """Records of before a time may be gone, of facts up to `gone_max`. `erased_later` are facts that the
+    def __init__(self, may_be_gone: Callable[[AuditRecord], bool], erased_later: Mapping[int, int]) -> None:
+        """`may_be_gone` says whether retention can have removed a record. `erased_later` are facts that the
         journal has erased, with the fact that says so, as far as the history may not have taken that one
         in."""
         self.records = 0
-        # The last fact whose record is gone, and that up to which the audit was exported.
-        self.gone = self.exported = 0
-        self._before = before
-        self._gone_max = gone_max
+        self._may_be_gone = may_be_gone
         self._erased_later = erased_later
+        # The last fact whose record is gone, and up to which records were removed when it began.
+        self._gone = 0
+        self._removed: int | None = None
         self._recorder = Recorder()
         self._row: list[Any] | None = None
         self._row_through = 0
@@ -98,6 +88,8 @@ class AuditComparison:
         if page.foreign:
             raise Differs(0, "changed", f"the file has {', '.join(page.foreign)}")
         self._position = page
+        if self._removed is None:
+            self._removed = page.removed
         self._wrong_checkpoint = self._wrong_checkpoint or checkpoint_that_differs(facts, page.checkpoints)
         rows = iter(page.rows)
         row = next(rows, None)
@@ -118,9 +110,10 @@ class AuditComparison:
             self._close(record)
         self._refuse_added()
         self._refuse_checkpoint()
-        if self._position.removed > self.gone:
-            what = f"records up to fact {self._position.removed} are said to be removed, and are not"
-            raise Differs(self._position.removed, "changed", what)
+        # What is removed meanwhile was there when it was compared.
+        if self._removed is not None and self._removed > self._gone:
+            what = f"records up to fact {self._removed} are said to be removed, and are not"
+            raise Differs(self._removed, "changed", what)
         self._compare_settings(self._position.settings or [])
 
     def _note(self, fact: ev.Fact, row: list[Any] | None) -> None:
@@ -138,8 +131,6 @@ class AuditComparison:
             self._add(row)
         if isinstance(fact.event, ev.Erased):
             self._note_erased(fact.seq, fact.event)
-        elif isinstance(fact.event, ev.AuditExported):
-            self.exported = max(self.exported, fact.event.exported_through)
 
     def _add(self, row: list[Any]) -> None:
         """Note a record where none begins: it is a difference unless the record before it already is one."""
@@ -176,8 +167,8 @@ class AuditComparison:
         self._refuse_added()
 
     def _miss(self, record: AuditRecord) -> None:
-        if record.at < self._before() and record.last_seq <= min(self._gone_max, self._position.removed):
-            self.gone = record.last_seq
+        if record.last_seq <= self._position.removed and self._may_be_gone(record):
+            self._gone = record.last_seq
         elif not (record.erased and record.action == _RETRY):
             raise Differs(record.seq, "missing", f"{record.action} of {record.user_id}")
 

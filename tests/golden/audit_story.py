@@ -1,5 +1,5 @@
 """What happens in journal-certificates, journal-checkpoints, journal-comparisons, journal-exports,
-journal-marks and journal-reads."""
+journal-marks, journal-reads and journal-retention."""
 
 from __future__ import annotations
 
@@ -33,6 +33,13 @@ def comparisons(story: Story) -> None:
     story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
     story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
     story.tell(o.NoteComparison(12), SYSTEM)
+
+
+def retention(story: Story) -> None:
+    """How long the audit can be searched was set, and changed (journal-retention)."""
+    story.tell(o.NoteRetention(3600.0, built_anew=True), SYSTEM)
+    story.tell(o.NoteRetention(3600.0), SYSTEM)
+    story.tell(o.NoteRetention(86_400.0, until_exported=True), SYSTEM)
 
 
 def exports(story: Story) -> None:

@@ -13,7 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
-from tests.golden.audit_story import certificates, checkpoints, comparisons, exports, marks, reads
+from tests.golden.audit_story import certificates, checkpoints, comparisons, exports, marks, reads, retention
 from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
@@ -386,6 +386,7 @@ STORIES = {
     "journal-certificates": (certificates,),
     "journal-checkpoints": (checkpoints,),
     "journal-comparisons": (comparisons,),
+    "journal-retention": (retention,),
     "journal-exports": (exports,),
     "journal-marks": (marks,),
     "journal-erasures": (erasures,),

@@ -38,7 +38,7 @@ from tests.golden import make
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
-RECORDS = "7e16cd57f01ac34cc42e40d6829f78e9cbb8c7b0c5d3e67c63008566405d0549"
+RECORDS = "0cf7781b1c1a946ecb9896491efdd600359c98e1d6cd7032ac9717e3cab264fd"
 JOURNALS = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from helix_ray.audit_compare import HISTORY_FILE, Compared, compare, compare_stopped
 from helix_ray.core import events as ev
 from helix_ray.core.access import SYSTEM
+from helix_ray.core.audit.retention import Retention
 from helix_ray.core.erasure import BY_ID_ONLY, NEVER_ERASED
 from helix_ray.core.origin import Origin
 from helix_ray.core.specs import TaskSpec
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
-from helix_ray.views.audit_comparison import Retention
 from helix_ray.views.audit_page import page_of
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
@@ -37,7 +37,8 @@ class AuditWorld:
         self.history = History(data / HISTORY_FILE)
         self.at = BEGAN
         self.seq = 0
-        self.retention, self.kept_from = Retention(), 0.0
+        # The retention where the journal has none.
+        self.retention: Retention | None = None
         self._reader = FactReader(data)
 
     def close(self) -> None:
@@ -50,7 +51,9 @@ class AuditWorld:
         """Append the facts of one request."""
         who = by or f"user-{self.chance.randrange(5)}"
         self.at += self.chance.choice([0.0, 0.5, 60.0])
-        request = self.chance.choice([f"req-{self.seq}", f"Own request ü {self.seq}"])
+        self._append(events, who, self.chance.choice([f"req-{self.seq}", f"Own request ü {self.seq}"]))
+
+    def _append(self, events: Sequence[ev.Event], who: str, request: str) -> None:
         origin = Origin(f"10.0.0.{self.chance.randrange(9)}", "session-1", "curl/8")
         self.journal.append(
             [
@@ -113,21 +116,27 @@ class AuditWorld:
         found = [f.seq for f in self._reader.read(0, EVERY, 10_000, 1 << 26) if not isinstance(f.event, kept)]
         return sorted(self.chance.sample(found, count))
 
-    def compared(self) -> Compared:
-        """Compare while the history is open, as a server does."""
+    def compared(self, meanwhile: Callable[[int], None] = lambda seq: None) -> Compared:
+        """Compare while the history is open, as a server does; something may happen after each page."""
         page = self.history.audit_page
-        return compare(self.data, lambda a, b: page_of(page(a, b)), self.retention)
+        return compare(self.data, lambda a, b: page_of(page(a, b)), meanwhile, self.retention, self._now)
 
-    def prune(self) -> None:
-        """Have retention remove the records of before some time."""
-        self.kept_from = BEGAN + (self.at - BEGAN) / 4
-        self.retention = Retention(lambda: self.kept_from)
-        self.history.prune(HistoryLimits(1e12, EVERY, self.at - self.kept_from), self.at, 0)
+    def _now(self) -> float:
+        return self.at
+
+    def keep(self, keep_s: float, *, until_exported: bool = False, built_anew: bool = False) -> None:
+        """Record another retention, as a start does."""
+        said = ev.AuditRetentionSet("audit", keep_s, until_exported, built_anew)
+        self._append([said], SYSTEM.id, "req-historian")
+
+    def prune(self, keep_s: float, through: int | None = None) -> None:
+        """Have retention remove the records that are older, of facts up to a seq."""
+        self.history.prune(HistoryLimits(1e12, EVERY, keep_s, through), self.at, 0)
 
     def compared_stopped(self) -> Compared:
         """Compare the closed file."""
-        return compare_stopped(self.data, self.retention)
+        return compare_stopped(self.data, unrecorded=self.retention, clock=self._now)
 
     def compared_file(self, path: Path) -> Compared:
         """Compare another file."""
-        return compare_stopped(self.data, self.retention, path=path)
+        return compare_stopped(self.data, unrecorded=self.retention, clock=self._now, path=path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,13 +14,11 @@ from typer.testing import CliRunner
 
 from helix_ray.audit_compare import HISTORY_FILE, CannotCompare, Compared, compare_stopped
 from helix_ray.cli.main import app
-from helix_ray.core import events as ev
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.views.audit import AUDIT
-from helix_ray.views.audit_comparison import Retention
 from helix_ray.views.history import History
-from tests.unit.audit_world import AuditWorld
+from tests.unit.audit_world import BEGAN, AuditWorld
 from tests.unit.views.journals import RandomEngine
 
 
@@ -70,7 +67,7 @@ def test_facts_as_they_are_made_and_as_they_are_stored_have_the_same_records(tmp
     history.ingest(facts)
     history.close()
     journal.close()
-    assert compare_stopped(tmp_path, Retention()) == Compared(len(facts), 46)
+    assert compare_stopped(tmp_path) == Compared(len(facts), 46)
 
 
 @pytest.mark.parametrize("acts", [1, 8])
@@ -96,36 +93,21 @@ def test_a_history_behind_the_journal_compares_clean(tmp_path: Path, acts: int) 
     assert (found.kind, found.seq) == ("missing", through + 1)
 
 
-def test_what_was_not_exported_may_not_be_gone(tmp_path: Path) -> None:
-    """However old it is, where records stay until they are exported."""
-    world = AuditWorld(tmp_path / "data", 9)
-    world.acts(10)
-    world.act(ev.AuditExported("vault", 5))
-    world.follow()
-    [(first,)] = world.history._con.execute("SELECT min(seq) FROM audit WHERE last_seq > 5").fetchall()
-    world.prune()
-    world.close()
-    assert world.compared_stopped().difference is None
-    found = compare_stopped(world.data, world.retention._replace(until_exported=True)).difference
-    assert found is not None
-    assert (found.kind, found.seq) == ("missing", first)
-
-
 def test_there_may_be_nothing_to_compare(tmp_path: Path) -> None:
     """A journal or history that is missing, damaged or of another release is refused: it does not differ."""
     with pytest.raises(CannotCompare, match="does not exist"):
-        compare_stopped(tmp_path, Retention())
+        compare_stopped(tmp_path)
     history = History(tmp_path / HISTORY_FILE)
     history.close()
     with pytest.raises(CannotCompare, match="does not contain a journal"):
-        compare_stopped(tmp_path, Retention())
+        compare_stopped(tmp_path)
     with duckdb.connect(str(tmp_path / HISTORY_FILE)) as con:
         con.execute("UPDATE position SET layout = 1")
     with pytest.raises(CannotCompare, match="another release"):
-        compare_stopped(tmp_path, Retention())
+        compare_stopped(tmp_path)
     (tmp_path / HISTORY_FILE).write_text("no database")
     with pytest.raises(CannotCompare, match="cannot be read"):
-        compare_stopped(tmp_path, Retention())
+        compare_stopped(tmp_path)
 
 
 def test_a_file_with_more_than_its_tables_is_built_anew(tmp_path: Path) -> None:
@@ -158,8 +140,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> AuditWorld:
     world.follow()
     world.erase(*world.erasable(10))
     world.acts(15)
+    keep_s = 3 / 4 * (world.at - BEGAN)
+    world.keep(keep_s)
     world.follow()
-    world.prune()
+    world.prune(keep_s)
+    world.keep(1e12)
+    world.follow()
     assert world.compared().difference is None
     world.close()
     return world
@@ -303,7 +289,7 @@ def test_the_command(made: AuditWorld, tmp_path: Path) -> None:
     """It names the first record that is not what the journal says, and what to do, and ends with 1."""
     data = tmp_path / "data"
     shutil.copytree(made.data, data)
-    run = CliRunner(env={"HELIX_AUDIT_KEEP_S": str(time.time() - made.kept_from)})
+    run = CliRunner()
     command = ["audit", "compare", "--data-dir", str(data)]
     clean = run.invoke(app, command)
     assert clean.exit_code == 0, clean.stderr

@@ -113,6 +113,7 @@ DECLARING = sorted(
 def test_there_are_some() -> None:
     """The walk has found events, orders, questions and things of the state."""
     assert {
+        "helix_ray.core.account_records",
         "helix_ray.core.devices",
         "helix_ray.core.events",
         "helix_ray.core.orders",

@@ -6,7 +6,7 @@
     data_access      tasks, documents, models and data sets: made, changed, removed, erased; reads of
                      sensitive data; exports and comparisons of the audit
     config_change    projects, quotas, webhooks, workers and their thresholds, the certificate, the version of
-                     a model in use
+                     a model in use, how long the audit can be searched
 
 INTERNAL kinds are the system's own scheduling and bookkeeping: they have no record.
 """
@@ -87,6 +87,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.ConflictResolved: Act("data_access", "resolve_conflict", "user"),
     ev.DataRead: Act("data_access", "read", "data"),
     ev.AuditExported: Act("data_access", "export_audit", "audit"),
+    ev.AuditRetentionSet: Act("config_change", "set_audit_retention", "audit"),
     ev.AuditCompared: Act("data_access", "compare_audit", "audit"),
     ev.ErasureRequested: Act("data_access", "request_erasure", "erasure"),
     ev.ErasureCompleted: Act("data_access", "complete_erasure", "erasure"),

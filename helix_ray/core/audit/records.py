@@ -32,7 +32,7 @@ _SHOWN: Final = frozenset({
     "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
     "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict", "asked",
     "gap", "status", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from",
-    "gap_to", "place", "difference",
+    "gap_to", "place", "difference", "built_anew",
 })  # fmt: skip
 # By the names of kinds. What was refused, and how often, was erased.
 _RESULTS: Final[dict[str, Result]] = {

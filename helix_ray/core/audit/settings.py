@@ -71,6 +71,7 @@ _CHANGES: Final[dict[type[Any], Callable[[Any], SettingsChange]]] = {
     ev.MemberRemoved: lambda event: SettingsChange(left=event.user_id),
     ev.QuotaSet: _fields("limits", "weight"),
     ev.ProjectRemoved: _ends,
+    ev.AuditRetentionSet: _fields("keep_s", "until_exported"),
     ev.WebhookCreated: _fields("name", "filter", "headers", "roles", "projects", url=MASK, status="active"),
     ev.WebhookUpdated: _webhook,
     ev.WebhookPaused: _fields(status="paused"),

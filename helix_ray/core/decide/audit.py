@@ -7,8 +7,8 @@ from typing import Final
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.events import AuditCompared, AuditExported, CheckpointSigned
-from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint, NoteComparison
+from helix_ray.core.events import AuditCompared, AuditExported, AuditRetentionSet, CheckpointSigned
+from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint, NoteComparison, NoteRetention
 from helix_ray.core.orders.kind import NoData
 
 EXPORT_NAME_CHARS_MAX: Final = 100
@@ -51,8 +51,17 @@ def note_comparison(body: NoteComparison, ctx: Context) -> Decision[NoData]:
     return Decision([AuditCompared(found, body.facts, body.place, body.difference)], {})
 
 
+def note_retention(body: NoteRetention, ctx: Context) -> Decision[NoData]:
+    """Record it where it is another than before, or the history begins anew under it."""
+    retention = (body.keep_s, body.until_exported)
+    if retention == (ctx.state.audit_keep_s, ctx.state.audit_until_exported) and not body.built_anew:
+        return Decision([], {})
+    return Decision([AuditRetentionSet("audit", *retention, body.built_anew)], {})
+
+
 AUDIT_ORDERS: dict[type, Decider] = {
     AcknowledgeExport: acknowledge,
     NoteCheckpoint: note_checkpoint,
     NoteComparison: note_comparison,
+    NoteRetention: note_retention,
 }

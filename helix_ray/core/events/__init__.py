@@ -21,7 +21,7 @@ from helix_ray.core.events.attempts import (
     TaskRequeued,
     TaskUnblocked,
 )
-from helix_ray.core.events.audit import AuditCompared, AuditExported, CheckpointSigned
+from helix_ray.core.events.audit import AuditCompared, AuditExported, AuditRetentionSet, CheckpointSigned
 from helix_ray.core.events.certificates import CertificateChanged, CertificateRefused
 from helix_ray.core.events.datasets import DatasetDeleted, DatasetUploaded
 from helix_ray.core.events.devices import (
@@ -102,7 +102,8 @@ Event = (
     | LoginRefused | RequestsRefused | DataRead | ReceiptKept
     | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
     | FactsErased
-    | CertificateChanged | CertificateRefused | AuditExported | AuditCompared | CheckpointSigned
+    | CertificateChanged | CertificateRefused | AuditExported | AuditCompared | AuditRetentionSet
+    | CheckpointSigned
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
     | DatasetUploaded | DatasetDeleted

@@ -32,6 +32,18 @@ class AuditExported:
 
 
 @dataclass(slots=True)
+class AuditRetentionSet:
+    """From here on, records of `id` (the `audit`) stay searchable for `keep_s` seconds, and with
+    `until_exported` until they are exported; `built_anew`: the history had none then, and gets those of
+    before, too."""
+
+    id: str
+    keep_s: float
+    until_exported: bool = False
+    built_anew: bool = False
+
+
+@dataclass(slots=True)
 class AuditCompared:
     """The records of the facts up to `facts` were compared with these; `id` says whether the audit `agrees`
     or `differs`. `place` is the seq of the first record that differs, and `difference` says what does, in one

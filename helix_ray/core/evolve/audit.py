@@ -15,4 +15,12 @@ def _compared(state: State, event: ev.AuditCompared, fact: ev.Fact) -> None:
     state.audit_difference = event.difference
 
 
-AUDIT_FACTS: Appliers = {ev.AuditExported: _exported, ev.AuditCompared: _compared}
+def _retained(state: State, event: ev.AuditRetentionSet, fact: ev.Fact) -> None:
+    state.audit_keep_s, state.audit_until_exported = event.keep_s, event.until_exported
+
+
+AUDIT_FACTS: Appliers = {
+    ev.AuditExported: _exported,
+    ev.AuditCompared: _compared,
+    ev.AuditRetentionSet: _retained,
+}

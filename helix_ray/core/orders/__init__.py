@@ -19,7 +19,7 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
-from helix_ray.core.orders.audit import AcknowledgeExport, NoteCheckpoint, NoteComparison
+from helix_ray.core.orders.audit import AcknowledgeExport, NoteCheckpoint, NoteComparison, NoteRetention
 from helix_ray.core.orders.certificates import NoteCertificate
 from helix_ray.core.orders.datasets import DeleteDataset, ForgetDatasets, UploadDataset
 from helix_ray.core.orders.devices import (
@@ -111,6 +111,7 @@ OrderBody = (
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
     | NoteRefusals | NoteReads | NoteCertificate | AcknowledgeExport | NoteCheckpoint | NoteComparison
+    | NoteRetention
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
     | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries

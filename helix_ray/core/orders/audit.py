@@ -36,6 +36,19 @@ class AcknowledgeExport(OrderKind[NoData]):
 
 
 @dataclass(frozen=True, slots=True)
+class NoteRetention(OrderKind[NoData]):
+    """Record how long records of the audit stay searchable, where that has changed or the history is built
+    anew; the fields are those of AuditRetentionSet."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # saying it twice changes nothing
+
+    keep_s: float
+    until_exported: bool = False
+    built_anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class NoteComparison(OrderKind[NoData]):
     """Record whether the audit is what the journal says, where that has changed; the fields are those of
     AuditCompared."""

@@ -26,7 +26,6 @@ from helix_ray.journal.checked import read_check, read_comparison, write_check, 
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
 from helix_ray.journal.tree import StoredTree
 from helix_ray.security.keys import load_or_create_key
-from helix_ray.views.audit_comparison import Retention
 from tests.unit.audit_world import AuditWorld
 
 DAY_S = 86_400.0
@@ -170,9 +169,7 @@ def test_the_audit_is_compared_beside_the_process_that_has_it(
         told.append(found)
 
     async def looks() -> None:
-        check = ChainCheck(
-            world.data, DAY_S, AuditSide(world.history.audit_page, followed, 1e12, False, tell)
-        )
+        check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell))
         for _ in range(2):
             await check.check_if_due()
             await check._tell()
@@ -212,7 +209,7 @@ def page(after, through):
 data, followed = Path(sys.argv[1]), threading.Event()
 history = History(data / HISTORY_FILE)
 followed.set()
-asyncio.run(ChainCheck(data, 1e6, AuditSide(page, followed, 1e12, False, None)).check_if_due())
+asyncio.run(ChainCheck(data, 1e6, AuditSide(page, followed, None)).check_if_due())
 """
 
 
@@ -250,7 +247,7 @@ async def compared(world: AuditWorld) -> AuditCheck:
     async def tell(found: AuditCheck) -> None:
         told.append(found)
 
-    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, 1e12, False, tell))
+    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell))
     await check.check_if_due()
     await check._tell()
     [found] = told
@@ -260,10 +257,10 @@ async def compared(world: AuditWorld) -> AuditCheck:
 def test_a_damaged_journal_is_compared_with_nothing(tmp_path: Path) -> None:
     made(tmp_path)
     write_check(tmp_path, JournalCheck(1.0, 3, "one was changed"))
-    assert compare_audit(tmp_path, lambda after, through: pytest.fail("asked"), Retention()) is None
+    assert compare_audit(tmp_path, lambda after, through: pytest.fail("asked")) is None
     write_check(tmp_path, JournalCheck(1.0, 3))
     (tmp_path / FILE_NAME).unlink()
-    failed = compare_audit(tmp_path, lambda after, through: pytest.fail("asked"), Retention())
+    failed = compare_audit(tmp_path, lambda after, through: pytest.fail("asked"))
     assert failed is not None
     assert "does not contain a journal" in failed
     assert read_comparison(tmp_path) is None

@@ -72,7 +72,7 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
         return bool(seen_uploads(replace(state, datasets={event.id: (upload,)}), by, event.id))
     for_administrators = (
         ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead, ev.FactsErased,
-        ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported,
+        ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported, ev.AuditRetentionSet,
         ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
     )  # fmt: skip
     assert isinstance(event, for_administrators)

@@ -136,6 +136,7 @@ TABLE = {
     "AcknowledgeExport": "au",
     "NoteCheckpoint": "",
     "NoteComparison": "",
+    "NoteRetention": "",
     "ReadEvents": "adopuvw",
     "NoticeTasks": "adopuvw",
     "PullChanges": "",

@@ -95,3 +95,19 @@ def test_nothing_waits_where_it_is_not_demanded() -> None:
     stage = Stage()
     stage.give(o.RemoveUser("dev"), ADMIN)
     stage.give(erase(users=(DEV.id,)), ADMIN)
+
+
+def test_how_long_the_audit_stays_is_recorded(demanding: Stage) -> None:
+    """At first, where it changes, and where the history begins anew; the state has the last."""
+    given = [
+        (60.0, False, True),
+        (60.0, False, False),
+        (60.0, True, False),
+        (90.0, True, False),
+        (90.0, True, True),
+    ]
+    for each in given:
+        demanding.give(o.NoteRetention(*each), SYSTEM)
+    said = [fact.event for fact in demanding.facts]
+    assert said == [ev.AuditRetentionSet("audit", *each) for each in given if each != given[1]]
+    assert (demanding.state.audit_keep_s, demanding.state.audit_until_exported) == (90.0, True)
