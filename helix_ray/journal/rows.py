@@ -3,6 +3,9 @@
 A row omits values that are equal in the row before (`at`, `author`, `request`), except the first row of a
 commit and of a tile of 256 facts. So a reader that starts anywhere looks back at most 255 rows. `RowReader`
 fills in the omitted values.
+
+A row has either content, from which its digest is computed, or the digest that an erasure left in its place:
+one with both was changed, since a leaf says nothing of a digest beside content.
 """
 
 from __future__ import annotations
@@ -266,10 +269,12 @@ class RowReader:
                     order = header_of_order(self._words.author(author), at, request)  # type: ignore[arg-type]
                 if kind not in kinds:
                     kinds[kind] = header_of_kind(self._words.kind(kind))
+                if (content is None) is (digest is None):
+                    raise ValueError("a row must have either content or its digest")
                 if content is not None:
                     digest = sha256(content).digest()
                 if not isinstance(digest, bytes):
-                    raise ValueError("a row must have either content or its digest")
+                    raise ValueError("a digest must be bytes")
                 header = header_of(order, seq, subject, kinds[kind])
             except (KeyError, TypeError, ValueError) as error:
                 # A damaged row can contain text where bytes belong, or unknown integers.

@@ -121,7 +121,7 @@ def test_an_old_copy_put_back_is_noticed(data: Path) -> None:
 
 NULLABLE = ("content", "at", "author", "request")
 COLUMNS = {
-    "facts": ("kind", "subject", *NULLABLE),
+    "facts": ("kind", "subject", "digest", *NULLABLE),
     "kinds": ("name", "version", "outcome"),
     "authors": ("epoch", "actor", "address", "credential", "user_agent"),
 }
@@ -132,7 +132,8 @@ COLUMNS = {
 )
 @pytest.mark.parametrize("seq", [9, 270])
 def test_a_changed_column_breaks_the_tree(data: Path, table: str, column: str, seq: int) -> None:
-    """Every column of a row, and of what it names, is under its leaf: in a full tile and in the last one."""
+    """Every column of a row, and of what it names, is under its leaf: in a full tile and in the last one. A
+    digest may only stand in the place of content."""
     journal = SqliteJournal(data, KEY)
     journal.append([
         Fact(i, 5.0 + i, f"user-{i}", f"req-{i}", TaskReleased(f"task-{i}")) for i in range(21, 291)
