@@ -245,14 +245,7 @@ PARTS = (
     ProcessPart("the temporary folder", _temporary_folder, _set_temporary_folder),
 )  # fmt: skip
 
-
-def _root() -> tuple[int, int]:
-    found = os.stat("/")
-    return found.st_dev, found.st_ino
-
-
 KEPT: tuple[tuple[str, Callable[[], Any]], ...] = (
-    ("its root folder", _root),
     ("no_new_privs", partial(_prctl, _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)),
     ("its user", os.getresuid),
     ("its group", os.getresgid),

@@ -38,7 +38,8 @@ class ProcessSurroundings:
 
     def __init__(self) -> None:
         adopt_orphans()
-        self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root = _root()
+        self._look_at_folder()
         self._environ = os.environ
         self._variables = dict(os.environ)
         self._addresses = _addresses(len(self._variables))
@@ -63,7 +64,7 @@ class ProcessSurroundings:
     def moved(self) -> None:
         """Take the working directory of this moment as the one to go back to."""
         os.close(self._folder)
-        self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._look_at_folder()
 
     def put_back(self) -> str | None:
         """Put back what differs, after end_what_was_left; return why that is not enough, or None."""
@@ -132,6 +133,10 @@ class ProcessSurroundings:
         if self._input is not None:
             os.dup2(self._input, 0)
 
+    def _look_at_folder(self) -> None:
+        self._folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._path = _path()
+
     def _return(self) -> str | None:
         """Go back by the open folder, also without a look: its path may lead elsewhere by now."""
         try:
@@ -140,6 +145,9 @@ class ProcessSurroundings:
             # A function may close its own folder to everybody.
             if not os.path.samestat(os.stat("."), os.fstat(self._folder)):
                 return f"it changed the working directory, which cannot be put back: {error}"
+        # The same folder has another path in another root folder; that is a third of looking at that one.
+        if _path() != self._path and _root() != self._root:
+            return "it changed its root folder"
         return None
 
     def _changed_for_good(self) -> str | None:
@@ -151,6 +159,19 @@ class ProcessSurroundings:
             name for (name, _), is_now, was in zip(KEPT, found, self._kept, strict=True) if is_now != was
         )
         return f"it changed {next(changed)}"
+
+
+def _root() -> tuple[int, int]:
+    found = os.stat("/")
+    return found.st_dev, found.st_ino
+
+
+def _path() -> str | None:
+    """Return that of the working directory; None where it is deleted, or out of the root folder."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def _addresses(count: int) -> bytes:

@@ -16,27 +16,25 @@ from helix_ray.webhooks.body import payload_of
 from helix_ray.webhooks.deliveries import Deliveries, Delivery
 from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.messages import HookPlace, Try
+from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.request import masked_headers, request_of
 from helix_ray.webhooks.schedule import off_at
 from helix_ray.webhooks.signing import message_id
 
 
 def listed(
-    question: ListDeliveries,
-    deliveries: Deliveries,
-    place: HookPlace,
-    ahead_s: float,
-    *,
-    is_heard: bool = True,
+    question: ListDeliveries, outbox: HookOutbox, ahead_s: float, *, is_heard: bool = True
 ) -> DeliveriesView:
     """Return a page of deliveries, with the newest try of each; `is_heard`: whether the webhook's owner may
     have one; `ahead_s`: how far ahead of the wall clock what is due is (due_clock.py)."""
+    counts, deliveries = outbox.counts(question.webhook_id), outbox.deliveries
+    place = outbox.places.get(question.webhook_id) or HookPlace(None)
     found = deliveries.listed(question.webhook_id, question.status, question.before, question.limit)
     rows = [_view(one, deliveries.last_try(one.message.hook, one.message.seq), ahead_s) for one in found]
     more = len(found) == question.limit
     return {
         "webhook_id": question.webhook_id,
-        "standing": _standing(deliveries.counts(question.webhook_id), place, ahead_s, is_heard=is_heard),
+        "standing": _standing(counts, place, ahead_s, is_heard=is_heard),
         "deliveries": rows,
         "next": found[-1].message.seq if more else None,
     }

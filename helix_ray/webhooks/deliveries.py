@@ -6,6 +6,7 @@ A request is shown as it was: its body is made again from the journal, and secre
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +16,21 @@ from helix_ray.webhooks.outbox_file import Transaction
 
 # Messages that one pass of pruning removes: some milliseconds.
 PRUNE_ROWS = 500
+# The newest of each come from an index, whatever else is kept. Those that wait for their first try are in
+# order in `due`: an index of all that wait would cost every message something.
+_INDEXES: dict[str | None, tuple[str, ...]] = {
+    None: ("WHERE true",),
+    "waiting": (
+        "INDEXED BY due WHERE state = 0 AND due_at = 0",
+        "INDEXED BY tried WHERE state = 0 AND due_at > 0",
+    ),
+    "sending": ("INDEXED BY sending WHERE state = 1",),
+    "delivered": ("INDEXED BY delivered WHERE state = 2",),
+    "failed": ("INDEXED BY failed WHERE state = 3",),
+    "dropped": ("INDEXED BY dropped WHERE state = 4",),
+}
+_PAGE = "AND hook = ? AND seq < ? ORDER BY seq DESC LIMIT ?"
+_SEQ_END = 2**62
 
 
 class Delivery(NamedTuple):
@@ -45,15 +61,13 @@ class Deliveries:
 
     def listed(self, hook: str, state: str | None, before: int | None, limit: int) -> list[Delivery]:
         """Return deliveries of a webhook, newest fact first, before a seq."""
-        where, values = "hook = ? AND seq < ?", [hook, 2**62 if before is None else before]
-        if state is not None:
-            where += " AND state = ?"
-            values.append(STATES.index(state))
-        return self._deliveries(f"{where} ORDER BY seq DESC LIMIT ?", [*values, limit])
+        values = [hook, _SEQ_END if before is None else before, limit]
+        found = [row for index in _INDEXES[state] for row in self._deliveries(f"{index} {_PAGE}", values)]
+        return sorted(found, key=lambda one: -one.message.seq)[:limit]
 
     def one(self, hook: str, seq: int) -> Delivery | None:
         """Return a delivery; None where the outbox does not know it."""
-        return next(iter(self._deliveries("hook = ? AND seq = ?", [hook, seq])), None)
+        return next(iter(self._deliveries("WHERE hook = ? AND seq = ?", [hook, seq])), None)
 
     def tries(self, hook: str, seq: int) -> list[Try]:
         """Return the tries of a message, oldest first."""
@@ -68,17 +82,14 @@ class Deliveries:
         """Return the newest try of a message."""
         return next(reversed(self.tries(hook, seq)), None)
 
-    def counts(self, hook: str) -> dict[str, int]:
-        """Return how many messages of a webhook are in each state."""
-        rows = self._con.execute(
-            "SELECT state, count(*) FROM messages WHERE hook = ? GROUP BY state", (hook,)
-        )
-        return dict.fromkeys(STATES, 0) | {STATES[state]: count for state, count in rows}
+    def ended(self, hook: str) -> dict[str, int]:
+        """Return how many messages of a webhook are kept in each state that is an end."""
+        found = self._con.execute("SELECT state, count FROM ended_counts WHERE hook = ?", (hook,))
+        return {STATES[state]: count for state, count in found}
 
-    def _deliveries(self, where: str, values: Sequence[Any]) -> list[Delivery]:
+    def _deliveries(self, which: str, values: Sequence[Any]) -> list[Delivery]:
         rows = self._con.execute(
-            "SELECT hook, seq, event, number, tries, state, due_at, ended_at, why FROM messages "
-            f"WHERE {where}",
+            f"SELECT hook, seq, event, number, tries, state, due_at, ended_at, why FROM messages {which}",
             values,
         )
         return [Delivery(HookMessage(*row[:5]), STATES[row[5]], *row[6:]) for row in rows]
@@ -98,12 +109,21 @@ class Deliveries:
             which, values = "ended_at IS NOT NULL", []
         with Transaction(self._con):
             rows = self._con.execute(
-                f"SELECT hook, seq FROM messages INDEXED BY ended WHERE state > 1 AND {which} "
+                f"SELECT hook, seq, state FROM messages INDEXED BY ended WHERE state > 1 AND {which} "
                 "ORDER BY ended_at LIMIT ?",
                 (*values, PRUNE_ROWS),
             ).fetchall()
-            self._con.executemany("DELETE FROM tries WHERE hook = ? AND seq = ?", rows)
-            self._con.executemany("DELETE FROM messages WHERE hook = ? AND seq = ?", rows)
+            keys = [row[:2] for row in rows]
+            self._con.executemany("DELETE FROM tries WHERE hook = ? AND seq = ?", keys)
+            self._con.executemany("DELETE FROM messages WHERE hook = ? AND seq = ?", keys)
+            counts = Counter((hook, state) for hook, _, state in rows)
+            self._con.executemany(
+                "UPDATE ended_counts SET count = count - ? WHERE hook = ? AND state = ?",
+                [(count, *key) for key, count in counts.items()],
+            )
+            self._con.executemany(
+                "DELETE FROM ended_counts WHERE hook = ? AND state = ? AND count = 0", [*counts]
+            )
         return len(rows) == PRUNE_ROWS
 
     # ------------------------------------------------------------------------------------------ once more
@@ -126,14 +146,13 @@ class Deliveries:
         Return how many messages wait that did not.
         """
         with Transaction(self._con):
-            before = self._con.total_changes
-            self._con.executemany(
+            # `total_changes` has those of triggers too.
+            added = self._con.executemany(
                 "INSERT INTO messages VALUES (?, ?, ?, NULL, 0, 0, 0, 1, NULL, NULL) "
                 "ON CONFLICT (hook, seq) DO UPDATE SET state = 0, tries = 0, due_at = 0, asked = 1, "
                 "why = NULL, ended_at = NULL WHERE state > 1",
                 [(again.hook, match.seq, match.event) for match in matches],
-            )
-            added = self._con.total_changes - before
+            ).rowcount
             self._con.execute(
                 "UPDATE again SET after = ? WHERE hook = ? AND asked_at = ?",
                 (through, again.hook, again.asked_at),

@@ -26,7 +26,7 @@ from helix_ray.webhooks.courier import Courier
 from helix_ray.webhooks.desk import Desk, concerns_board, due_off, wanted_again
 from helix_ray.webhooks.hook_traces import HookTraces
 from helix_ray.webhooks.known import KnownNotices
-from helix_ray.webhooks.messages import HookPlace, Mark, Match
+from helix_ray.webhooks.messages import Mark, Match
 from helix_ray.webhooks.outbox import HookOutbox
 from helix_ray.webhooks.request import TIMEOUT_S
 
@@ -334,14 +334,10 @@ class Notifying:
 
     async def answer(self, question: ListDeliveries | GetDelivery) -> DeliveriesView | DeliveryView | None:
         """Answer a question about a webhook's deliveries; None where there is no such delivery."""
-        place = self.outbox.places.get(question.webhook_id)
         hook = None if self._board is None else self._board.hooks.get(question.webhook_id)
         if isinstance(question, ListDeliveries):
             is_heard = hook is None or hook.owner is not None
-            here = place or HookPlace(None)
-            return listed(
-                question, self.outbox.deliveries, here, self.courier.clock.ahead_s, is_heard=is_heard
-            )
+            return listed(question, self.outbox, self.courier.clock.ahead_s, is_heard=is_heard)
         if hook is None:
             return None
         page = await self._page(question.seq - 1, question.seq)

@@ -29,6 +29,8 @@ from helix_ray.webhooks.due_clock import ClockPlace
 from helix_ray.webhooks.marking import mark_of
 from helix_ray.webhooks.messages import (
     DROPPED,
+    SENDING,
+    STATES,
     WAITING,
     HookMessage,
     HookPlace,
@@ -130,6 +132,12 @@ class HookOutbox:
         with self._turns.stored():
             self._con.execute("INSERT OR REPLACE INTO clock VALUES (1, ?, ?)", clock)
         self.clock = clock
+
+    def counts(self, hook: str) -> dict[str, int]:
+        """Return how many messages of a webhook are in each state, without counting: millions may be kept."""
+        place = self.places.get(hook) or HookPlace(None)
+        open_ones = {STATES[WAITING]: place.waiting, STATES[SENDING]: len(place.sending)}
+        return dict.fromkeys(STATES, 0) | open_ones | self.deliveries.ended(hook)
 
     def begin_anew(self) -> None:
         """Forget everything: the journal is another one."""

@@ -20,7 +20,7 @@ BUSY_WAIT_S = 5.0
 CHECKPOINT_BYTES = 4 << 20
 WAL_PAGES = 16_000
 
-TABLES = ("place", "hooks", "messages", "tries", "again")
+TABLES = ("place", "hooks", "messages", "tries", "again", "ended_counts")
 _MAKE = """
 CREATE TABLE IF NOT EXISTS place (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS hooks (
@@ -35,6 +35,10 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE INDEX IF NOT EXISTS due ON messages (hook, due_at, seq) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS sending ON messages (hook, seq) WHERE state = 1;
 CREATE INDEX IF NOT EXISTS ended ON messages (ended_at) WHERE state > 1;
+CREATE INDEX IF NOT EXISTS tried ON messages (hook, seq) WHERE state = 0 AND due_at > 0;
+CREATE INDEX IF NOT EXISTS delivered ON messages (hook, seq) WHERE state = 2;
+CREATE INDEX IF NOT EXISTS failed ON messages (hook, seq) WHERE state = 3;
+CREATE INDEX IF NOT EXISTS dropped ON messages (hook, seq) WHERE state = 4;
 CREATE TABLE IF NOT EXISTS tries (
     hook TEXT NOT NULL, seq INTEGER NOT NULL, at REAL NOT NULL, try INTEGER NOT NULL, seconds REAL NOT NULL,
     status INTEGER, failure TEXT, reason TEXT NOT NULL, address TEXT, headers TEXT NOT NULL,
@@ -49,6 +53,23 @@ CREATE TABLE IF NOT EXISTS clock (
     one INTEGER PRIMARY KEY CHECK (one = 1), ahead_s REAL NOT NULL, seen_at REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS turns (one INTEGER PRIMARY KEY CHECK (one = 1), stored INTEGER NOT NULL);
+"""
+# How many messages of a webhook are kept in each state that is an end: there may be millions. Those that are
+# pruned are subtracted there, because a trigger would make deleting all of them take as long as one by one.
+_COUNT = """
+CREATE TABLE ended_counts (
+    hook TEXT NOT NULL, state INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (hook, state)
+) WITHOUT ROWID;
+INSERT INTO ended_counts
+    SELECT hook, 2, count(*) FROM messages INDEXED BY delivered WHERE state = 2 GROUP BY hook
+    UNION ALL SELECT hook, 3, count(*) FROM messages INDEXED BY failed WHERE state = 3 GROUP BY hook
+    UNION ALL SELECT hook, 4, count(*) FROM messages INDEXED BY dropped WHERE state = 4 GROUP BY hook;
+CREATE TRIGGER ends AFTER UPDATE OF state ON messages WHEN OLD.state < 2 AND NEW.state > 1 BEGIN
+    INSERT INTO ended_counts VALUES (NEW.hook, NEW.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
+END;
+CREATE TRIGGER begins_again AFTER UPDATE OF state ON messages WHEN OLD.state > 1 AND NEW.state < 2 BEGIN
+    UPDATE ended_counts SET count = count - 1 WHERE hook = OLD.hook AND state = OLD.state;
+END;
 """
 
 
@@ -75,6 +96,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         if layout not in (0, LAYOUT):
             raise sqlite3.DatabaseError(f"the layout {layout} is not {LAYOUT}")
         con.executescript(_MAKE)
+        if con.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ended_counts'").fetchone() is None:
+            con.executescript(f"BEGIN; {_COUNT} COMMIT")
         con.execute(f"PRAGMA user_version={LAYOUT}")
         # Another file's turns (send_turns.py) never fit.
         con.execute("INSERT OR IGNORE INTO turns VALUES (1, ?)", (secrets.randbits(53),))

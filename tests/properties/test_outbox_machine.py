@@ -23,6 +23,7 @@ from helix_ray.webhooks.messages import (
     DELIVERED,
     FAILED,
     START,
+    STATES,
     WAITING,
     HookMessage,
     Mark,
@@ -35,7 +36,7 @@ from helix_ray.webhooks.schedule import TRIES_MAX, verdict
 
 EVENTS = ("a", "b", "c")
 WAITING_MAX = 6
-STATES = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}
+VERDICTS = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}
 
 
 class Hook:
@@ -124,7 +125,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule()
     def drop_some(self) -> None:
         """One turn drops no more than it may."""
-        counts, names = self.outbox.deliveries.counts, [*self.hooks, *self.deleted]
+        counts, names = self.outbox.counts, [*self.hooks, *self.deleted]
         before = sum(counts(name)["dropped"] for name in names)
         self.outbox.drop_some(self.now)
         assert 0 <= sum(counts(name)["dropped"] for name in names) - before <= dropping.ROWS_AT_ONCE
@@ -133,8 +134,16 @@ class OutboxMachine(RuleBasedStateMachine):
         while self.outbox.drop_some(self.now) is not None:
             pass
         for name in self.deleted:
-            counts = self.outbox.deliveries.counts(name)
-            assert counts["waiting"] == counts["sending"] == 0
+            assert self.rows(name)["waiting"] == self.rows(name)["sending"] == 0
+
+    def rows(self, name: str) -> dict[str, int]:
+        """The rows of a webhook in each state, one by one."""
+        listed = self.outbox.deliveries.listed
+        found = Counter(row.state for row in listed(name, None, None, 10_000))
+        assert found == {
+            state: count for state in STATES if (count := len(listed(name, state, None, 10_000)))
+        }
+        return dict.fromkeys(STATES, 0) | found
 
     def some(self, data: Any) -> str:
         return data.draw(st.sampled_from(sorted(self.hooks)))
@@ -225,7 +234,7 @@ class OutboxMachine(RuleBasedStateMachine):
             if hook is not None and found.state == "failed":
                 hook.gave_up.add(message.seq)
             made = Try(self.now, message.tries + 1, 0.1, 200 if success else 500, None, "")
-            settled.append(Settled(message, STATES[found.state], found.again_at or self.now, None, made))
+            settled.append(Settled(message, VERDICTS[found.state], found.again_at or self.now, None, made))
         self.outbox.turn(settled, [], {})
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 400.0, 90_000.0]))
@@ -283,9 +292,14 @@ class OutboxMachine(RuleBasedStateMachine):
         if not hasattr(self, "outbox"):
             return
         for name, place in self.outbox.places.items():
-            assert place.waiting == self.outbox.deliveries.counts(name)["waiting"], name
+            assert self.outbox.counts(name) == self.rows(name), name
             hook = self.hooks[name]
             assert place.waiting <= WAITING_MAX + 7 + hook.doubles_max + len(hook.asked)
+        for name in self.deleted:
+            kept = self.rows(name)
+            assert self.outbox.deliveries.ended(name) == {
+                state: kept[state] for state in ("delivered", "failed", "dropped") if kept[state]
+            }
 
     def finish(self) -> None:
         """Let all receivers work, and check what each webhook has got in the end."""

@@ -260,7 +260,7 @@ def test_a_deleted_webhook_ends_its_messages(tmp_path: Path) -> None:
         world.wait(100_000.0)
         await world.looked()
         assert len(world.got["dead"]) == sent
-        await world.until(lambda: world.notifying.outbox.deliveries.counts("dead")["dropped"] == 1000)
+        await world.until(lambda: world.notifying.outbox.counts("dead")["dropped"] == 1000)
         (one,) = world.notifying.outbox.deliveries.listed("dead", "dropped", None, 1)
         assert one.why == "deleted"
 
@@ -275,7 +275,7 @@ def test_a_lost_outbox_goes_on_behind_the_mark(tmp_path: Path) -> None:
         await world.start()
         world.submit(20)
         await world.until(lambda: len(world.got["all"]) == 20)
-        await world.until(lambda: world.notifying.outbox.deliveries.counts("all")["delivered"] == 20)
+        await world.until(lambda: world.notifying.outbox.counts("all")["delivered"] == 20)
         mark = world.notifying.outbox.mark("all")
         await world.kill()
         for path in world.path.parent.glob("outbox.sqlite*"):

@@ -115,7 +115,7 @@ def test_redeliveries_arrive_with_the_ids_that_they_had(tmp_path: Path) -> None:
             (seqs[1] - 1, seqs[3], first[1:4]),
             (seqs[0], None, first[1:]),
         ):
-            await world.until(lambda: world.notifying.outbox.deliveries.counts(webhook)["delivered"] == 5)
+            await world.until(lambda: world.notifying.outbox.counts(webhook)["delivered"] == 5)
             before = len(world.got["again"])
             world.plane.give(Redeliver(webhook, after, through), world.owner)
             wanted = before + len(expected)

@@ -37,8 +37,8 @@ def test_five_days_of_a_receiver_that_hangs_take_a_bounded_number_of_rows(tmp_pa
     for through in range(800 + FACTS_PER_TAKE, FIVE_DAYS_OF_FACTS, FACTS_PER_TAKE):
         outbox.take(through, {"hangs": later}, {})
     place = outbox.places["hangs"]
-    assert outbox.deliveries.counts("hangs")["waiting"] == place.waiting == 800
-    standing = listed(ListDeliveries("hangs"), outbox.deliveries, place, 0.0)["standing"]
+    assert outbox.counts("hangs")["waiting"] == place.waiting == 800
+    standing = listed(ListDeliveries("hangs"), outbox, 0.0)["standing"]
     assert (standing["unread_after"], standing["messages"]["dropped"]) == (800, 0)
     assert outbox.behind() == {}
     # It works again: the journal is read on from there once half of the room is free.
@@ -90,7 +90,7 @@ def test_no_turn_drops_or_looks_at_all_that_waits(tmp_path: Path) -> None:
     outbox.remove("deleted")
     dropped = [0]
     while outbox.drop_some(1.0) is not None:
-        counts = outbox.deliveries.counts
+        counts = outbox.counts
         dropped.append(counts("skips")["dropped"] + counts("deleted")["dropped"])
         if len(dropped) == 4:
             assert "skips" in outbox.drops
