@@ -5,6 +5,8 @@ append    microseconds per fact at several batch sizes, with JSON, hash, tree, i
           inserting the same facts as JSON into a plain table of SQLite takes, in turns with it
 tree      microseconds of CPU per fact of a commit of 500, each part in a loop of its own: its rows, their
           leaves (two hashes), the nodes over a tile (one); `empty_hash` is the least that one hash takes
+pages     pages that a commit of 500 writes to the write-ahead log of a journal of FACTS, on average: with the
+          tree's nodes in the order of their completion, by level and place, and without a tree (ADR 108)
 read      facts read back per second; verify: facts verified against the tree per second;
           size: bytes per task (goal: 440)
 proof     milliseconds of CPU of an inclusion and a consistency proof of the whole journal (goal: 2)
@@ -28,17 +30,19 @@ from pathlib import Path
 
 import orjson
 
+from benchmarks.treeless.journal import Treeless
 from helix_ray.core.events import Event, Fact, TaskAssigned, TaskCompleted, TaskSubmitted
 from helix_ray.core.questions import ListTasks
 from helix_ray.core.specs import TaskSpec
 from helix_ray.core.visibility import TaskScope
+from helix_ray.journal.erasing import cut_log
 from helix_ray.journal.hashing import HASH_BYTES
 from helix_ray.journal.interned import Interned
 from helix_ray.journal.layout import PAGE_BYTES, configure
 from helix_ray.journal.leaves import leaves_of
 from helix_ray.journal.merkle import Frontier
 from helix_ray.journal.rows import TILE_FACTS, TILE_LEVEL, Salts, encode
-from helix_ray.journal.sqlite import SqliteJournal
+from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
 from helix_ray.views.history import History
 from helix_ray.wire.ids import new_seed
 
@@ -55,7 +59,15 @@ LOOKUPS = 50
 PROOFS = 500
 FACTS_PER_TASK = 3
 COMMIT_FACTS = 500
+PAGES_COMMITS = 64
 TURNS = 300
+# Of a write-ahead log, and of each page in it.
+LOG_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
+# The tree, which is empty, as format 2 had it.
+_BY_LEVEL = """
+DROP TABLE tree;
+CREATE TABLE tree (last, level, hash, PRIMARY KEY (level, last)) WITHOUT ROWID;
+"""
 
 
 def facts() -> Iterator[Fact]:
@@ -139,6 +151,36 @@ def bench_tree() -> None:
     report("tree", **{f"{name}_us": round(seconds * 1e6, 2) for name, seconds in least.items()})
 
 
+def bench_pages(folder: Path, count: int) -> None:
+    """Count the pages of commits at the end of a journal."""
+    ways = {
+        "by_completion": (SqliteJournal, ""),
+        "by_level": (SqliteJournal, _BY_LEVEL),
+        "without_tree": (Treeless, ""),
+    }
+    pages = {name: _pages_per_commit(folder / f"pages-{name}", count, *way) for name, way in ways.items()}
+    report("pages", batch=COMMIT_FACTS, facts=count, **pages)
+
+
+def _pages_per_commit(
+    folder: Path, count: int, kind: Callable[[Path, bytes], SqliteJournal], layout: str
+) -> float:
+    kind(folder, b"k" * 32).close()
+    path = folder / FILE_NAME
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        con.executescript(layout)
+    source, written = facts(), 0
+    with contextlib.closing(kind(folder, b"k" * 32)) as journal:
+        for _ in range(count // COMMIT_FACTS):
+            journal.append(list(islice(source, COMMIT_FACTS)))
+        for _ in range(PAGES_COMMITS):
+            if not cut_log(path):
+                raise RuntimeError("somebody reads the journal")
+            journal.append(list(islice(source, COMMIT_FACTS)))
+            written += path.with_name(f"{FILE_NAME}-wal").stat().st_size - LOG_HEADER_BYTES
+    return round(written / PAGES_COMMITS / (FRAME_HEADER_BYTES + PAGE_BYTES), 1)
+
+
 def bench_append(folder: Path, count: int) -> None:
     """Append at every batch size, then read all back, check it, and prove some."""
     for size in APPEND_BATCHES:
@@ -213,6 +255,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bench_tree()
         bench_append(Path(folder), count)
+        bench_pages(Path(folder), count)
         bench_history(Path(folder), 3 * count)
 
 
