@@ -140,6 +140,8 @@ def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
 
 def build(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     """Return the OpenAPI document of an application."""
+    from serve_app.described.describing import describe  # most replicas are never asked for the document
+
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -158,6 +160,7 @@ def build(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
             "description": "POST /auth/login",
         }
     }
+    describe(document)
     return document
 
 

@@ -11,10 +11,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     TypeAdapter,
-    WithJsonSchema,
     with_config,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from typing_extensions import TypedDict
 
 from helix_ray.core.names import LINE_PATTERN
@@ -93,26 +95,16 @@ def _shards(value: Any) -> Any:
     return {"count": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Shards = Annotated[
-    ShardsIn,
-    BeforeValidator(_shards),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": SHARDS_MAX},
-                {
-                    "type": "object",
-                    "properties": {
-                        "count": {"type": "integer", "minimum": 1, "maximum": SHARDS_MAX},
-                        "gang": {"type": "boolean"},
-                    },
-                    "required": ["count"],
-                    "additionalProperties": False,
-                },
-            ]
-        }
-    ),
-]
+class _OrCount:
+    """Says in the schema that a number may stand for the object."""
+
+    def __get_pydantic_json_schema__(
+        self, shape: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "integer", "minimum": 1, "maximum": SHARDS_MAX}, handler(shape)]}
+
+
+Shards = Annotated[ShardsIn, BeforeValidator(_shards), _OrCount()]
 
 
 @with_config(

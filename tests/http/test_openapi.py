@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
 from serve_app.app import PREFIX
+from serve_app.described import everywhere
+from serve_app.described.describing import TABLES, objects, own_descriptions
 from serve_app.openapi import operations
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.test_access import DOCUMENT, PUBLIC, application
@@ -64,6 +66,46 @@ def test_every_operation_names_its_errors_its_body_and_its_security() -> None:
         assert operation["description"]
         for parameter in operation.get("parameters", ()):
             assert parameter["description"].endswith("."), (method, path, parameter["name"])
+
+
+def fields_of(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the schemas of all fields, by model and field."""
+    return {(model, name): schema for model, fields in objects(document) for name, schema in fields.items()}
+
+
+def test_every_field_has_a_description() -> None:
+    """It is a sentence or two in one line; models are told apart by their titles. Areas that have no table yet
+    are left out."""
+    titles = [model for model, _ in objects(DOCUMENT)]
+    assert len(titles) == len(set(titles))
+    described = {model for model, _ in own_descriptions()}
+    for (model, name), schema in fields_of(DOCUMENT).items():
+        if model in described:
+            assert re.fullmatch(r"[A-Z`].{1,200}\.", schema.get("description", "")), (model, name)
+
+
+def test_every_description_is_of_a_field() -> None:
+    """None is left over, and none is given twice."""
+    found, own = fields_of(DOCUMENT), own_descriptions()
+    given = [
+        (model, name)
+        for table in TABLES
+        for models, fields in table.items()
+        for model in models.split()
+        for name in fields
+    ]
+    assert len(given) == len(own)
+    assert own.keys() <= found.keys()
+    assert everywhere.FIELDS.keys() <= {name for model, name in found.keys() - own.keys()}
+
+
+def test_a_description_for_all_models_is_of_equal_fields() -> None:
+    """A name that has another type in another model may mean something else there."""
+    types: dict[str, set[str]] = {}
+    for (model, name), schema in fields_of(DOCUMENT).items():
+        if (model, name) not in own_descriptions() and name in everywhere.FIELDS:
+            types.setdefault(name, set()).add(repr([schema.get(key) for key in ("type", "$ref", "anyOf")]))
+    assert {name: found for name, found in types.items() if len(found) > 1} == {}
 
 
 def test_requests_have_examples_that_are_valid(admin: httpx.Client) -> None:
