@@ -1,2 +1,2 @@
-"""What the fields of the API mean: an area's table has names of models, separated by spaces, and for these what
-each field means. Only the OpenAPI document needs it, so nothing else imports it."""
+"""What the fields of the API mean: a table for each area has names of models, separated by spaces, with
+what their fields mean. Only the OpenAPI document needs it, so nothing else imports it."""

@@ -22,7 +22,7 @@ def own_descriptions() -> dict[tuple[str, str], str]:
 
 
 def objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Iterate over the objects with fields in a document, wherever they are: the title, and the fields by name."""
+    """Iterate over the objects with fields, wherever they are: the title, and the fields by name."""
     if isinstance(value, list):
         for inner in value:
             yield from objects(inner)

@@ -24,8 +24,6 @@ FIELDS: Final = {
         ),
         "timeout_s": "Seconds after which a running attempt is stopped; null: never.",
         "deadline": "When the task fails unless it has ended, in ISO 8601; null: never.",
-    },
-    "TaskIn TaskUpdateIn TaskOut": {
         "required_capabilities": "Capabilities that a node or worker must have to get it; null: none.",
     },
     "TaskIn TaskOut": {

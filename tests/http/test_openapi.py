@@ -74,8 +74,8 @@ def fields_of(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]
 
 
 def test_every_field_has_a_description() -> None:
-    """It is a sentence or two in one line; models are told apart by their titles. Areas that have no table yet
-    are left out."""
+    """It is a sentence or two in one line; models are told apart by their titles. Areas without a table are
+    left out."""
     titles = [model for model, _ in objects(DOCUMENT)]
     assert len(titles) == len(set(titles))
     described = {model for model, _ in own_descriptions()}
