@@ -59,6 +59,7 @@ class BookmarkOut(TypedDict):
 
 # A frame as a reader parses it.
 FRAME_SCHEMA = {
+    "title": "EventFrame",
     "type": "object",
     "properties": {
         "id": {"type": "string", "pattern": "^[0-9]+$"},

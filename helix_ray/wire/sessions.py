@@ -49,7 +49,7 @@ class LoginOut(TypedDict):
     refresh_token: str
     refresh_expires_at: str
     user: UserBrief
-    sessions_ended: NotRequired[Annotated[list[SessionEnded], Field(description="Only when there are some.")]]
+    sessions_ended: NotRequired[list[SessionEnded]]
 
 
 class SessionsQuery(BaseModel):

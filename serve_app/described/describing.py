@@ -5,9 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from serve_app.described import everywhere, runs, tasks
+from serve_app.described import (
+    accelerators,
+    access,
+    audit,
+    devices,
+    everywhere,
+    hosts,
+    models,
+    placement,
+    runs,
+    tasks,
+    webhooks,
+    workers,
+)
 
-TABLES: Final[tuple[Mapping[str, Mapping[str, str]], ...]] = (runs.FIELDS, tasks.FIELDS)
+TABLES: Final[tuple[Mapping[str, Mapping[str, str]], ...]] = tuple(
+    area.FIELDS
+    for area in (
+        access, tasks, runs, placement, workers, hosts, accelerators, models, webhooks, devices, audit,
+    )
+)  # fmt: skip
 
 
 def own_descriptions() -> dict[tuple[str, str], str]:

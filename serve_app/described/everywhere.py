@@ -6,6 +6,9 @@ from typing import Final
 
 FIELDS: Final = {
     "created_at": "When it was created, in ISO 8601.",
+    "hostname": "The name of the host.",
     "priority": "How urgent the task is.",
+    "registered_at": "When it registered, in ISO 8601.",
+    "tasks_completed": "How many tasks were completed on it.",
     "updated_at": "When it was last changed, in ISO 8601.",
 }

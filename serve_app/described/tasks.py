@@ -63,7 +63,7 @@ FIELDS: Final = {
     },
     "TaskOut TaskLine": {
         "project_id": "The project to which it belongs; null: it is its owner's own.",
-        "progress": "How far it is, in percent, as its worker reported.",
+        "progress": "How far it is, in percent.",
     },
     "TaskUpdated TaskRetried": {"progress": "How far it is, in percent, after the change."},
     "TaskOut TaskLine ResultOut": {

@@ -22,9 +22,10 @@ router = APIRouter(prefix="/datasets", tags=["models"])
 FIELD, PROJECT = "file", "project_id"
 FIELD_BYTES_MAX = 4_096
 _FORM = {
+    "title": "UploadForm",
     "type": "object",
     "required": [FIELD],
-    "properties": {PROJECT: {"type": "string", "description": "Comes before the file."}, FIELD: BINARY},
+    "properties": {PROJECT: {"type": "string"}, FIELD: BINARY},
 }
 _UPLOAD = verb("UploadDataset", answers=shapes.DatasetOut, status=201)
 _UPLOAD["openapi_extra"]["requestBody"] = {"required": True, "content": {KIND: {"schema": _FORM}}}

@@ -48,17 +48,18 @@ BYTES = "application/octet-stream"
 # What a tuner measured is some hundred rows.
 EVIDENCE_BYTES_MAX = 4 << 20
 _FORM = {
+    "title": "PushForm",
     "type": "object",
     "required": ["name"],
     "oneOf": [{"required": ["file"]}, {"required": ["url"]}],
     "properties": {
         "name": {"type": "string", "pattern": MODEL_NAME_PATTERN},
         "file": BINARY,
-        "url": {"type": "string", "format": "uri", "description": "Of the file, in place of it."},
+        "url": {"type": "string", "format": "uri"},
         "calibration": BINARY,
         "heldout": BINARY,
         "project_id": {"type": "string"},
-        "metadata": {"type": "string", "description": "A JSON object: licence, source, labels, bounds."},
+        "metadata": {"type": "string"},
         "activate": {"type": "string", "enum": ["true", "false"]},
     },
 }
