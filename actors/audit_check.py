@@ -3,13 +3,14 @@ the records from the process that has the history."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from actors.audit_requests import LENGTH_BYTES, PAGE
+from actors.audit_requests import COMPARED, LENGTH_BYTES, PAGE
 from helix_ray.audit_compare import CannotCompare, Pages, compare, wording
 from helix_ray.core.posture import AuditCheck
 from helix_ray.journal.checked import read_check, write_comparison
@@ -18,7 +19,8 @@ from helix_ray.views.audit_page import AuditPage, page_of
 
 
 def compare_audit(data_dir: Path, pages: Pages, pause: Callable[[], None] = lambda: None) -> str | None:
-    """Compare the audit with the journal now and keep the result; return why it could not be compared.
+    """Compare the audit with the journal now, keep and print the result; return why it could not be
+    compared.
 
     A journal that fails its own check is compared with nothing.
     """
@@ -29,7 +31,9 @@ def compare_audit(data_dir: Path, pages: Pages, pause: Callable[[], None] = lamb
         found = compare(data_dir, pages, lambda facts: pause())
         difference = found.difference
         place, what = (0, "") if difference is None else (difference.seq, wording(difference))
-        write_comparison(data_dir, AuditCheck(time.time(), found.facts, found.records, place, what))
+        check = AuditCheck(time.time(), found.facts, found.records, place, what)
+        write_comparison(data_dir, check)
+        print(f"{COMPARED.decode()}{json.dumps(check)}", flush=True)
     except (CannotCompare, JournalError, OSError, sqlite3.Error) as error:
         return f"the audit could not be compared: {error}"
     return None

@@ -1,9 +1,11 @@
 """How the process of the daily check (actors/chain_check.py) asks for pages of the audit: a line with PAGE
-and two seqs; the answer is the length of the page, in LENGTH_BYTES, and the page."""
+and two seqs; the answer is the length of the page, in LENGTH_BYTES, and the page. What it has found is a line
+with COMPARED and an AuditCheck as a JSON list."""
 
 from __future__ import annotations
 
 from typing import Final
 
 PAGE: Final = b"page "
+COMPARED: Final = b"compared "
 LENGTH_BYTES: Final = 8

@@ -11,13 +11,19 @@ wait for it. It ends with the process that started it.
 
 The history's file can be open in one process only, which started this one: it is asked for records page by
 page. A request is a line on standard output, `page AFTER THROUGH`; the answer on standard input is the length
-of the page in 8 bytes, and the page. All other lines say why something could not be checked.
+of the page in 8 bytes, and the page. `compared JSON` is what was found; all other lines say why something
+could not be checked.
+
+The results are also kept in files, so that a start need not check at once what was checked an hour ago. Who
+can edit these delays a check by `every_s` at most: the journal is told only what this process has seen found,
+and while it says that the audit differs, a start compares, whatever the file says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import sqlite3
@@ -29,7 +35,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.audit_requests import LENGTH_BYTES, PAGE
+from actors.audit_requests import COMPARED, LENGTH_BYTES, PAGE
 from helix_ray.checkpoints import UNMET_FILE, CheckpointFailed, verify
 from helix_ray.core.posture import REMEDY, AuditCheck, JournalCheck
 from helix_ray.journal.checked import read_check, read_comparison, write_check
@@ -47,11 +53,12 @@ FOLLOWED_LOOK_S = 0.5
 @dataclass(frozen=True, slots=True)
 class AuditSide:
     """The audit of the process that has the history: its pages (views/audit_page.py), once the history has
-    `followed` the journal, and who is told of a comparison."""
+    `followed` the journal, who is told of a comparison, and whether the journal says that it differs."""
 
     page: Callable[[int, int], bytes]
     followed: threading.Event
     tell: Callable[[AuditCheck], Awaitable[None]]
+    differs: Callable[[], Awaitable[bool]]
 
 
 class ChainCheck:
@@ -64,13 +71,14 @@ class ChainCheck:
         self._audit = audit
         self._compare_at = 0.0
         self._has_doubted = False
-        self._reported: AuditCheck | None = None
+        # What is still to be told.
+        self._found: AuditCheck | None = None
 
     async def check_if_due(self) -> None:
         """Check where the last check is too long ago, or that time is in the future; and once where this
         start has found another journal than that of its checkpoint, or the last check has found damage."""
         last, compared = await asyncio.to_thread(self._read)
-        if not self._is_fresh(last) or self._is_doubtful(last) or self._is_to_compare(compared):
+        if not self._is_fresh(last) or self._is_doubtful(last) or await self._is_to_compare(compared):
             await self._check_beside()
 
     def _read(self) -> tuple[JournalCheck | None, AuditCheck | None]:
@@ -86,10 +94,10 @@ class ChainCheck:
     def _is_fresh(self, last: JournalCheck | AuditCheck | None) -> bool:
         return last is not None and 0 <= time.time() - last.at < self._every_s
 
-    def _is_to_compare(self, last: AuditCheck | None) -> bool:
+    async def _is_to_compare(self, last: AuditCheck | None) -> bool:
         if self._audit is None or time.monotonic() < self._compare_at:
             return False
-        return not self._is_fresh(last) or bool(last and last.difference)
+        return not self._is_fresh(last) or bool(last and last.difference) or await self._audit.differs()
 
     async def _check_beside(self) -> None:
         command = [sys.executable, "-m", "actors.chain_check", str(self._data_dir)]
@@ -121,6 +129,9 @@ class ChainCheck:
         said = []
         with contextlib.suppress(BrokenPipeError):
             for line in child.stdout:
+                if line.startswith(COMPARED):
+                    self._found = AuditCheck(*json.loads(line[len(COMPARED) :]))
+                    continue
                 if self._audit is None or not line.startswith(PAGE):
                     said.append(line.decode("utf-8", "replace").strip())
                     continue
@@ -134,11 +145,10 @@ class ChainCheck:
         return " ".join(said)
 
     async def _tell(self) -> None:
-        """Tell of the newest comparison, also where the process before this one could not."""
-        compared = await asyncio.to_thread(read_comparison, self._data_dir)
-        if self._audit is not None and compared is not None and compared != self._reported:
-            await self._audit.tell(compared)
-            self._reported = compared
+        """Tell what a comparison has found."""
+        if self._audit is not None and self._found is not None:
+            await self._audit.tell(self._found)
+            self._found = None
 
     async def run(self) -> None:
         """Check for ever, as a loop of an actor: one look."""

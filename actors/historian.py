@@ -42,7 +42,7 @@ from helix_ray.core.proof_questions import (
     ProveConsistency,
     ProveInclusion,
 )
-from helix_ray.core.questions import Counts
+from helix_ray.core.questions import Counts, Metrics
 from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
@@ -137,7 +137,9 @@ class Historian(LivingActor):
 
     def _daily_check(self) -> ChainCheck:
         settings = self._settings
-        audit = AuditSide(self._history.audit_page, self._followed, self._note_comparison)
+        audit = AuditSide(
+            self._history.audit_page, self._followed, self._note_comparison, self._audit_differs
+        )
         return ChainCheck(settings.data_dir, settings.journal_check_every_s, audit)
 
     async def _check_all(self) -> None:
@@ -148,6 +150,11 @@ class Historian(LivingActor):
         answer = await self._plane.execute(Order(body, SYSTEM, "req-historian", new_seed()))
         if isinstance(answer, Rejected):
             raise Refused(answer)
+
+    async def _audit_differs(self) -> bool:
+        """Say whether the journal says it, or may say it."""
+        figures = await self._plane.query(Metrics(), SYSTEM)
+        return isinstance(figures, Rejected) or figures["audit_differs"]
 
     async def stop(self) -> None:
         """Stop following the journal and close the file."""

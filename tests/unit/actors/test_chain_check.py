@@ -153,6 +153,44 @@ def test_a_check_that_is_called_off_leaves_no_process(
     assert begun[0].returncode < 0
 
 
+async def look_twice(world: AuditWorld, told: list[AuditCheck]) -> None:
+    """Look whether it is to be compared, as a start does, and once more; the journal has what was `told`."""
+    followed = threading.Event()
+    followed.set()
+
+    async def tell(found: AuditCheck) -> None:
+        told.append(found)
+
+    async def differs() -> bool:
+        return bool(told and told[-1].difference)
+
+    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell, differs))
+    for _ in range(2):
+        await check.check_if_due()
+        await check._tell()
+
+
+def test_a_file_does_not_say_that_the_audit_agrees(tmp_path: Path) -> None:
+    """Whoever can edit the history can edit the file with the last result. The journal gets only what a
+    comparison of this start has found, and there is one where it has a difference."""
+    world = AuditWorld(tmp_path / "data", 3)
+    world.acts(10)
+    world.follow()
+    write_check(world.data, JournalCheck(time.time(), world.seq))
+    told: list[AuditCheck] = []
+    forged = AuditCheck(time.time(), world.seq, 10, 0, "")
+    write_comparison(world.data, forged)
+    asyncio.run(look_twice(world, told))
+    assert told == []
+    world.history._con.execute("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
+    write_comparison(world.data, forged._replace(at=0.0))
+    asyncio.run(look_twice(world, told))
+    write_comparison(world.data, forged)
+    asyncio.run(look_twice(world, told))
+    assert [bool(found.difference) for found in told] == [True, True]
+    world.close()
+
+
 def test_the_audit_is_compared_beside_the_process_that_has_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -162,24 +200,16 @@ def test_the_audit_is_compared_beside_the_process_that_has_it(
     world.acts(10)
     world.follow()
     told: list[AuditCheck] = []
-    followed = threading.Event()
-    followed.set()
 
-    async def tell(found: AuditCheck) -> None:
-        told.append(found)
+    def looks() -> None:
+        asyncio.run(look_twice(world, told))
 
-    async def looks() -> None:
-        check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell))
-        for _ in range(2):
-            await check.check_if_due()
-            await check._tell()
-
-    asyncio.run(looks())
+    looks()
     assert [(found.facts, found.difference) for found in told] == [(world.seq, "")]
     [(seq,)] = world.history._con.execute("SELECT max(seq) FROM audit").fetchall()
     world.history._con.execute("DELETE FROM audit WHERE seq = ?", [seq])
     write_comparison(world.data, told[0]._replace(at=0.0))
-    asyncio.run(looks())
+    looks()
     assert told[1:] == [told[1]]
     assert (told[1].place, f"from fact {seq} on, a record is missing" in told[1].difference) == (seq, True)
     assert told[1].difference in caplog.text
@@ -187,7 +217,7 @@ def test_the_audit_is_compared_beside_the_process_that_has_it(
     (world.data / HISTORY_FILE).unlink()
     world = AuditWorld(tmp_path / "data", 3)
     world.follow()
-    asyncio.run(looks())
+    looks()
     assert (told[2].facts, told[2].difference) == (told[0].facts, "")
     world.close()
 
@@ -209,7 +239,7 @@ def page(after, through):
 data, followed = Path(sys.argv[1]), threading.Event()
 history = History(data / HISTORY_FILE)
 followed.set()
-asyncio.run(ChainCheck(data, 1e6, AuditSide(page, followed, None)).check_if_due())
+asyncio.run(ChainCheck(data, 1e6, AuditSide(page, followed, None, None)).check_if_due())
 """
 
 
@@ -241,15 +271,7 @@ def test_a_kill_of_the_owner_in_the_middle_says_nothing_of_the_audit(tmp_path: P
 async def compared(world: AuditWorld) -> AuditCheck:
     """Return what a comparison beside this process finds."""
     told: list[AuditCheck] = []
-    followed = threading.Event()
-    followed.set()
-
-    async def tell(found: AuditCheck) -> None:
-        told.append(found)
-
-    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell))
-    await check.check_if_due()
-    await check._tell()
+    await look_twice(world, told)
     [found] = told
     return found
 
