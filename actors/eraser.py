@@ -27,7 +27,7 @@ from actors.snapshotter import Snapshotter
 from helix_ray.blobs.places import HEAD_FOLDER
 from helix_ray.blobs.store import BlobStore
 from helix_ray.core.access import SYSTEM
-from helix_ray.core.erasure import Concerned, is_in_use
+from helix_ray.core.erasure import REFUSALS, Concerned, is_in_use
 from helix_ray.core.erasure_record import Erasure
 from helix_ray.core.events import Fact, FactsErased, subject_of
 from helix_ray.core.orders import CompleteErasure, Order
@@ -88,7 +88,7 @@ class Eraser:
         found = await self._find(erasure, concerned)
         kept = 0
         for start in range(0, len(found), FACTS_PER_COMMIT):
-            kept += await self._erase(erasure, concerned, found[start : start + FACTS_PER_COMMIT])
+            kept += await self._erase(erasure, concerned, sorted(found[start : start + FACTS_PER_COMMIT]))
             await asyncio.sleep(PAUSE_S)
         while not await asyncio.to_thread(self._journal().cut_log):
             await asyncio.sleep(CUT_AGAIN_S)
@@ -100,8 +100,9 @@ class Eraser:
     # ------------------------------------------------------------------------------------------ finding
 
     async def _find(self, erasure: Erasure, concerned: Concerned) -> Sequence[int]:
-        """Return the seqs of all facts up to the request that concern its tasks and users."""
-        found = array("q")
+        """Return the seqs of all facts up to the request that concern its tasks and users: refusals first,
+        while the names that they are found by can still be read, whatever becomes of this run."""
+        refused, found = array("q"), array("q")
         with contextlib.closing(connect(self._path, "ro")) as con:
             tree = StoredTree(con)
             for after in self._reads(erasure.seq, self._engine.state.seq):
@@ -110,9 +111,10 @@ class Eraser:
                 await asyncio.sleep(PAUSE_S)
             for after in self._reads(0, erasure.seq):
                 facts = await asyncio.to_thread(tree.facts, after, min(FACTS_PER_READ, erasure.seq - after))
-                found.extend(fact.seq for fact in facts if concerned.has(fact))
+                for fact in filter(concerned.has, facts):
+                    (refused if isinstance(fact.event, REFUSALS) else found).append(fact.seq)
                 await asyncio.sleep(PAUSE_S)
-        return found
+        return refused + found
 
     def _reads(self, after: int, through: int) -> Iterator[int]:
         yield from range(after, through, FACTS_PER_READ)

@@ -48,6 +48,8 @@ class Concerned:
         self.tasks = set(tasks)
         # Ids of the tasks, users, sessions, tokens and workers that belong to them, by the facts so far.
         self.things = {*tasks, *users}
+        # Failed sign-ins are recorded under the name that the account had.
+        self._names: set[str] = set()
 
     def resume(self, facts: Iterable[ev.Fact], erasure_id: str) -> None:
         """Add the objects whose first facts an interrupted run of this erasure has erased."""
@@ -62,15 +64,29 @@ class Concerned:
         if isinstance(event, (ev.Erased, *NEVER_ERASED, *BY_ID_ONLY)):
             return False
         if isinstance(event, REFUSALS):
-            return fact.actor in self._users or event.id in self.things
+            return fact.actor in self._users or self._names_one(event)
         if isinstance(event, ev.ReceiptKept):
             return bool(self._receipts) and event.id.startswith(self._receipts)
         self._follow(event)
         return ev.subject_of(event) in self.things
 
+    def _names_one(self, refused: ev.RequestsRefused | ev.LoginRefused) -> bool:
+        """Say whether one of the subjects of refusals is one of theirs."""
+        subjects = {refused.id}
+        if isinstance(refused, ev.RequestsRefused):
+            subjects.update(refused.subjects)
+            if refused.kind != "login":
+                return not subjects.isdisjoint(self.things)
+        return not subjects.isdisjoint(self.things | self._names)
+
     def _follow(self, event: Any) -> None:
         """Add the object that a fact creates if it belongs to the tasks or users."""
-        if isinstance(event, _BEGINNINGS):
+        if isinstance(event, ev.UserCreated):
+            # A name may be another user's later.
+            self._names.discard(event.username)
+            if event.id in self._users:
+                self._names.add(event.username)
+        elif isinstance(event, _BEGINNINGS):
             shard = event.spec.get("shard")
             if event.owner in self._users or (shard and shard["of"] in self.tasks):
                 self.tasks.add(event.id)

@@ -23,7 +23,7 @@ from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
 # Changes with what the same facts are recorded as: the history is then built anew (views/file.py).
-RECORDS_VERSION: Final = 3
+RECORDS_VERSION: Final = 4
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
@@ -162,6 +162,8 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
     elif isinstance(event, ev.RequestsRefused):
         found.result = "denied"
         found.count = event.count
+        # Who guesses at many accounts is seen at each of them.
+        found.ids = [event.id, *event.subjects] if event.subjects else []
         if event.kind in CREDENTIAL_REFUSALS:
             found.event_type, found.result = "authentication", "failure"
             found.action = "login" if event.kind == "login" else USE_TOKEN

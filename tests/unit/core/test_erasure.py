@@ -54,3 +54,28 @@ def test_facts_that_have_an_id_only_stay(event: ev.Event) -> None:
     """Also where the id of a project, or the name of a model, is that of the user who is erased."""
     fact = ev.Fact(1, 0.0, ADA, "req-1", event)
     assert not Concerned((), (ADA,)).has(fact)
+
+
+@pytest.mark.parametrize(
+    ("event", "concerned"),
+    [
+        (ev.RequestsRefused("ada", "login", "credentials"), True),
+        (ev.RequestsRefused("ben", "login", "credentials", 9, 1.0, ["cid", "ada"]), True),
+        (ev.LoginRefused("ada"), True),
+        (ev.RequestsRefused("ben", "login", "credentials", 9, 1.0, ["cid"]), False),
+        (ev.RequestsRefused("ada", "forbidden", "x"), False),
+        (ev.RequestsRefused("x", "forbidden", "x", 2, 1.0, ["task-1"]), True),
+    ],
+)
+def test_failed_sign_ins_are_found_by_the_name(event: ev.Event, *, concerned: bool) -> None:
+    """Of the account, also as one of several that were tried; until somebody else has that name."""
+    facts = [
+        ev.Fact(1, 0.0, "user-admin", "req-1", ev.UserCreated(ADA, "ada", "hash", ["viewer"])),
+        ev.Fact(2, 1.0, "user-admin", "req-2", ev.UserRemoved(ADA)),
+        ev.Fact(3, 2.0, "anonymous", "req-3", event),
+    ]
+    seen = Concerned(("task-1",), (ADA,))
+    assert [seen.has(fact) for fact in facts] == [True, True, concerned]
+    again = ev.Fact(4, 3.0, "user-admin", "req-4", ev.UserCreated("user-other", "ada", "hash", ["viewer"]))
+    assert not seen.has(again)
+    assert not seen.has(ev.Fact(5, 4.0, "anonymous", "req-5", ev.RequestsRefused("ada", "login", "x")))

@@ -311,10 +311,13 @@ def test_checkpoints_are_listed_in_stable_pages(history: History) -> None:
 
 
 def test_sign_ins_are_counted(history: History) -> None:
-    """A record of several refused sign-ins counts as many; other refusals are none."""
+    """A record of several refused sign-ins counts as many, and is found by each account; other refusals are
+    none."""
     counted = ev.RequestsRefused("ada", "login", "login", 41, 100.0, ["bob"])
     history.ingest([ev.Fact(9, 200.0, "anonymous", "req-6", counted, FROM)])
     assert history.sign_ins() == {"successful": 1, "failed": 42, "last_record_at": 200.0}
+    page = history.audit(ListAudit(resource="bob"))
+    assert [(row["resource_id"], row["ids"]) for row in page["rows"] or ()] == [("ada", ["ada", "bob"])]
     history.ingest([ev.Fact(10, 201.0, "user-bob", "req-7", ev.RequestsRefused("x", "token", "ended"), FROM)])
     assert history.sign_ins() == {"successful": 1, "failed": 42, "last_record_at": 201.0}
 
