@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from typer.main import get_command
 
-from helix_ray.cli.main import app as program
+from helix_ray.cli.main import app
 from helix_ray.config import Settings
 from helix_ray.security import passwords
 from helix_ray.testing import memory_plane
@@ -19,6 +20,8 @@ from tests.http.running_node import Helix, Node, Ran, serving
 
 # The fixture of tests/conftest.py: `require(tool)` gives its path.
 Require = Callable[[str], str]
+# Built once: calling `app` builds all commands, which takes longer than most of them.
+PROGRAM = get_command(app)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,7 +70,7 @@ def helix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(*arguments: str) -> Ran:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
-            program(list(arguments))
+            PROGRAM(list(arguments))
         said = capsys.readouterr()
         return Ran(int(ended.value.code or 0), said.out, said.err)
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pytest
 import typer
+from typer.main import get_command
 
 from helix_ray.cli import spec
 from helix_ray.cli.habits import address, mebibytes, seconds, spelled_out
 from helix_ray.cli.main import app
 
+PROGRAM = get_command(app)
+
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     """Run the program; return its exit code and all that it wrote."""
     with pytest.raises(SystemExit) as ended:
-        app(list(arguments))
+        PROGRAM(list(arguments))
     written = capsys.readouterr()
     return int(ended.value.code or 0), written.out + written.err
 
