@@ -51,7 +51,7 @@ class AuditWorld:
         """Append the facts of one request."""
         who = by or f"user-{self.chance.randrange(5)}"
         self.at += self.chance.choice([0.0, 0.5, 60.0])
-        self._append(events, who, self.chance.choice([f"req-{self.seq}", f"Own request ü {self.seq}"]))
+        self._append(events, who, self.chance.choice([f"req-{self.seq}", "Own request ü"]))
 
     def _append(self, events: Sequence[ev.Event], who: str, request: str) -> None:
         origin = Origin(f"10.0.0.{self.chance.randrange(9)}", "session-1", "curl/8")
@@ -73,7 +73,7 @@ class AuditWorld:
 
     def _events(self) -> Iterator[ev.Event]:
         chance, seq = self.chance, self.seq
-        drawn = chance.randrange(9)
+        drawn = chance.randrange(10)
         if drawn < 3:
             for place in range(chance.choice([1, 3, 12])):
                 yield ev.TaskSubmitted(f"task-{seq}-{place}", "user-1", SPEC)
@@ -89,6 +89,9 @@ class AuditWorld:
         elif drawn == 6:
             yield ev.LoginRefused(f"näme {seq}")
             yield ev.UserRemoved(f"user-{chance.randrange(5)}")
+        elif drawn == 9:
+            for n in range(4):
+                yield ev.TaskEdited(f"task-{seq}-{n}", {chance.choice(["title", "description"]): "x"})  # type: ignore[misc]
         elif drawn == 7:
             yield ev.DataRead("results", 2, [f"task-{seq}", "Order 7\x00\ud800"])
         else:

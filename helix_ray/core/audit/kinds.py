@@ -25,7 +25,7 @@ USE_TOKEN: Final = "use_token"
 
 
 class Act(NamedTuple):
-    """What a kind of fact is an act of. `many`: consecutive ones of one request make one record."""
+    """What a kind of fact is an act of. `many`: consecutive ones of one request and moment are one record."""
 
     type: AuditType
     action: str

@@ -23,7 +23,7 @@ from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
 # Changes with what the same facts are recorded as: the history is then built anew (views/file.py).
-RECORDS_VERSION: Final = 4
+RECORDS_VERSION: Final = 5
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
@@ -75,7 +75,9 @@ class Recorder:
     def __init__(self) -> None:
         self.records: list[AuditRecord] = []
         self._open: AuditRecord | None = None
-        self._of: tuple[Act, str, str] | None = None
+        self._of: tuple[Act, str, str, float, Origin] | None = None
+        # How the tasks of the open record were edited, where it is not erased.
+        self._edits: Mapping[str, object] = {}
         # The newest fact that was erased.
         self._lost = 0
 
@@ -96,12 +98,16 @@ class Recorder:
             self._open = None
             self.records.append(_made(fact, act))
             return
-        of = (act, fact.request_id, fact.actor)
+        # Clients may choose the ids of their requests: what is done later, from elsewhere or otherwise under
+        # the same id is another act.
+        of = (act, fact.request_id, fact.actor, fact.at, fact.origin)
+        edits = _edited(event) if isinstance(event, ev.TaskEdited) else {}
         opened = self._open
-        if opened is None or of != self._of:
-            self._of, self._open = of, _made(fact, act)
+        if opened is None or of != self._of or (edits and self._edits and edits != self._edits):
+            self._of, self._open, self._edits = of, _made(fact, act), edits
             self.records.append(self._open)
             return
+        self._edits = self._edits or edits
         opened.count += 1
         opened.last_seq = fact.seq
         if self._lost > opened.seq:
@@ -195,7 +201,7 @@ def _details(event: Any) -> dict[str, object]:
 
 def _edited(event: ev.TaskEdited) -> dict[str, object]:
     """Return which fields of a task were changed, and its priority where that is one: what people write there
-    is in the task. All tasks of one request were changed alike."""
+    is in the task. All tasks of one record were changed alike."""
     names: dict[str, object] = {"changed": sorted(event.changes)}
     return {**names, "priority": event.changes["priority"]} if "priority" in event.changes else names
 

@@ -22,7 +22,7 @@ FROM = Origin("192.0.2.7", "session-1", "curl/8")
 
 
 def fact(seq: int, event: Any, actor: str = "user-ada", request: str = "req-1") -> ev.Fact:
-    return ev.Fact(seq, 100.0 + seq, actor, request, event, FROM)
+    return ev.Fact(seq, 100.0, actor, request, event, FROM)
 
 
 def test_every_kind_of_fact_is_one_thing() -> None:
@@ -59,6 +59,28 @@ def test_the_tasks_of_a_request_make_one_record() -> None:
     first, second = records_of(facts)
     assert (first.seq, first.last_seq, first.count, len(first.ids)) == (1, 1000, 1000, NAMED_MAX)
     assert (second.seq, second.count, second.action) == (1001, 1, "submit_task")
+
+
+def test_who_sends_the_same_request_id_again_hides_nothing() -> None:
+    """Clients may choose it. What is done under it at another time, from elsewhere or otherwise has a record
+    of its own; a fact that was erased says nothing else than its neighbours."""
+
+    def edit(seq: int, **changes: Any) -> ev.Fact:
+        return fact(seq, ev.TaskEdited(f"task-{seq}", {**changes}))  # type: ignore[typeddict-item]
+
+    elsewhere = replace(edit(4, title="b"), origin=Origin("192.0.2.8", "session-2", "curl/8"))
+    facts = [
+        edit(1, title="a"), edit(2, title="b"), edit(3, priority="low"), elsewhere,
+        replace(elsewhere, seq=5, at=101.0), fact(6, ev.Erased("task-6", "TaskEdited")),
+        edit(7, priority="low"), edit(8, priority="high"),
+    ]  # fmt: skip
+    found = [
+        (r.seq, r.last_seq, r.details.get("changed"), r.origin.address[-1], r.at) for r in records_of(facts)
+    ]
+    assert found == [
+        (1, 2, ["title"], "7", 100.0), (3, 3, ["priority"], "7", 100.0), (4, 4, ["title"], "8", 100.0),
+        (5, 5, ["title"], "8", 101.0), (6, 7, None, "7", 100.0), (8, 8, ["priority"], "7", 100.0),
+    ]  # fmt: skip
 
 
 def test_an_edit_names_what_was_changed() -> None:

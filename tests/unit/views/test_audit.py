@@ -31,8 +31,10 @@ def journal() -> list[ev.Fact]:
         ("user-ada", "req-4", ev.QuotaSet("p", {"cpu": 2.0})),
         ("user-bob", "req-5", ev.RequestsRefused("ListUsers", "forbidden", "ListUsers")),
     ]
-    return [ev.Fact(seq, 100.0 + seq, who, request, event, FROM)
-            for seq, (who, request, event) in enumerate(events, 1)]  # fmt: skip
+    # The tasks were submitted at one moment.
+    times = [101.0, 102.0, 103.0, 104.0, 104.0, 104.0, 107.0, 108.0]
+    told = zip(times, events, strict=True)
+    return [ev.Fact(seq, at, *who, event, FROM) for seq, (at, (*who, event)) in enumerate(told, 1)]
 
 
 @pytest.fixture
