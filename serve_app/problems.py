@@ -182,6 +182,10 @@ async def _on_invalid_request(request: Request, error: Exception) -> Response:
     return refusal_response(describe(found, subject_of(request.scope["path"])), request.scope)
 
 
+# Parts of the API whose nouns come second.
+_GROUPS = frozenset({"aurora", "harmony"})
+
+
 def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
     """Turn pydantic's errors into one refusal: message and `field` describe the first, `errors` lists all.
 
@@ -205,10 +209,13 @@ def describe(errors: Sequence[Mapping[str, Any]], subject: str) -> Rejected:
 
 
 def subject_of(path: str) -> str:
-    """Return the noun of a path: /api/v1/tasks/batch -> task, /api/v1/auth/login -> login."""
+    """Return the noun of a path: /api/v1/tasks/batch -> task, /api/v1/auth/login -> login,
+    /api/v1/aurora/audit -> audit."""
     parts = [part for part in path.split("/") if part][2:]
     if not parts:
         return ""
+    if parts[0] in _GROUPS and len(parts) > 1:
+        del parts[0]
     subject = parts[-1] if parts[0] == "auth" else parts[0]
     return _shortened(subject.removesuffix("s"))
 

@@ -219,7 +219,8 @@ def _check_form(token: str) -> None:
     if [base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in decoded] != parts:
         raise ValueError("not canonical base64url")
     for part in decoded[:2]:
-        json.loads(part, object_pairs_hook=_once)
+        # As text: of bytes, json would read UTF-16 and UTF-32, too.
+        json.loads(part.decode(), object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

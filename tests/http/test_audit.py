@@ -58,7 +58,7 @@ def test_a_user_is_found_by_name_and_an_address_in_any_spelling(world: World) ->
     world.archive()
     assert admin.get("/aurora/audit", params={"user": "job:1"}).json()["logs"] == []
     refused = admin.get("/aurora/audit", params={"action": "logn"})
-    message = "Invalid aurora action: unknown action (similar: login)"
+    message = "Invalid audit action: unknown action (similar: login)"
     assert error_of(refused, 400, "VALIDATION_ERROR")["message"] == message
 
 

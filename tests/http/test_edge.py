@@ -205,6 +205,8 @@ class TestMessages:
         assert error["details"] == {"big": str(10**40), "in": [{"?": [1, "?"]}]}
 
 
+POST = b"POST /api/v1/tasks HTTP/1.1\r\nhost: t\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
 NOT_HTTP = {
     "an unknown method": b"BREW /api/v1/tasks HTTP/1.1\r\nhost: t\r\n\r\n",
     "rubbish": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
@@ -213,6 +215,19 @@ NOT_HTTP = {
     "two lengths": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
     "a length and chunks": b"POST / HTTP/1.1\r\nhost: t\r\ncontent-length: 1\r\n"
     b"transfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks twice": POST + b"transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks that are not last": POST + b"transfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "a folded header": POST + b"transfer-encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "a list of lengths": POST + b"content-length: 1, 1\r\n\r\na",
+    "a length with a sign": POST + b"content-length: +1\r\n\r\na",
+    "a size in 0x": POST + CHUNKED + b"0x1\r\na\r\n0\r\n\r\n",
+    "a size and a space": POST + CHUNKED + b"1 \r\na\r\n0\r\n\r\n",
+    "a size beyond 64 bits": POST + CHUNKED + b"10000000000000001\r\na\r\n0\r\n\r\n",
+    "a size and a line feed": POST + CHUNKED + b"1\na\r\n0\r\n\r\n",
+    "an extension and a line feed": POST + CHUNKED + b"1;a\na\r\n0\r\n\r\n",
+    "a chunk without an end": POST + CHUNKED + b"1\r\naXX0\r\n\r\n",
+    "line feeds only": b"GET / HTTP/1.1\nhost: t\n\n",
+    "a carriage return in a header": b"GET / HTTP/1.1\r\nhost: t\r\nx-a: b\rx-b: c\r\n\r\n",
     "a zero byte in a header": b"GET / HTTP/1.1\r\nhost: t\r\nx-a: \x00\r\n\r\n",
 }
 
@@ -220,7 +235,7 @@ NOT_HTTP = {
 @pytest.mark.parametrize("raw", NOT_HTTP.values(), ids=NOT_HTTP.keys())
 def test_what_is_not_http_gets_the_envelope_too(server: Server, raw: bytes) -> None:
     """What the parser refuses has the form of every error, rate-limit headers included,
-    and ends the connection."""
+    and ends the connection: nothing behind it is taken for another request."""
     answer = server.send(raw)
     assert_envelope(answer, 400, "VALIDATION_ERROR")
     assert answer.headers["connection"] == "close"

@@ -101,6 +101,20 @@ ATTACKS: dict[str, Callable[[], str]] = {
        for name in ("sub", "name", "sid", "jti")},
     "roles as a text": lambda: with_claim("roles", "admin"),
     "roles of numbers": lambda: with_claim("roles", [1]),
+    **{f"exp as {text}": lambda text=text: token(claims=json.dumps(CLAIMS).replace(str(NOW + 900), text))
+       for text in ("1e400", "-1e400", "1.8e9", "0x7fffffff", "+1800000000", "Infinity", "1" * 5_000)},
+    **{f"header in {name}": lambda name=name: signed(b64(json.dumps(HEADER).encode(name)), BODY)
+       for name in ("utf-16", "utf-32", "utf-8-sig")},
+    **{f"claims in {name}": lambda name=name: signed(HEAD, b64(json.dumps(CLAIMS).encode(name)))
+       for name in ("utf-16", "utf-32", "utf-8-sig")},
+    "claims that are not UTF-8": lambda: signed(
+        HEAD, b64(json.dumps(CLAIMS).encode().replace(b"ada", b"\xff"))),
+    "something behind the claims": lambda: token(claims=json.dumps(CLAIMS) + " {}"),
+    "a zero byte behind the claims": lambda: token(claims=json.dumps(CLAIMS) + "\0"),
+    "a kid in wide letters": lambda: with_header(kid="\uff4b1"),
+    "an unencoded payload": lambda: signed(
+        b64(json.dumps({**HEADER, "b64": False, "crit": ["b64"]}).encode()), json.dumps(CLAIMS)),
+    "the signature of other letters": lambda: f"{HEAD}.{BODY}.{MAC.swapcase()}",
     "a claim twice": lambda: token(claims=json.dumps(CLAIMS)[:-1] + ', "sub": "user-2"}'),
     "a header twice": lambda: token(header=json.dumps(HEADER)[:-1] + ', "alg": "HS256"}'),
     "claims that are a list": lambda: token(claims=[CLAIMS]),
