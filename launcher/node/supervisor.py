@@ -84,7 +84,9 @@ class NodeSupervisor:
         os.set_blocking(writing, False)
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._request_stop)
+            # `nohup` has a program ignore SIGHUP, so that it outlives its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._request_stop)
         return reading
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:

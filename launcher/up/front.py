@@ -93,7 +93,9 @@ def _wait_for_keeper(pid: int, writing: int, public: PublicSocket) -> int:
             os.close(writing)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        # `nohup` has a program ignore SIGHUP, so that it outlives its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return 0 if stopping else (code if code >= 0 else 1)

@@ -20,6 +20,7 @@ from types import FrameType
 
 from launcher.up import data_dir as home
 from launcher.up import password, process_tree
+from launcher.up.saying import say
 
 # Killing the session after this time loses nothing but the master's last snapshot, which only saves time at
 # the next start. The front has waited before (front.py: WITHDRAW_S_MAX), and `helix down` promises three
@@ -27,7 +28,8 @@ from launcher.up import password, process_tree
 STOP_S_MAX = 1.8
 # In a cluster that somebody else started, actors that are not stopped would stay.
 STOP_JOINED_S_MAX = 20.0
-EXIT_KILLED = 128 + signal.SIGKILL
+EXIT_SIGNALLED = 128
+EXIT_KILLED = EXIT_SIGNALLED + signal.SIGKILL
 # Not SIGTERM: Ray's library prints a stack trace for it before Python handles it.
 STOP_SIGNAL = signal.SIGUSR1
 
@@ -119,6 +121,8 @@ def _wait(session: int, front_end: int, wake_up: int, stop_s_max: float) -> int:
             os.read(wake_up, 4096)
         ended = process_tree.reap()
         if session in ended:
+            if front_end in sources and ended[session] > EXIT_SIGNALLED:
+                say(f"it cannot continue: a signal ({ended[session] - EXIT_SIGNALLED}) has ended its session")
             return ended[session]
         if front_end in readable:
             sources.remove(front_end)

@@ -7,9 +7,10 @@ import sys
 
 
 def say(line: str) -> None:
-    """Write a line to stderr; a failure to write is ignored."""
+    """Write a line to file descriptor 2, even where sys.stderr is redirected; a failure to write is
+    ignored."""
     with contextlib.suppress(OSError):
-        print(f"helix up: {line}", file=sys.stderr, flush=True)
+        print(f"helix up: {line}", file=sys.__stderr__, flush=True)
 
 
 def announce(line: str) -> None:

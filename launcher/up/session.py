@@ -78,8 +78,8 @@ def main() -> int:
         if arguments.sweep:
             return _sweep(arguments.app)
         # Ray prints messages about its processes; with --detach nobody reads standard output after the start.
-        with contextlib.redirect_stdout(sys.stderr):
-            return _run(settings, arguments.app, arguments.temp_dir)
+        sys.stdout = sys.stderr
+        return _run(settings, arguments.app, arguments.temp_dir)
     except Stop:
         return 0
     except Failed as failure:
@@ -105,6 +105,8 @@ def main() -> int:
 def _stop(number: int, frame: FrameType | None) -> None:
     for other in (signal.SIGTERM, STOP_SIGNAL):
         signal.signal(other, signal.SIG_IGN)
+    # Ray's library prints what becomes of each process that ends now, as if it were an accident.
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until this process ends
     raise Stop
 
 

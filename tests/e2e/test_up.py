@@ -7,15 +7,19 @@ The application served is tests/e2e/hello_app.py: what is tested is the life cyc
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +27,7 @@ import psutil
 import pytest
 
 from launcher.up.data_dir import DATA_DIR
+from tests.conftest import free_port
 from tests.e2e.hello_app import STREAM_S
 from tests.processes import command_line
 
@@ -32,6 +37,7 @@ ANSWER_S_MAX = 30.0
 START_S_MAX = 200.0
 BACK_S_MAX = 30.0
 CONNECTIONS = 500
+CTRL_C = b"\x03"
 # Promised are 3 s; the machine of a test may be busy with other tests.
 DOWN_S_MAX = 3 * 3.0
 HERE = Path(__file__).parent
@@ -55,15 +61,6 @@ class Up:
         return self.state()["id"]
 
 
-def free_port() -> int:
-    """Return a port below the range that outgoing connections take."""
-    for port in range(20000 + os.getpid() % 5000, 32000):
-        with contextlib.closing(socket.socket()) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
-
-
 def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "HELIX_ADMIN_PASSWORD": PASSWORD}
@@ -75,8 +72,9 @@ def command(data_dir: Path, port: int, *flags: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def started(data_dir: Path, *flags: str) -> Iterator[Up]:
-    """Start one, wait until it is ready, and end it at last however the test went."""
+def started(data_dir: Path, *flags: str, before: Callable[[], object] | None = None) -> Iterator[Up]:
+    """Start one, wait until it is ready, and end it at last however the test went; `before` runs first in its
+    process."""
     port = free_port()
     errors_file = data_dir.parent / f"{data_dir.name}.stderr"
     with errors_file.open("w") as errors:
@@ -86,6 +84,7 @@ def started(data_dir: Path, *flags: str) -> Iterator[Up]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            preexec_fn=before,
         )
     with process:
         try:
@@ -306,22 +305,46 @@ def test_settings_that_cannot_work_are_one_line(tmp_path: Path, flags: list[str]
 # ---------------------------------------------------------------------------------------------------- its end
 
 
+def take_terminal(terminal: int) -> None:
+    """Have a terminal send this process the signals of its keys."""
+    os.setsid()
+    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
+
+def outlive_the_terminal() -> None:
+    """Do what `nohup` does."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_it_ends_with_all_it_started_and_nothing_else(
     tmp_path: Path, bystander: subprocess.Popen[bytes], how: signal.Signals
 ) -> None:
     """No process is left, daemons of tasks included, and a stranger is untouched; the data directory is free
-    again, and after a kill another one starts on it (after orderly ends: test_retention_live.py)."""
-    with started(tmp_path / "data") as up:
+    again, and after a kill another one starts on it (after orderly ends: test_retention_live.py).
+
+    SIGINT is Ctrl-C in a terminal, hit twice; SIGHUP ends nothing that was started by `nohup`.
+    """
+    keyboard, terminal = pty.openpty()
+    in_terminal = how == signal.SIGINT
+    before = partial(take_terminal, terminal) if in_terminal else outlive_the_terminal
+    with started(tmp_path / "data", before=before) as up:
         marker = up.marker()
         daemon = int(httpx.post(up.url + "/daemon", timeout=ANSWER_S_MAX).text)
         assert len(marked(marker)) >= 5
-        up.process.send_signal(how)
+        if in_terminal:
+            os.write(keyboard, CTRL_C * 2)
+        else:
+            up.process.send_signal(signal.SIGHUP)
+            assert httpx.get(up.url + "/hello", timeout=ANSWER_S_MAX).text == "hello"
+            up.process.send_signal(how)
         wait_for(lambda: not marked(marker), GONE_S_MAX, "processes are left")
         wait_for(lambda: not psutil.pid_exists(daemon), GONE_S_MAX, "a daemon is left")
         code = up.process.wait(timeout=GONE_S_MAX)
     assert code == (-signal.SIGKILL if how == signal.SIGKILL else 0)
     assert bystander.poll() is None
+    for descriptor in (keyboard, terminal):
+        os.close(descriptor)
     # The keeper of one that was killed has the folder until it has looked once more for what is left.
     assert DATA_DIR.wait_until_free(tmp_path / "data", GONE_S_MAX)
     if how == signal.SIGKILL:

@@ -32,23 +32,23 @@ def test_this_machine_alone_needs_no_tls(host: str) -> None:
 
 @pytest.mark.parametrize("given", ["1", "true", "0", ""])
 def test_a_wish_for_tls_between_rays_processes_is_answered(
-    given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    given: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """`helix up` keeps them on 127.0.0.1 and says that the variable has no effect there."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_USE_TLS", given)
     check(replace(HOME, data_dir=tmp_path))
-    assert ("RAY_USE_TLS has no effect" in capsys.readouterr().err) == (given in ("1", "true"))
+    assert ("RAY_USE_TLS has no effect" in capfd.readouterr().err) == (given in ("1", "true"))
 
 
 def test_a_head_is_refused_before_ray_starts(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A node that joins has no API, and needs nothing; the flag of the head reaches its API."""
     monkeypatch.setenv("RAY_AUTH_TOKEN", "token")
     words = ["start", "--head", "--node-ip", "192.0.2.7", "--data-dir", str(tmp_path)]
     assert node.main(words) == 2
-    assert "the API's address 192.0.2.7 can be reached from other machines" in capsys.readouterr().err
+    assert "the API's address 192.0.2.7 can be reached from other machines" in capfd.readouterr().err
     flags = node._parser().parse_args([*words, "--plain-http-on-network"])
     node._check_plain_http(flags)
     node._check_plain_http(node._parser().parse_args(["start", "--address", "192.0.2.7:6379"]))

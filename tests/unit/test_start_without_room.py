@@ -37,14 +37,14 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_disk_is_waited_for(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Without room, then over a quota, then with room: it is written, after one sentence."""
     disk = Disk(errno.ENOSPC, errno.EDQUOT, errno.ENOSPC)
     monkeypatch.setattr(front.home, "DATA_DIR", disk)
     front._note(FOLDER, INSTANCE)
     assert disk.written == [INSTANCE]
-    assert capsys.readouterr().err == "helix up: waiting for free space in /data: No space left on device\n"
+    assert capfd.readouterr().err == "helix up: waiting for free space in /data: No space left on device\n"
 
 
 def test_a_folder_that_may_not_be_written_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
