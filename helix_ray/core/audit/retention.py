@@ -62,7 +62,8 @@ class Removals:
         return _Removable(now - setting.keep_s, self._exported if setting.until_exported else _EVERY)
 
     def include(self, at: float, last_seq: int, now: float) -> bool:
-        """Say whether a record of a time, whose last fact is `last_seq`, may have been removed by now."""
+        """Say whether a record of a time, whose last fact is `last_seq`, may have been removed by now, or by
+        the latest time of a fact: a clock that was ahead is set back."""
         setting = self._setting or self._unrecorded
-        possible = self._former if setting is None else [*self._former, self._by(setting, now)]
+        possible = self._former if setting is None else [*self._former, self._by(setting, max(now, self._at))]
         return any(at < each.before and last_seq <= each.through for each in possible)

@@ -25,16 +25,24 @@ def test_each_setting_holds_until_the_next_one() -> None:
     assert [removals.include(198.9, seq, 0.0) for seq in (7, 8)] == [True, True]
     assert [removals.include(199.0, seq, 250.0) for seq in (7, 8)] == [True, False]
     removals.take(FACTS[3:])
-    assert [removals.include(at, 8, 0.0) for at in (198.9, 199.0)] == [True, False]
-    assert [removals.include(199.0, seq, 289.0) for seq in (7, 8)] == [False, False]
-    assert [removals.include(199.0, seq, 289.1) for seq in (7, 8)] == [True, True]
+    assert [removals.include(at, 8, 0.0) for at in (209.9, 210.0)] == [True, False]
+    assert [removals.include(211.0, seq, 301.0) for seq in (7, 8)] == [False, False]
+    assert [removals.include(211.0, seq, 301.1) for seq in (7, 8)] == [True, True]
+
+
+def test_a_clock_that_was_ahead_may_have_removed_more() -> None:
+    """A fact of that time says that it was."""
+    removals = Removals()
+    ahead = ev.Fact(2, 9000.0, "user-ada", "r", ev.ProjectRemoved("p"))
+    removals.take([FACTS[0], ahead, ev.Fact(3, 120.0, "user-ada", "r", ev.ProjectRemoved("p"))])
+    assert [removals.include(at, 3, 130.0) for at in (8998.9, 8999.0)] == [True, False]
 
 
 def test_a_history_that_is_built_anew_has_all_that_its_setting_keeps() -> None:
     removals = Removals()
     anew = ev.AuditRetentionSet("audit", 90.0, built_anew=True)
     removals.take([*FACTS, ev.Fact(6, 400.0, "system", "r", anew)])
-    assert [removals.include(at, 1, 289.0) for at in (0.0, 199.0)] == [True, False]
+    assert [removals.include(at, 1, 289.0) for at in (0.0, 310.0)] == [True, False]
 
 
 def test_a_setting_that_is_recorded_counts() -> None:
