@@ -6,7 +6,7 @@ to look up the access table.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
 
 from helix_ray.core.verbs import VERBS
+from helix_ray.wire.events import BookmarkOut, EventOut
 from helix_ray.wire.problems import Problem
 from serve_app.deps import KEY_CHARS_MAX, VERB
 
@@ -148,7 +149,10 @@ def build(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
     for path, method, operation in operations(document):
         _complete(path, method, operation)
     components = document.setdefault("components", {})
-    components["schemas"] = {**components.get("schemas", {}), **_schemas((Problem, *_bodies(routers)))}
+    components["schemas"] = {
+        **components.get("schemas", {}),
+        **_schemas((Problem, EventOut, BookmarkOut, *_bodies(routers))),
+    }
     for left in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(left, None)
     components["headers"] = _HEADERS_DESCRIBED
@@ -175,7 +179,7 @@ def _bodies(routers: Sequence[APIRouter]) -> list[Any]:
     return list(bodies.values())
 
 
-def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Iterate over path, method and operation of a document."""
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

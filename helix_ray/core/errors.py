@@ -16,7 +16,7 @@ from typing import Any
 
 
 class ErrorCode(StrEnum):
-    """Stable codes of the error envelope; the HTTP status of each is one dict in serve_app/problems.py."""
+    """Stable codes of errors; docs/api.md has the HTTP status of each."""
 
     UNAUTHORIZED = "UNAUTHORIZED"
     FORBIDDEN = "FORBIDDEN"

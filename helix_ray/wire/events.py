@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from pydantic import BaseModel, ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from helix_ray.core.errors import Rejected, invalid
@@ -69,7 +69,7 @@ FRAME_SCHEMA = {
             "type": "string",
             "contentMediaType": "application/json",
             "contentSchema": {
-                "anyOf": [TypeAdapter(EventOut).json_schema(), TypeAdapter(BookmarkOut).json_schema()]
+                "anyOf": [{"$ref": f"#/components/schemas/{name}"} for name in ("EventOut", "BookmarkOut")]
             },
         },
     },

@@ -14,6 +14,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from serve_app.app import PREFIX
 from serve_app.described import everywhere
 from serve_app.described.describing import TABLES, objects, own_descriptions
+from serve_app.docs_page import page, said
 from serve_app.openapi import operations
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.test_access import DOCUMENT, PUBLIC, application
@@ -112,6 +113,26 @@ def test_requests_have_examples_that_are_valid(admin: httpx.Client) -> None:
         assert DOCUMENT["components"]["schemas"][name]["examples"]
 
 
+def test_the_page_shows_every_model_as_a_table_and_links_lead_to_it() -> None:
+    """Each field has a row with its type, whether it is required, and its description."""
+    shown = page(DOCUMENT)
+    targets = re.findall(r" id=(\w+)>", shown)
+    assert len(targets) == len(set(targets))
+    assert set(re.findall(r"href=#(\w+)>", shown)) <= set(targets)
+    assert set(DOCUMENT["components"]["schemas"]) <= set(targets)
+    for (_, name), schema in fields_of(DOCUMENT).items():
+        assert f"<td>{said(schema['description'])}" in shown, name
+    assert (
+        "<tr><td><code>depends_on</code><td>list of string (1 to 128 characters) (up to 1,000 items) or null"
+        "<td>optional<td>Ids of tasks that must be completed first, or <code>#3</code>"
+    ) in shown
+    assert (
+        "<tr><td><code>error</code><td><a href=#ErrorBody>ErrorBody</a><td>required<td>What went wrong."
+    ) in shown
+    assert '<meta name=viewport content="width=device-width,initial-scale=1">' in shown
+    assert "<script" not in shown
+
+
 def test_the_page_shows_every_operation_and_loads_nothing(api: Api) -> None:
     answer = httpx.get(f"{api.url}/docs", timeout=30)
     assert answer.status_code == 200
@@ -119,6 +140,7 @@ def test_the_page_shows_every_operation_and_loads_nothing(api: Api) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     for path, _, _ in operations(DOCUMENT):
         assert path in answer.text
+    assert answer.text == page(DOCUMENT)
     assert not re.search(r"(src|href)=[\"']?(https?:)?//", answer.text)
     assert httpx.get(f"{api.url}/openapi.json", timeout=30).json() == DOCUMENT
 

@@ -42,7 +42,15 @@ PROCESSES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "API replica": (
         ("serve_app.deployment", "serve_app.app", *NAMED),
-        ("duckdb", "onnxruntime", "httpx", "actors.node_worker", "helix_ray.execution.executor"),
+        (
+            "duckdb",
+            "onnxruntime",
+            "httpx",
+            "actors.node_worker",
+            "helix_ray.execution.executor",
+            "serve_app.described",
+            "serve_app.docs_page",
+        ),
     ),
 }
 
