@@ -64,8 +64,9 @@ types: setup
 # What mostly waits (for servers, leases, restarts) runs side by side: LANES processes at a time, each with a tier or with a
 # file that starts servers of its own, so that a Ray cluster of one never meets the next. The longest come first.
 LANES ?= 3
+CHAOS_ONLY := tests/e2e/test_clock_steps.py
 LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
-E2E := $(LONGEST) $(filter-out $(LONGEST),$(wildcard tests/e2e/test_*.py))
+E2E := $(LONGEST) $(filter-out $(LONGEST) $(CHAOS_ONLY),$(wildcard tests/e2e/test_*.py))
 SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
 
 # How long lane $(1) took, and the processor time of its processes; Ray's own are in the sum of the machine only.

@@ -256,13 +256,24 @@ def _failed(failed: PostFailed, began: float, where: list[Address]) -> PostOutco
 
 
 def _retry_after_s(headers: tuple[tuple[str, str], ...]) -> float | None:
-    """Return the seconds of Retry-After, which may be a date; None where there is none that can be read."""
-    text = next((value.strip() for name, value in headers if name.lower() == "retry-after"), "")
+    """Return the seconds of Retry-After, which may be a date; None where there is none that can be read.
+
+    A date is one of the receiver's clock, as `Date` has it: ours may have been set, or theirs.
+    """
+    given = {name.lower(): value.strip() for name, value in reversed(headers)}
+    text = given.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), RETRY_AFTER_S_MAX)
+    until, answered_at = _epoch_of(text), _epoch_of(given.get("date", ""))
+    if until is None:
+        return None
+    seconds = until - (time.time() if answered_at is None else answered_at)
+    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)
+
+
+def _epoch_of(date: str) -> float | None:
     try:
-        at = parsedate_to_datetime(text)
-        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time()
+        at = parsedate_to_datetime(date)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
-    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)

@@ -100,6 +100,9 @@ def test_retry_after_is_read(value: str, seconds: float | None) -> None:
         assert (await posted(sender, receiver.url("/busy"))).retry_after_s == seconds
         receiver.retry_after = "Fri, 27 Nov 2020 00:00:00 GMT"
         assert (await posted(sender, receiver.url("/busy"))).retry_after_s == 0.0
+        # By the receiver's clock, whatever ours shows.
+        receiver.retry_after += "\r\nDate: Thu, 26 Nov 2020 23:59:00 GMT"
+        assert (await posted(sender, receiver.url("/busy"))).retry_after_s == 60.0
 
     run(test)
 
