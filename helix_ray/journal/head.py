@@ -12,6 +12,7 @@ It is written after the commit is durable, so HEAD never names a fact that is no
 from __future__ import annotations
 
 import contextlib
+import errno
 import hmac
 import logging
 import os
@@ -42,8 +43,11 @@ class Claim(NamedTuple):
 class HeadFile:
     """Reads and writes one HEAD file."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, beside: Path | None = None) -> None:
+        """`beside` is the journal: where another one takes its place, HEAD is that one's."""
         self._path = path
+        self._beside = beside
+        self._journal: os.stat_result | None = None
         # Continued for each note, so that the key is made ready once.
         self._begun = hmac.new(key, digestmod="sha256")
         self._handle = -1
@@ -83,6 +87,7 @@ class HeadFile:
             os.close(handle)
             raise
         self._handle = handle
+        self._journal = self._journal or _stat(self._beside)
 
     def note(self, claim: Claim) -> None:
         """Write a claim, whose fact must be durable, into the older slot.
@@ -107,6 +112,8 @@ class HeadFile:
         if self._owed is not None:
             self._write(self._owed)
         if self._newest is not None and not self._is_in_place():
+            if not self._is_ours():
+                raise FileNotFoundError(errno.ENOENT, "the journal is not there, or is another one")
             log.error("%s was removed or replaced; it is written again", self._path)
             before = self._handle
             self.start(self._newest)
@@ -119,6 +126,12 @@ class HeadFile:
             return os.path.samestat(os.fstat(self._handle), self._path.stat())
         except FileNotFoundError:
             return False
+
+    def _is_ours(self) -> bool:
+        found = _stat(self._beside)
+        if self._journal is None or found is None:
+            return self._beside is None
+        return os.path.samestat(self._journal, found)
 
     def close(self) -> None:
         """Make the notes durable and close; safe to call twice."""
@@ -150,3 +163,10 @@ class HeadFile:
         continued = self._begun.copy()
         continued.update(text)
         return continued.hexdigest().encode()
+
+
+def _stat(path: Path | None) -> os.stat_result | None:
+    try:
+        return None if path is None else path.stat()
+    except FileNotFoundError:
+        return None

@@ -61,7 +61,7 @@ class SqliteJournal:
         self._path = data_dir / FILE_NAME
         self._key = key
         self._lock = FileLock(data_dir / "journal.lock", lock_wait_s)
-        self._head_file = HeadFile(data_dir / "HEAD", key)
+        self._head_file = HeadFile(data_dir / "HEAD", key, self._path)
         self._con: sqlite3.Connection | None = None
         self._answers_first = answers_first
         # Whether HEAD says less than what is committed.

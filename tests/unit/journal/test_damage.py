@@ -205,6 +205,23 @@ def test_head_is_kept_between_marks(data: Path, tmp_path: Path) -> None:
         SqliteJournal(left, KEY)
 
 
+def test_the_head_of_another_journal_is_left_alone(data: Path, tmp_path: Path) -> None:
+    """Somebody removes the folder of a running server, and starts another one there: that one's HEAD stays,
+    also when the first one ends."""
+    journal = SqliteJournal(data, KEY)
+    journal.append(facts(21, 5))
+    data.rename(tmp_path / "away")
+    data.mkdir()
+    with pytest.raises(OSError, match="another one"):
+        journal.mark_head()
+    assert not (data / "HEAD").exists()
+    another = SqliteJournal(data, b"another key")
+    another.append(facts(1, 3))
+    journal.close()
+    another.close()
+    SqliteJournal(data, b"another key").close()
+
+
 @pytest.mark.parametrize("put_back", [False, True])
 def test_a_head_that_was_taken_away_meanwhile_is_written_again(
     data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, *, put_back: bool
