@@ -21,7 +21,7 @@ FIELDS: Final = {
         "event_type": "The kind of act.",
         "user_id": "The id of who did it: a user, `job:ID`, a node's worker, `system` or `anonymous`.",
         "action": "What was done, in one word.",
-        "result": "`success`, `failure` for wrong credentials, or `denied` for missing rights.",
+        "result": "`success`, `failure` such as wrong credentials, or `denied` for missing rights.",
         "ip_address": "From which address it was done, `local` for a Unix socket; null: not known.",
         "timestamp": "When it was done, in ISO 8601.",
         "metadata": "What else is known of it.",
@@ -33,12 +33,12 @@ FIELDS: Final = {
         "resource": "The kind of thing that it was done to.",
         "resource_id": "The id of the first such thing; null: it has none.",
         "count": "How many things it was done to.",
-        "ids": "The ids of the first of them.",
+        "ids": "The ids of the first of several; empty of one, which `resource_id` names.",
         "details": "What else was said, without secrets.",
         "before": (
-            "What a change of a setting has replaced, by name, secrets as `***`; null: it was not there."
+            "What a change of a setting has replaced, by name, secrets as `***`; null: nothing was there."
         ),
-        "after": "What a change of a setting has set, by name, secrets as `***`; null: it was removed.",
+        "after": "What a change of a setting has set, by name, secrets as `***`; null: nothing.",
         "erased": "Whether the content of its fact was erased, so that only who acted and when is known.",
     },
     "AuditExportIn AuditExportOut": {

@@ -27,7 +27,7 @@ FIELDS: Final = {
         "estimated_completion_p90": (
             "When it is expected to end in 90 of 100 cases, in ISO 8601; null: there is no estimate."
         ),
-        "estimated_completion_reason": "What the estimate is based on, or why there is none.",
+        "estimated_completion_reason": "On what it is based, or why there is none; null: not known.",
         "strategy": "How the nodes were chosen.",
         "dry_run": "Whether nothing was changed because only the placement was asked for.",
         "fits": "Whether the task fits, for a gang all of it.",
@@ -52,8 +52,8 @@ FIELDS: Final = {
         "change": "The smallest changes that would place it now; null: none would, or it is not pending.",
         "expected_free": "Where it is expected to fit first; null: not known.",
         "preempts": "Whose place it would take; null: nobody's.",
-        "holds": "Ids of the nodes that are reserved for it.",
-        "queued_ahead": "How many tasks are ahead of it in the queue.",
+        "holds": "Ids of the nodes that are reserved for it; missing unless it is pending.",
+        "queued_ahead": "How many tasks are ahead of it in the queue; missing unless it is pending.",
         "estimated_start": "When it is expected to start, in ISO 8601; null: there are no measurements.",
         "estimated_completion": (
             "When it is expected to end (median), in ISO 8601; null: there are no measurements."
@@ -61,11 +61,11 @@ FIELDS: Final = {
         "estimated_completion_p90": (
             "When it is expected to end in 90 of 100 cases, in ISO 8601; null: there are no measurements."
         ),
-        "history": "Why tasks of its class have waited since the master's last start.",
-        "waits_for": "Ids of the unfinished tasks on which it depends; only while it is `waiting`.",
-        "blocked_on": "Ids of the unfinished tasks for which its code waits; only while it is `blocked`.",
-        "inherits": "The priority with which it is queued because of a task that waits for it.",
-        "not_before": "When its retry is due, in ISO 8601; only while it is `delayed`.",
+        "history": "Why tasks of its class have waited so far; missing unless it is pending.",
+        "waits_for": "Ids of the unfinished tasks on which it depends; missing unless it is `waiting`.",
+        "blocked_on": "Ids of the unfinished tasks for which its code waits; missing unless it is `blocked`.",
+        "inherits": "The priority that it has from a task which waits for it; missing where it has none.",
+        "not_before": "When its retry is due, in ISO 8601; missing unless it is `delayed`.",
     },
     "UnmetConstraintOut ReasonCount": {
         "dimension": (

@@ -7,7 +7,7 @@ from typing import Final
 FIELDS: Final = {
     "TaskIn TaskUpdateIn TaskOut TaskLine TaskCreated": {
         "title": "What the task is called, for people.",
-        "type": "The kind of work; external workers get tasks whose type is among their capabilities.",
+        "type": "The kind of work, one of HELIX_TASK_TYPES; external workers have types as capabilities.",
     },
     "TaskOut TaskLine TaskCreated TaskUpdated TaskRetried ResultOut": {
         "id": "The id of the task.",
@@ -27,12 +27,12 @@ FIELDS: Final = {
         "required_capabilities": "Capabilities that a node or worker must have to get it; null: none.",
     },
     "TaskIn TaskOut": {
-        "max_retries": "How many times a failed attempt is tried again, 0 unless given.",
+        "max_retries": "How many times a failed attempt is tried again, 0 where it is missing or null.",
         "strategy": "How a node is chosen among those that fit; null: HELIX_STRATEGY.",
-        "preemptible": "Whether a more urgent task may take its place while it runs, true unless given.",
+        "preemptible": "Whether a more urgent task may take its place; true where it is missing or null.",
     },
     "TaskIn": {
-        "priority": "How urgent it is, `normal` unless given.",
+        "priority": "How urgent it is; null: `normal`.",
         "depends_on": (
             "Ids of tasks that must be completed first, or `#3` for number 3, from 0, of the same batch; "
             "null: none."
@@ -46,7 +46,7 @@ FIELDS: Final = {
         "status": "The status to set; null: it stays.",
         "progress": "How far it is, in percent; null: it stays.",
         "result": "What the work produced, any JSON.",
-        "error": "Why it failed; a text alone is the message.",
+        "error": "Why it failed; a text alone is the message. Null: nothing was said.",
         "attempt": (
             "The number of the attempt that the report is about, from 1; it is refused if that has ended. "
             "Null: not said."

@@ -82,6 +82,17 @@ def test_every_field_has_a_description() -> None:
         assert re.fullmatch(r"[A-Z`].{1,200}\.", schema.get("description", "")), (model, name)
 
 
+def test_a_field_that_can_be_null_says_when() -> None:
+    """Null has a meaning of its own, or means the same as a missing field."""
+    silent = {
+        (model, name)
+        for (model, name), schema in fields_of(DOCUMENT).items()
+        if {"type": "null"} in schema.get("anyOf", ())
+        and not re.search("null|missing", schema["description"], re.IGNORECASE)
+    }
+    assert silent == set()
+
+
 def test_every_description_is_of_a_field() -> None:
     """None is left over, and none is given twice."""
     found, own = fields_of(DOCUMENT), own_descriptions()
