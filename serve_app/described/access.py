@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 FIELDS: Final = {
-    "LoginIn": {"username": "The name of the user, in any case.", "password": "The password."},
+    "LoginIn": {"username": "The name of the user, in upper or lower case.", "password": "The password."},
     "LoginOut": {
         "token": "The access token, for `Authorization: Bearer`.",
         "expires_at": "When the access token expires, in ISO 8601.",

@@ -68,9 +68,7 @@ FIELDS: Final = {
         ),
     },
     "MutationsOut": {
-        "verdicts": (
-            "What became of each, in order; of those that are missing at the end nothing, send them again."
-        ),
+        "verdicts": "What became of each, in order; where there are fewer, send the rest again.",
         "last_mutation": "The number of the last mutation that was taken.",
     },
     "VerdictOut": {
