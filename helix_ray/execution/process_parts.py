@@ -9,7 +9,6 @@ from __future__ import annotations
 import _locale
 import asyncio
 import builtins
-import ctypes
 import faulthandler
 import gc
 import logging
@@ -42,9 +41,6 @@ _HOOKS = (
     "stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook",
     "tracebacklimit", "dont_write_bytecode", "pycache_prefix",
 )  # fmt: skip
-# <linux/prctl.h>
-_PR_GET_NO_NEW_PRIVS = 39
-_prctl = ctypes.CDLL(None).prctl
 
 
 class ProcessPart(NamedTuple):
@@ -246,7 +242,6 @@ PARTS = (
 )  # fmt: skip
 
 KEPT: tuple[tuple[str, Callable[[], Any]], ...] = (
-    ("no_new_privs", partial(_prctl, _PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)),
     ("its user", os.getresuid),
     ("its group", os.getresgid),
     ("its groups", os.getgroups),

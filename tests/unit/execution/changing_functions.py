@@ -311,11 +311,6 @@ def hook_into_python() -> None:
     sys.tracebacklimit = 0
 
 
-def give_up_more_privileges() -> None:
-    """By PR_SET_NO_NEW_PRIVS: what it starts cannot be of another user."""
-    ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
-
-
 def become_nobody() -> None:
     if os.getuid() == 0:
         os.setresuid(65534, 65534, 65534)

@@ -54,7 +54,7 @@ PUT_BACK = (
 # Where the server is root, the first two are put back too.
 REPLACED = (
     "lower_a_hard_limit", "be_nice", "leave_a_thread", "take_a_session", "become_nobody", "take_another_root",
-    "take_another_root_with_such_a_folder", "give_up_more_privileges",
+    "take_another_root_with_such_a_folder",
 )  # fmt: skip
 NUMBERS = count()
 COMMAND = {"kind": "command", "shell": "pwd; umask; echo $TZ $PATH; ulimit -a; exit 3"}
