@@ -144,14 +144,14 @@ def _pushed(fact: ev.Fact, event: ev.ModelVersionPushed, about: About) -> Notice
 def _refused(fact: ev.Fact, event: ev.RequestsRefused, about: About) -> NoticeData:
     """Administrators alone hear of these, so the address may be told."""
     return {
-        "subject": event.id, "kind": event.kind, "reason": event.reason, "count": event.count,
-        "address": fact.origin.address, "actor": fact.actor,
+        "subject": event.id, "subjects": [event.id, *event.subjects], "kind": event.kind,
+        "reason": event.reason, "count": event.count, "address": fact.origin.address, "actor": fact.actor,
     }  # fmt: skip
 
 
 def _login_refused(fact: ev.Fact, event: ev.LoginRefused, about: About) -> NoticeData:
     return {
-        "subject": event.id, "kind": "login", "reason": "credentials", "count": 1,
+        "subject": event.id, "subjects": [event.id], "kind": "login", "reason": "credentials", "count": 1,
         "address": fact.origin.address or event.address, "actor": fact.actor,
     }  # fmt: skip
 

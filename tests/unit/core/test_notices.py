@@ -128,6 +128,13 @@ def test_refused_logins_have_their_own_name() -> None:
     ]  # fmt: skip
 
 
+def test_all_accounts_that_were_guessed_at_are_told() -> None:
+    """Not only the first of those whose failures are counted together."""
+    notice = told(ev.RequestsRefused("ada", "login", "credentials", 41, 1.0, ["ben"]))
+    assert notice is not None
+    assert notice.data["subjects"] == ["ada", "ben"]
+
+
 def test_a_filter_expands_wildcards() -> None:
     """A family, all, or names that are given twice."""
     family = filter_of(events=("task.*", "task.failed", "model.pushed"))
