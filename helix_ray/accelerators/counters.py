@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from helix_ray.accelerators.device import NEEDS_TWO, Utilization, percent, unknown
 
 SAMPLE_S_MIN = 1.0
-WENT_BACK = "the counter went back or began anew"
+WENT_BACK = "the counter went back or was reset"
 
 # Percent, from the counts before, the counts now and the seconds between them; None where they went back.
 Share = Callable[[Mapping[str, float], Mapping[str, float], float], float | None]

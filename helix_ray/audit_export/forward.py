@@ -61,7 +61,7 @@ class AuditSource(Protocol):
 
 
 class AuditBehind(Exception):
-    """The server's audit ends before the cursor: it is being built anew, or of another journal."""
+    """The server's audit ends before the cursor: it is being rebuilt, or of another journal."""
 
 
 class Sent(NamedTuple):
@@ -153,7 +153,7 @@ class Forwarder:
         if page["through"] < start and not page["logs"]:
             raise AuditBehind(
                 f"the server's audit ends at fact {page['through']}, and everything up to {start} was sent: "
-                "it is being built anew, or is that of another journal"
+                "it is being rebuilt, or is that of another journal"
             )
         messages, gap = [], None
         # Records that the receiver had before they were removed are not a gap, even if it gets them again.

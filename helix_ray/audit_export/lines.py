@@ -89,7 +89,7 @@ def leaf_in(line: bytes, seq: int) -> bytes | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     leaf = leaf_of(named, None, digest)
-    # The header names its own seq: a line that was moved and numbered anew is found here.
+    # The header names its own seq: a line that was moved and renumbered is found here.
     if len(digest) != HASH_BYTES or line != line_of(seq, leaf, header, digest) or b"][%d," % seq not in named:
         return None
     return leaf

@@ -1,6 +1,6 @@
 """Follows the checkpoints of a journal from another host, and cosigns those that extend what it saw before.
 
-Whoever has all keys of a server can write the end of its journal anew, and every check on that host fits. A
+Whoever has all keys of a server can rewrite the end of its journal, and every check on that host fits. A
 witness keeps the newest head that it saw where they cannot reach it. A head that does not begin with that one
 is a forgery: the evidence is kept, and nothing of that log is cosigned any more.
 

@@ -19,7 +19,7 @@ FACTS = "facts"
 
 app = typer.Typer(no_args_is_help=False, help="Export what was done, and verify exports.")
 INTERNAL_ONLY = (
-    "internal only: the lines fit together, but whoever wrote the file can have written it anew; "
+    "internal only: the lines fit together, but whoever wrote the file can have rewritten all of it; "
     "give a checkpoint that was kept elsewhere with --checkpoint"
 )
 

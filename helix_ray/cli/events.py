@@ -40,7 +40,7 @@ def watch(
         int | None, typer.Option(min=0, help="Begin after this seq (0: all that there is); default: now.")
     ] = None,
     from_earliest: Annotated[
-        bool, typer.Option("--from-earliest", help="Begin anew where --after cannot be continued from.")
+        bool, typer.Option("--from-earliest", help="Start over where --after cannot be continued from.")
     ] = False,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line for every event.")] = False,

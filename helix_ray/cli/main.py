@@ -1,4 +1,4 @@
-"""The `helix` program: registers the commands. the commands that need httpx, rich or numpy import them."""
+"""The `helix` program: registers the commands. Those that need httpx, rich or numpy import them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ KEY_DAYS_MAX: Final = 365
 ALONE_CHARS_MIN: Final = 15
 CHECK_DAYS_MAX: Final = 7
 FILES_NAMED_MAX: Final = 5
-REMEDY: Final = "stop the server, remove history.duckdb and start: it is built anew from the journal"
+REMEDY: Final = (
+    "stop the server, move history.duckdb away as evidence, and start: it is rebuilt from the journal"
+)
 
 
 class JournalCheck(NamedTuple):

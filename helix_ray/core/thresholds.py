@@ -2,7 +2,7 @@
 
 A figure is over a limit once it has been at or above it for a time without a pause, and below it once it has
 been under the limit by a margin for as long. In between nothing changes, so a value that swings around a
-limit crosses it once. What is not known is neither above nor below: the time begins anew.
+limit crosses it once. What is not known is neither above nor below: the time starts over.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Why task classes waited, as a short history, and the reservations. Both live in
-memory: a restart begins anew."""
+memory: a restart starts over."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Consumer(Protocol):
         ...
 
     async def beyond(self, head: int) -> None:
-        """Begin anew: the journal ends at `head`, before the cursor, so it is another journal (restored from
+        """Start over: the journal ends at `head`, before the cursor, so it is another journal (restored from
         a backup, say)."""
         ...
 

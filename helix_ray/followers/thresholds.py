@@ -23,7 +23,7 @@ SAMPLE_S_MAX = 10.0
 
 class ThresholdKeeper:
     """Compares the newest sample of every node with the thresholds. Times are in memory: after a restart of
-    the master they begin anew, while levels are in the journal."""
+    the master they start over, while levels are in the journal."""
 
     busy = False
 

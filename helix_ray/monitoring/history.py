@@ -88,7 +88,7 @@ class HostHistory:
                 self._rings[hostname] = Ring.open(path, hostname)
             except NotARing as error:
                 log.warning(
-                    "the history of host %s is begun anew, its file cannot be read: %s", hostname, error
+                    "the history of host %s starts over: its file cannot be read: %s", hostname, error
                 )
                 path.unlink()
                 self._rings[hostname] = Ring.open(path, hostname)

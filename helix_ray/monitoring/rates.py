@@ -11,7 +11,7 @@ WINDOW_S_MIN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What counters gained in `seconds`; a counter that went back or began anew is left out."""
+    """What counters gained in `seconds`; a counter that went back or was reset is left out."""
 
     seconds: float
     gained: Mapping[str, float]

@@ -22,7 +22,7 @@ from helix_ray.core.origin import Origin
 from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
-# Changes with what the same facts are recorded as: the history is then built anew (views/file.py).
+# Changes with what the same facts are recorded as: the history is then rebuilt (views/file.py).
 RECORDS_VERSION: Final = 5
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5

@@ -2,7 +2,7 @@
 
 The setting is a fact where it changes (AuditRetentionSet), which is recorded before anything is removed by
 it. So each setting could remove, until the next one was recorded, records of before (that time - `keep_s`),
-and with `until_exported` only what was exported by then. A history that is built anew has all that its
+and with `until_exported` only what was exported by then. A history that is rebuilt has all that its
 setting keeps: what was removed before is there again, and may not be gone.
 """
 

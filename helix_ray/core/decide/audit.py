@@ -52,7 +52,7 @@ def note_comparison(body: NoteComparison, ctx: Context) -> Decision[NoData]:
 
 
 def note_retention(body: NoteRetention, ctx: Context) -> Decision[NoData]:
-    """Record it where it is another than before, or the history begins anew under it."""
+    """Record it where it is another than before, or the history starts over under it."""
     retention = (body.keep_s, body.until_exported)
     if retention == (ctx.state.audit_keep_s, ctx.state.audit_until_exported) and not body.built_anew:
         return Decision([], {})

@@ -82,7 +82,7 @@ class QuotaServer:
                 self._changes[key, run.stamp] = run.units
 
     def set_back(self, now: float) -> None:
-        """Count anew by a clock that was set back: what was used counts for a window from now on at most."""
+        """Count by a clock that was set back: what was used counts for a window from now on at most."""
         rows = [
             run._replace(key=key)
             for windows in self._windows.values()

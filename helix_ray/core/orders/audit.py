@@ -37,8 +37,8 @@ class AcknowledgeExport(OrderKind[NoData]):
 
 @dataclass(frozen=True, slots=True)
 class NoteRetention(OrderKind[NoData]):
-    """Record how long records of the audit stay searchable, where that has changed or the history is built
-    anew; the fields are those of AuditRetentionSet."""
+    """Record how long records of the audit stay searchable, where that has changed or the history is rebuilt;
+    the fields are those of AuditRetentionSet."""
 
     allowed = SYSTEM_ONLY
     needs_key = False  # saying it twice changes nothing

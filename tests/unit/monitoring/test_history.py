@@ -119,7 +119,7 @@ def test_nodes_of_one_host_count_once(host: Host) -> None:
     assert host.told(0, 6)["cpu"] == [10.0, 10.0, 10.0, None, 90.0, 90.0]
 
 
-def test_a_damaged_file_is_begun_anew_and_a_foreign_one_is_not_read(
+def test_after_a_damaged_file_it_starts_over_and_a_foreign_one_is_not_read(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     host.note(0.5, 1.0)
@@ -130,7 +130,7 @@ def test_a_damaged_file_is_begun_anew_and_a_foreign_one_is_not_read(
     assert host.told(0, 1)["cpu"] == [None]
     host.note(1.5, 2.0)
     assert host.told(1, 1)["cpu"] == [2.0]
-    assert "begun anew" in caplog.text
+    assert "starts over" in caplog.text
 
 
 def test_a_disk_that_cannot_be_written_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
