@@ -91,7 +91,7 @@ class Board(Protocol):
         ...
 
 
-class _Asked:
+class _SpaceInCommit:
     """Caches the space check: one answer in a commit for each kind of order."""
 
     def __init__(self, room: SpaceCheck) -> None:
@@ -169,7 +169,7 @@ class Engine:
         """
         facts: list[Fact] = []
         now = self.clock.wall()
-        room = _Asked(self._room)
+        room = _SpaceInCommit(self._room)
         answers: list[AnyReceipt | Rejected] = []
         for order in orders:
             answers.append(self._decide_and_fold(order, now, facts, room))
@@ -240,7 +240,7 @@ class Engine:
             self._recent.add(facts)
 
     def _decide_and_fold(
-        self, order: AnyOrder, now: float, facts: list[Fact], room: _Asked
+        self, order: AnyOrder, now: float, facts: list[Fact], room: _SpaceInCommit
     ) -> AnyReceipt | Rejected:
         try:
             admitted = admission.check(order, plain_bytes)
@@ -282,7 +282,7 @@ class Engine:
         if refusal is not None:
             self.refusals.note(refusal, now)
 
-    def _keep_refusals(self, now: float, facts: list[Fact], room: _Asked) -> None:
+    def _keep_refusals(self, now: float, facts: list[Fact], room: _SpaceInCommit) -> None:
         """Make facts of the refusals that are due, unless they would use the reserved disk space."""
         if not self.refusals.due(now) or room(vital=False) is not None:
             return
