@@ -8,6 +8,8 @@ fact changes who may be told what, nothing is sent until the board was asked for
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,11 +102,15 @@ class Notifying:
 
     async def begin(self) -> None:
         """Ask for the board, and so find out where to begin. Raises Refused."""
+        self.outbox.note_clock(self.courier.clock.place)
         await self._refresh()
 
     async def stop(self) -> None:
         """End the requests under way, and close the outbox."""
         await self.courier.stop()
+        # A clock that is set back before the next start is noticed by it.
+        with contextlib.suppress(sqlite3.Error):
+            self.outbox.note_clock(self.courier.clock.place)
         self.outbox.close()
 
     # ------------------------------------------------------------------------------------------ new facts

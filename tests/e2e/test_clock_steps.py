@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from helix_ray.webhooks.due_clock import NOTED_EVERY_S
 from tests.conftest import leave_out
 from tests.e2e.live import Json, Live, ended, function, serving, shell, submit
 from tests.ray.signals import until
@@ -122,6 +123,31 @@ def test_what_waits_goes_on(live: Live, step: Clock, by: int) -> None:
         assert time.monotonic() - began < 3 * SOON_S
         client.delete(f"/webhooks/{hook.json()['id']}")
     check_times(client, before)
+
+
+@pytest.mark.parametrize("by", [-DAY_S, DAY_S])
+def test_what_waits_goes_on_after_a_start(shift: Path, step: Clock, tmp_path: Path, by: int) -> None:
+    """The clock is set while no server runs."""
+    with receiving_beside() as receiver:
+        receiver.mode = "fail"
+        with serving(tmp_path / "data", **SETTINGS) as first:
+            client = first.client()
+            hook = {"url": receiver.url("/mode"), "events": ["task.completed"]}
+            assert client.post("/webhooks", json=hook).status_code == 201
+            retried, done = submit(
+                client, shell("exit 1", max_retries=1, retry_backoff_s=10.0), function("noop")
+            )
+            until(lambda: len(receiver.requests) >= 1, SOON_S)
+            until(lambda: client.get(f"/tasks/{retried}").json()["status"] == "pending", SOON_S)
+        step(by)
+        failed, receiver.mode = len(receiver.requests), "ok"
+        with serving(tmp_path / "data", **SETTINGS) as second:
+            client = second.client()
+            assert ended(client, retried, SOON_S)["status"] == "failed"
+            # The clock of webhooks goes on from where it was noted last.
+            until(lambda: done in told(receiver, failed), NOTED_EVERY_S + SOON_S)
+            (after,) = submit(client, function("noop"))
+            assert ended(client, after, SOON_S)["status"] == "completed"
 
 
 def check_times(client: httpx.Client, before: float) -> None:
