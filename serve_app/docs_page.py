@@ -19,7 +19,8 @@ STYLE = (
     "pre{background:#f4f4f6;padding:.7rem;white-space:pre-wrap;font-size:13px}"
     "table{border-collapse:collapse;width:100%;margin-bottom:1rem}"
     "th,td{text-align:left;padding:.25rem .8rem .25rem 0;vertical-align:top;border-top:1px solid #8884}"
-    "th{white-space:nowrap}th:nth-child(1){width:20%}th:nth-child(2){width:28%}th:nth-child(3):not([colspan]){width:8%}"
+    "th{white-space:nowrap}"
+    "th:nth-child(1){width:20%}th:nth-child(2){width:28%}th:nth-child(3):not([colspan]){width:8%}"
     "td:first-child code{font-weight:bold}h3{margin:2rem 0 .3rem}h3:target{background:#fd08}"
     # Each row as a paragraph: the field and its type in one line, and below it what it means.
     "@media(max-width:45rem){table,tbody,tr{display:block}tr:has(th){display:none}"

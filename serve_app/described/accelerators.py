@@ -17,8 +17,8 @@ FIELDS: Final = {
         "utilization": "How busy the known devices are on average, in percent; null: none is known.",
         "source": "Where that was read; null: nowhere, or not stated.",
         "window_s": "The longest window of these values, in seconds; null: none is stated.",
-        "reason": "Why something is not known, or there is no device; null: all is known.",
-        "simulated": "Whether there are logical resources only, without a device.",
+        "reason": "Why a value is not known, or why there is no device; null: all values are known.",
+        "simulated": "Whether its accelerators are only logical, with no device behind them.",
         "count": "How many devices there are.",
         "known": "Of how many the utilization is known.",
         "devices": "The devices, at most 100, with logical ones.",
@@ -45,7 +45,7 @@ FIELDS: Final = {
     },
     "NodeDevice": {
         "node": "The id of its node.",
-        "simulated": "Whether it is a logical resource without a device.",
+        "simulated": "Whether it is only logical, with no device behind it.",
     },
     "DeviceWithHistory": {"history": "Its points, oldest first."},
     "DevicePointOut": {

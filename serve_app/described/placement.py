@@ -25,7 +25,7 @@ FIELDS: Final = {
             "When the last shard is expected to end (median), in ISO 8601; null: the reason is beside it."
         ),
         "estimated_completion_p90": (
-            "When it is expected to end in 90 of 100 cases, in ISO 8601; null: there is no estimate."
+            "By when it ends in nine of ten cases, in ISO 8601; null: there is no estimate."
         ),
         "estimated_completion_reason": "On what it is based, or why there is none; null: not known.",
         "strategy": "How the nodes were chosen.",
@@ -54,12 +54,12 @@ FIELDS: Final = {
         "preempts": "Whose place it would take; null: nobody's.",
         "holds": "Ids of the nodes that are reserved for it; missing unless it is pending.",
         "queued_ahead": "How many tasks are ahead of it in the queue; missing unless it is pending.",
-        "estimated_start": "When it is expected to start, in ISO 8601; null: there are no measurements.",
+        "estimated_start": "When it is expected to start, in ISO 8601; null: nothing has been measured yet.",
         "estimated_completion": (
-            "When it is expected to end (median), in ISO 8601; null: there are no measurements."
+            "By when it ends in half of all cases, in ISO 8601; null: nothing has been measured yet."
         ),
         "estimated_completion_p90": (
-            "When it is expected to end in 90 of 100 cases, in ISO 8601; null: there are no measurements."
+            "By when it ends in nine of ten cases, in ISO 8601; null: nothing has been measured yet."
         ),
         "history": "Why tasks of its class have waited so far; missing unless it is pending.",
         "waits_for": "Ids of the unfinished tasks on which it depends; missing unless it is `waiting`.",
@@ -76,7 +76,7 @@ FIELDS: Final = {
     "UnmetConstraintOut": {
         "asked": "What the task asks for.",
         "has": "What is free now (`waiting`), or what the node has in all (`never`); null: no such thing.",
-        "deficit": "How much is missing, for amounts; null where it is no amount.",
+        "deficit": "By how much the node falls short; null: what is required is not an amount.",
     },
     "ReasonCount": {"nodes": "How many nodes it excludes."},
     "NodeVerdict": {

@@ -48,7 +48,7 @@ FIELDS: Final = {
     "WebhookOut WebhookSignedOut": {
         "id": "The id of the webhook.",
         "url": "Where events are sent.",
-        "events": "The names of events, families such as `task.*`, or `*`, that it is told of.",
+        "events": "Which events it receives: their names, families such as `task.*`, or `*` for all.",
         "name": "A name for people; empty: it has none.",
         "owner": "The name of its owner.",
         "projects": "Only tasks of these projects; none: of all.",
@@ -62,7 +62,7 @@ FIELDS: Final = {
         "status_since": "When this status began, in ISO 8601.",
         "reason": "Why it is paused or off; null: it is not, or nothing was said.",
         "held_from": "The seq from which on messages are held; null: none are.",
-        "since": "It is told of facts after this seq.",
+        "since": "It receives the events of facts after this seq.",
         "delivered_through": "Everything up to this seq is finished, as noted every few seconds.",
         "rotated_until": "Until when a secret that was replaced signs as well, in ISO 8601; null: none does.",
     },

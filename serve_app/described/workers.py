@@ -64,7 +64,7 @@ FIELDS: Final = {
         "free": "What is left for tasks, as amounts by resource name.",
         "allocated": "What tasks of Helix Ray use, as amounts by resource name.",
         "foreign": "What other programs on the Ray cluster use, as amounts by resource name.",
-        "simulated": "Names of resources without hardware behind them.",
+        "simulated": "Names of resources that are only logical, with no hardware behind them.",
         "usage": "What it measured of itself at its last heartbeat: percent, MiB, devices.",
         "draining": "Whether it was told to take no more tasks.",
         "lost_at": "When it was lost lately, in ISO 8601, oldest first.",

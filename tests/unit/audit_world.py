@@ -91,7 +91,8 @@ class AuditWorld:
             yield ev.UserRemoved(f"user-{chance.randrange(5)}")
         elif drawn == 9:
             for n in range(4):
-                yield ev.TaskEdited(f"task-{seq}-{n}", {chance.choice(["title", "description"]): "x"})  # type: ignore[misc]
+                changes = {chance.choice(["title", "description"]): "x"}
+                yield ev.TaskEdited(f"task-{seq}-{n}", changes)  # type: ignore[misc]
         elif drawn == 7:
             yield ev.DataRead("results", 2, [f"task-{seq}", "Order 7\x00\ud800"])
         else:

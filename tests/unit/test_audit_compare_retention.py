@@ -41,7 +41,7 @@ def remove(world: AuditWorld, through: int) -> None:
 
 
 def missing(world: AuditWorld) -> int | None:
-    """Return the seq of the first record that is missing; None where there is no difference."""
+    """Return the seq of the first missing record, or None if nothing differs."""
     found = world.compared().difference
     assert found is None or found.kind == "missing"
     return None if found is None else found.seq
