@@ -3,7 +3,9 @@ them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 from tests.ray.signals import until
@@ -21,6 +23,20 @@ def shell_of(line: str) -> int:
     """
     until(lambda: len(processes_with(f"sh -c {line}")) == 1)
     return processes_with(f"sh -c {line}")[0]
+
+
+def end_all(text: str) -> None:
+    """Kill the processes whose command line contains the text until none is left: one of them may be starting
+    another at this moment."""
+
+    def none_left() -> bool:
+        left = processes_with(text)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
+
+    until(none_left)
 
 
 def command_line(pid: int) -> str:

@@ -15,12 +15,11 @@ import pytest
 
 from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted, Wish
-from tests.processes import processes_with
+from tests.processes import end_all, processes_with
 from tests.unit.execution.starter_end import StarterEnd, needs
 
 # No other run of these tests has processes with these arguments.
 OURS = os.getpid()
-LAST = f"1100.{OURS}"
 LEVELS: tuple[Wish, ...] = ("none", "user", "namespaces")
 
 DOUBLE_FORK = f"""{sys.executable} -S -c 'import os
@@ -91,18 +90,19 @@ def test_a_killed_starter_takes_everything_along(
 ) -> None:
     """kill -9 of the starter ends its cells and, where they are contained, all that ran in them."""
     end = StarterEnd(folder, offered(level))
-    task_id = end.submit({"shell": f"setsid sleep {LAST} & echo ready; sleep {LAST}"})
-    end.wait_for_output(task_id, "ready")
-    cell = end.cell_process()
-    end.process.kill()
-    end.process.wait()
-    assert is_gone(cell)
-    if level == "namespaces":
-        assert processes_with(f"sleep {LAST}") == []
-    else:
-        for pid in processes_with(f"sleep {LAST}"):
-            os.kill(pid, signal.SIGKILL)
-    end.connection.close()
+    last = f"sleep {1100 + LEVELS.index(level)}.{OURS}"
+    try:
+        task_id = end.submit({"shell": f"setsid {last} & echo ready; {last}"})
+        end.wait_for_output(task_id, "ready")
+        cell = end.cell_process()
+        end.process.kill()
+        end.process.wait()
+        assert is_gone(cell)
+        if level == "namespaces":
+            assert processes_with(last) == []
+    finally:
+        end_all(last)
+        end.close()
 
 
 @pytest.fixture(params=LEVELS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from helix_ray.execution.starter import cgroups
 from helix_ray.execution.starter.levels import CellSpec, Wanted
 from helix_ray.execution.starter.memory import MemoryLimit
+from tests.ray.signals import until
 from tests.unit.execution.starter_end import StarterEnd
 
 ASKED = CellSpec(memory_mb=100.0, cpus=0.5)
@@ -122,22 +124,24 @@ def test_under_contention_a_group_gets_the_cpus_that_its_task_asked_for() -> Non
 
 def test_a_tree_that_takes_more_memory_is_seen() -> None:
     """Without a group the processes below the cell are counted; what two of them share counts once."""
-    limit = MemoryLimit(0.01, os.getpid(), None)
-    assert limit.exceeded() is None, "nothing is below this process"
-    child = os.fork()
-    if not child:
-        os.execvp("sleep", ["sleep", "1000"])
-    try:
-        while "sleep" not in Path("/proc", str(child), "comm").read_text():
-            pass
+    # A process of its own is the cell: that of the tests may have other children.
+    shell = "read line; sleep 1000 & echo $!; read line; kill -9 $!; wait"
+    with subprocess.Popen(
+        ["sh", "-c", shell], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as cell:
+        assert cell.stdin is not None
+        assert cell.stdout is not None
+        limit = MemoryLimit(0.01, cell.pid, None)
+        assert limit.exceeded() is None, "nothing is below this process"
+        cell.stdin.write("begin\n")
+        child = int(cell.stdout.readline())
+        until(lambda: "sleep" in Path("/proc", str(child), "comm").read_text())
         said = limit.exceeded()
         assert said is not None
         assert said.startswith("used ")
         assert said.endswith("MB, asked for 0.01")
-        assert MemoryLimit(64.0, os.getpid(), None).exceeded() is None
-    finally:
-        os.kill(child, 9)
-        os.waitpid(child, 0)
+        assert MemoryLimit(64.0, cell.pid, None).exceeded() is None
+        cell.stdin.write("end\n")
 
 
 class SecondVersion:
