@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-WAIT_S_MAX = 20.0
+WAIT_S_MAX = 60.0
 # Section 6 of RFC 5424, with one element of structured data.
 _LINE = re.compile(
     rb"<(?P<pri>\d{1,3})>1 (?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z) "

@@ -13,7 +13,7 @@ from actors import life
 from actors.life import Fatal, Life, reason_of
 from helix_ray.ports import NotReady
 
-WAIT_S_MAX = 5.0
+WAIT_S_MAX = 60.0
 
 
 @pytest.fixture(autouse=True)

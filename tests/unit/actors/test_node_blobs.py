@@ -22,7 +22,7 @@ from helix_ray.execution.effects import Key
 
 LONG = 2 * PART_BYTES + 5
 ONE, TWO, THREE = (("t1", 1), ("t2", 1), ("t3", 2))
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Head:

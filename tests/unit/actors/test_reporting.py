@@ -15,7 +15,7 @@ from actors.reporting import PACE_S_MAX, PACE_S_PER_REPORT, Reporter
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport, OrderBody, Receipt, ReportAttempts
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 AWAY = Rejected(ErrorCode.SERVICE_UNAVAILABLE, "The control plane does not respond")
 UNREADABLE = Rejected(ErrorCode.VALIDATION_ERROR, "Invalid report")
 

@@ -19,7 +19,7 @@ from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import CellSpec, NotOffered, Wanted
 from tests.processes import processes_with
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 LIMITS = CommandLimits(log_bytes_max=1 << 20, kill_grace_s=1.0, kill_grace_s_max=1.0)
 
 

@@ -23,7 +23,7 @@ from helix_ray.core.questions import WaitTasks
 from tests.unit.cluster.memory_links import NODE, links_of
 
 Connect = Callable[..., Cluster]
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class OutOfInk(Exception):

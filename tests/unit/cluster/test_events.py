@@ -13,7 +13,7 @@ from helix_ray.cluster.api import Cluster
 from helix_ray.cluster.errors import ClusterUnavailable
 from helix_ray.core.errors import Refused
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def double(number: int) -> int:

@@ -15,7 +15,7 @@ from helix_ray.cluster.options import spec_of
 from tests.unit.cluster.memory_links import links_of
 
 Connect = Callable[..., Cluster]
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def part_of(numbers: range) -> list[int]:

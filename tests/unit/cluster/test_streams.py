@@ -20,7 +20,7 @@ from tests.ray.signals import until
 from tests.unit.cluster.memory_links import MemoryLinks, links_of
 
 Connect = Callable[..., Cluster]
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def count(number: int) -> Iterator[int]:

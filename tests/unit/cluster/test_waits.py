@@ -16,7 +16,7 @@ from helix_ray.execution.assignment import Blocked, Unblocked
 from helix_ray.execution.blocking import AttemptWaits
 from tests.unit.cluster.memory_links import links_of
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 KEY = ("task-parent", 1)
 
 

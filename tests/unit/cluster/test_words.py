@@ -11,7 +11,7 @@ from helix_ray import cluster as hx
 from helix_ray.cluster.api import Cluster
 
 Connect = Callable[..., Cluster]
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def square(n: int) -> int:

@@ -35,7 +35,7 @@ from tests.endless_model import models_with_endless
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
-WAIT_S = 20.0
+WAIT_S = 60.0
 ALLOW = "helix_ray.samples:*,sample_functions:*,changing_functions:*,escaping_functions:*,"
 ALLOW += "printing_functions:*,leaving_functions:*"
 
@@ -101,9 +101,17 @@ class NodeEnd:
                 env=self._environment,
                 stdout=subprocess.PIPE,
             )
-            self.connection, _ = listener.accept()
+            try:
+                self.connection, _ = listener.accept()
+            except BaseException:
+                self._end_process()
+                raise
         self.connection.settimeout(WAIT_S)
-        self.wait(lambda: self.hello)
+        try:
+            self.wait(lambda: self.hello)
+        except BaseException:
+            self.close()
+            raise
 
     def assignment(self, task_id: str, run: dict[str, Any], **more: Any) -> Assignment:
         return Assignment(
@@ -154,11 +162,14 @@ class NodeEnd:
         try:
             self.process.wait(WAIT_S)
         finally:
-            if self.process.returncode is None:
-                self.process.kill()
-                self.process.wait()
-            if self.process.stdout:
-                self.process.stdout.close()
+            self._end_process()
+
+    def _end_process(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
 
     def _find(self, kind: type, task_id: str) -> Any:
         return next((item for item in self.items if isinstance(item, kind) and item.task_id == task_id), None)
@@ -178,8 +189,11 @@ class NodeEnd:
 def _folder() -> Iterator[Path]:
     """A short path: Unix socket names have at most 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="hx-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
+    try:
+        yield path
+    finally:
+        for made in (str(path), f"{path}-open"):
+            shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture
@@ -207,8 +221,9 @@ def node_of(folder: Path) -> Iterator[Callable[..., NodeEnd]]:
         return ends[-1]
 
     yield start
-    for end in ends:
-        end.close()
+    with contextlib.ExitStack() as closing:
+        for end in ends:
+            closing.callback(end.close)
 
 
 @pytest.fixture

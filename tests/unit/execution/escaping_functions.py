@@ -101,6 +101,7 @@ def end_by_exit() -> None:
 
 
 def end_by_sleep() -> None:
+    progress(1, 2)
     time.sleep(600)
 
 

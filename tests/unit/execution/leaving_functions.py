@@ -49,5 +49,8 @@ def leave_files_and_fail() -> None:
 def leave_files_and_sleep() -> None:
     import time
 
+    from helix_ray.execution.progress import progress
+
     leave_files()
+    progress(1)
     time.sleep(600)

@@ -115,11 +115,17 @@ def _until_cancelled() -> None:
         time.sleep(0.005)
 
 
+def _until_interrupted() -> None:
+    """Say that all is written: a time limit that comes before that would be too short."""
+    progress(1)
+    time.sleep(1000)
+
+
 ENDS: dict[str, Callable[[], object]] = {
     "return": lambda: None,
     "raise": _raise,
     "cancel": _until_cancelled,
-    "timeout": lambda: time.sleep(1000),
+    "timeout": _until_interrupted,
 }
 
 

@@ -32,7 +32,7 @@ from helix_ray.execution.starter.messages import (
 from tests.conftest import leave_out
 from tests.processes import command_line
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 LIMITS = CommandLimits(log_bytes_max=4 << 20, kill_grace_s=3.0, kill_grace_s_max=600.0)
 
 
@@ -72,7 +72,11 @@ class StarterEnd:
                 pass_fds=(theirs.fileno(),), env=server_variables() | environment,
             )  # fmt: skip
         self.connection.settimeout(WAIT_S)
-        self.wait(lambda: self.ready)
+        try:
+            self.wait(lambda: self.ready)
+        except BaseException:
+            self.close()
+            raise
 
     def send(self, message: Message) -> None:
         self.connection.sendall(encode_plain(to_frame(message)))

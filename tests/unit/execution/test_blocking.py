@@ -12,7 +12,7 @@ from helix_ray.execution import blocking
 from helix_ray.execution.assignment import Blocked, Report, Unblocked, from_plain, to_plain
 from helix_ray.execution.blocking import AttemptWaits, waiting
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Heard(list[Any]):

@@ -169,7 +169,7 @@ def test_timeouts_of_functions(node: Any) -> None:
         outcome = node.run(task_id, run, timeout_s=limit)
         assert outcome.error.reason == "timeout", task_id
         assert outcome.error.message == "timed out after 0.1 s"
-    assert node.run("next", sample("identity", 1), timeout_s=5).result == 1
+    assert node.run("next", sample("identity", 1), timeout_s=60).result == 1
     assert node.run("bad", sample("identity") | {"timeout_s": -1}).error.reason == "bad_spec"
 
 
@@ -241,7 +241,7 @@ def test_end_of_the_connection_interrupts_a_function(node: Any) -> None:
     node.submit("a", sample("nap", 1000), timeout_s=600.0)
     node.started("a")
     node.connection.close()
-    assert node.process.wait(20) == 0
+    assert node.process.wait(60) == 0
 
 
 def test_ten_thousand_functions(node: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from helix_ray.execution.assignment import Finished, Outcome, Progressed, Report
 from helix_ray.execution.frames import FrameReader
 from helix_ray.execution.outbox import Outbox
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Heard:

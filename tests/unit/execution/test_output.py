@@ -13,6 +13,7 @@ import pytest
 from helix_ray.execution.assignment import Cancel
 from helix_ray.execution.log import OUTPUT_TAIL_BYTES_MAX, log_path, tail_text
 from helix_ray.execution.spool import name_spools
+from tests.time_limits import with_time_enough
 from tests.unit.execution.printing_functions import ENDS, WAYS
 
 WHOLE = "before\nmiddle\nbehind"
@@ -26,16 +27,22 @@ def call(name: str, *args: Any) -> dict[str, Any]:
     return {"kind": "function", "function": f"printing_functions:{name}", "args": list(args)}
 
 
-def ended(node: Any, end: str, run: dict[str, Any], timeout_s: float = 0.5) -> tuple[str, Any]:
+def ended(node: Any, end: str, run: dict[str, Any]) -> tuple[str, Any]:
     """Run it to its end; return the task's id and the outcome."""
-    if node.spent is not None:
-        node.replace()
-    task_id = f"task-{next(_numbers)}"
-    node.submit(task_id, run, timeout_s=timeout_s if end == "timeout" else None)
-    if end == "cancel":
-        node.wait(lambda: node.progress(task_id))
-        node.send(Cancel(task_id, 1))
-    return task_id, node.finished(task_id).outcome
+
+    def attempt(timeout_s: float | None) -> tuple[str, Any]:
+        if node.spent is not None:
+            node.replace()
+        task_id = f"task-{next(_numbers)}"
+        node.submit(task_id, run, timeout_s=timeout_s)
+        if end == "cancel":
+            node.wait(lambda: node.progress(task_id))
+            node.send(Cancel(task_id, 1))
+        return task_id, node.finished(task_id).outcome
+
+    if end == "timeout":
+        return with_time_enough(attempt, lambda made: bool(node.progress(made[0])))
+    return attempt(None)
 
 
 def log_of(node: Any, task_id: str) -> str:
@@ -47,7 +54,7 @@ def log_of(node: Any, task_id: str) -> str:
 def test_all_that_is_written_is_in_the_log_in_order(slot: Any, way: str, end: str) -> None:
     """Prints, C code, children and threads, by return, exception, cancel and timeout; the next attempt's
     prints are its own."""
-    task_id, outcome = ended(slot, end, call("write", way, end), 3.0 if "spawn" in way else 0.5)
+    task_id, outcome = ended(slot, end, call("write", way, end))
     assert (outcome.error.reason if outcome.error else None) == REASONS[end]
     assert log_of(slot, task_id) == WHOLE
     assert (outcome.output_tail, outcome.log_bytes) == (WHOLE, len(WHOLE))

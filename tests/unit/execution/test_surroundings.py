@@ -168,5 +168,5 @@ def test_what_was_queued_behind_a_spent_process_is_not_run_there(
     node = node_of()
     node.send(Run(tuple(node.assignment(name, call("leave_a_thread")) for name in ("a", "b"))))
     node.wait(lambda: node.spent)
-    node.process.wait(20)
+    node.process.wait(60)
     assert {item.task_id for item in node.items} == {"a"}
