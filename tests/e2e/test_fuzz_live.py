@@ -143,7 +143,7 @@ def fuzz(examples: int) -> Any:
 
 def test_the_live_document_is_the_one_that_requests_are_made_from(fuzzed: Fuzzed) -> None:
     """/openapi.json of the server under test, word for word."""
-    assert httpx.get(f"{fuzzed.live.url}/openapi.json").json() == DOCUMENT
+    assert httpx.get(f"{fuzzed.live.url}/openapi.json", timeout=60).json() == DOCUMENT
 
 
 @schema.exclude(path_regex="|".join(COSTLY)).parametrize()
@@ -166,7 +166,8 @@ def test_nothing_was_hurt(fuzzed: Fuzzed, record_property: Callable[[str, object
     print(fuzzed.statuses)
     assert fuzzed.statuses.total() >= REQUESTS_MIN
     # The shared session lives: else what followed its end would only have been answered 401.
-    assert httpx.get(f"{fuzzed.live.url}/api/v1/auth/me", headers={"Authorization": fuzzed.token}).is_success
+    headers = {"Authorization": fuzzed.token}
+    assert httpx.get(f"{fuzzed.live.url}/api/v1/auth/me", headers=headers, timeout=60).is_success
     assert not [status for status in fuzzed.statuses if status >= 500]
     assert [fuzzed.live.pid(title) for title in TITLES] == fuzzed.pids
     client = fuzzed.live.client()

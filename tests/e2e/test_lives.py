@@ -38,6 +38,7 @@ from tests.e2e.live import (
     submit,
 )
 from tests.e2e.steady_load import Load
+from tests.own_time import OwnTime
 from tests.ray.signals import until
 
 CONTROLLER, AGENT = "ray::ServeController", "ray::RuntimeEnvAgent"
@@ -180,27 +181,27 @@ def test_processes_at_rest_have_loaded_what_they_use(live: Live, admin: httpx.Cl
         assert {kind for kind in kinds if library in mapped[kind]} <= users, library
 
 
-def killed(live: Live, admin: httpx.Client, kind: str) -> float:
-    """Kill one with SIGKILL; return when that was."""
+def killed(live: Live, admin: httpx.Client, kind: str) -> OwnTime:
+    """Kill one with SIGKILL; return the time since then."""
     pid = one_of(live, admin, kind)
     os.kill(pid, signal.SIGKILL)
-    at = time.monotonic()
+    since = OwnTime()
     until(lambda: gone(pid))
-    return at
+    return since
 
 
-def stopped(live: Live, admin: httpx.Client, kind: str) -> float:
-    """Stop one, which nobody lets go on; return when that was, as soon as it has been ended."""
+def stopped(live: Live, admin: httpx.Client, kind: str) -> OwnTime:
+    """Stop one, which nobody lets go on; return the time since then, as soon as it has been ended."""
     pid = one_of(live, admin, kind)
     os.kill(pid, signal.SIGSTOP)
-    at = time.monotonic()
-    until(lambda: gone(pid), SERVED_S_MAX)
-    return at
+    since = OwnTime()
+    until(lambda: gone(pid))
+    return since
 
 
-def failing_twice(live: Live, admin: httpx.Client, kind: str) -> float:
+def failing_twice(live: Live, admin: httpx.Client, kind: str) -> OwnTime:
     """Kill all of a kind, or one of the other node's, and the next two as soon as they are there;
-    return when the last was."""
+    return the time since the last."""
     if kind in (RAYLET, AGENT):
         first = [one_of(live, admin, kind)]
     else:
@@ -211,15 +212,13 @@ def failing_twice(live: Live, admin: httpx.Client, kind: str) -> float:
         os.kill(pid, signal.SIGKILL)
     if kind == EXECUTOR:
         submit(admin, function("add", 1, 1))  # whose attempts are lost with each
-    at = time.monotonic()
     for _ in range(2):
         until(lambda: bool(set(all_of(live, kind)) - known), NODE_BACK_S_MAX)
         come = (set(all_of(live, kind)) - known).pop()
         known.add(come)
         with contextlib.suppress(ProcessLookupError):
             os.kill(come, signal.SIGKILL)
-        at = time.monotonic()
-    return at
+    return OwnTime()
 
 
 FAULTS = {"kill": killed, "stop": stopped, "start": failing_twice}
@@ -239,11 +238,10 @@ def test_served_again(
     all nodes are there later."""
     if busy:
         request.getfixturevalue("load")
-    at = FAULTS[fault](live, admin, kind)
-    served(live, admin)
-    took_s = time.monotonic() - at
-    print(f"{fault} of {kind} {'under load' if busy else 'idle'}: served again after {took_s:.1f} s")
-    assert took_s <= SERVED_S_MAX
+    with FAULTS[fault](live, admin, kind) as since:
+        served(live, admin)
+    print(f"{fault} of {kind} {'under load' if busy else 'idle'}: served again after {since.seconds:.1f} s")
+    assert since.seconds <= SERVED_S_MAX
     until(lambda: all_nodes_there(live, admin), NODE_BACK_S_MAX)
 
 

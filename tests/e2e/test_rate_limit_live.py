@@ -66,7 +66,7 @@ def test_never_one_more_than_the_limits_allow(tmp_path: Path) -> None:
         admitted = UNAUTHENTICATED - 2
         assert flood(live.anonymous(), 2 * UNAUTHENTICATED) == {401: admitted, 429: UNAUTHENTICATED + 2}
         check_refusals(live, admin)
-        health = httpx.get(f"{live.url}/healthz")
+        health = httpx.get(f"{live.url}/healthz", timeout=60)
         assert health.status_code == 200
         assert int(health.headers["x-ratelimit-limit"]) == UNAUTHENTICATED
     with serving(tmp_path / "data", **SETTINGS) as live:

@@ -24,6 +24,7 @@ from tests.asking import Asking
 from tests.contract.crowd import by_door
 from tests.e2e.live import HISTORIAN, MASTER, REPLICA, Live, error_of, function, serving
 from tests.e2e.live_histories import Kills, crowd_over
+from tests.own_time import OwnTime
 from tests.ray.signals import until
 
 REPLICAS = 3
@@ -53,7 +54,7 @@ def asking(live: Live) -> Asking:
     url = httpx.URL(live.url)
 
     def ask() -> int:
-        connection = HTTPConnection(url.host, url.port, timeout=20)
+        connection = HTTPConnection(url.host, url.port, timeout=60)
         with contextlib.closing(connection):
             connection.request("GET", "/healthz")
             status = connection.getresponse().status
@@ -90,8 +91,9 @@ def test_a_session_that_ended_has_ended_at_each(live: Live) -> None:
     ended = time.monotonic()
     open_ones = set(range(len(others)))
     while open_ones:
+        asked = time.monotonic()
         open_ones = {i for i in open_ones if others[i].get("/tasks").status_code != 401}
-        assert not open_ones or time.monotonic() - ended < REVOKED_S_MAX + 1
+        assert not open_ones or asked - ended < REVOKED_S_MAX
 
 
 def test_a_revoked_api_token_has_ended_at_each(live: Live) -> None:
@@ -110,7 +112,7 @@ def test_what_is_refused_below_the_application_has_all_headers(live: Live) -> No
         (b"GET / HTTP/1.1\r\nhost: t\r\nx-a: ".ljust(65_536, b"a"), 431, "HEADERS_TOO_LARGE"),
         (b"GET / HTTP/1.1\r\nhost: t\r\nhost: t\r\n\r\n", 400, "VALIDATION_ERROR"),
     ):
-        with socket.create_connection((url.host, url.port or 80), timeout=20) as client:
+        with socket.create_connection((url.host, url.port or 80), timeout=60) as client:
             client.sendall(raw)
             with contextlib.closing(HTTPResponse(client)) as got:
                 got.begin()
@@ -164,10 +166,10 @@ def test_a_stopped_one_is_ended_and_replaced(live: Live) -> None:
     victim = three(live)[0]
     with asking(live) as load:
         until(lambda: load.came["ok"] > 50)
-        stopped = time.monotonic()
-        os.kill(victim, signal.SIGSTOP)
-        until(lambda: victim not in live.pids(REPLICA))
-        assert time.monotonic() - stopped < HUNG_S_MAX + 1
+        with OwnTime() as own_time:
+            os.kill(victim, signal.SIGSTOP)
+            until(lambda: victim not in live.pids(REPLICA))
+        assert own_time.seconds < HUNG_S_MAX + 1
         until(lambda: len(live.pids(REPLICA)) == REPLICAS)
     assert load.came["refused"] == 0
     assert load.came["broken"] <= ASKERS

@@ -233,6 +233,6 @@ def test_documentation_can_be_closed(people: People) -> None:
     """With HELIX_DOCS_OPEN=false it is for those with a token."""
     for path in ("/openapi.json", "/docs"):
         url = f"{people.live.url}{path}"
-        error_of(httpx.get(url), 401, "UNAUTHORIZED")
+        error_of(httpx.get(url, timeout=60), 401, "UNAUTHORIZED")
         authorization = {"Authorization": people["viewer"].headers["Authorization"]}
-        assert httpx.get(url, headers=authorization).status_code == 200
+        assert httpx.get(url, headers=authorization, timeout=60).status_code == 200

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.live import MASTER, NODE_WORKER, Json, Live, ended, serving, shell, submit
+from tests.e2e.live import FINISHED, MASTER, NODE_WORKER, Json, Live, ended, serving, shell, submit
 from tests.ray.signals import until
 
 NODE_LEASE_S = 4
@@ -73,7 +73,14 @@ def test_a_stall_of_the_control_loop_kills_nobody(live: Live, admin: httpx.Clien
     busy = {**beat, "status": "busy", "current_task": outside}
     assert admin.post("/workers/heartbeat", json=busy).json()["assigned_task"] == outside
     mark.touch()
-    assert [ended(admin, task_id, FINISH_S_MAX)["attempt"] for task_id in ids] == [1, 1]
+
+    def have_ended() -> bool:
+        # It goes on beating meanwhile: on a busy machine the two may take longer than its lease.
+        admin.post("/workers/heartbeat", json=busy)
+        return all(admin.get(f"/tasks/{task_id}").json()["status"] in FINISHED for task_id in ids)
+
+    until(have_ended)
+    assert [ended(admin, task_id)["attempt"] for task_id in ids] == [1, 1]
     assert live.facts("WorkerLost") == before
     assert set(nodes(admin).values()) == {"active"}
     admin.put(f"/tasks/{outside}", json={"status": "completed", "attempt": 1})
@@ -93,7 +100,7 @@ def test_a_node_that_stalls_is_replaced_and_used_again(
     slow = live.pids(NODE_WORKER)[0]
     os.kill(slow, signal.SIGSTOP)
     try:
-        until(lambda: "lost" in nodes(admin).values(), 15.0)
+        until(lambda: "lost" in nodes(admin).values())
         (lost,) = [node for node, status in nodes(admin).items() if status == "lost"]
         (moved,) = [task_id for task_id in ids if on[task_id] == lost]
         mark.touch()
@@ -102,7 +109,7 @@ def test_a_node_that_stalls_is_replaced_and_used_again(
         assert seen["assigned_worker"] != lost
     finally:
         os.kill(slow, signal.SIGCONT)
-    until(lambda: set(nodes(admin).values()) == {"active"}, 15.0)
+    until(lambda: set(nodes(admin).values()) == {"active"})
     assert psutil.pid_exists(slow), "it was stopped, not killed"
     after = submit(admin, *[shell("sleep 0.2") for _ in range(8)])
     assert lost in {ended(admin, task_id)["assigned_worker"] for task_id in after}

@@ -29,13 +29,14 @@ import pytest
 from launcher.up.data_dir import DATA_DIR
 from tests.conftest import free_port
 from tests.e2e.hello_app import STREAM_S
+from tests.own_time import OwnTime
 from tests.processes import command_line
 
 MARKER = "HELIX_UP_ID"
-GONE_S_MAX = 30.0
-ANSWER_S_MAX = 30.0
+GONE_S_MAX = 60.0
+ANSWER_S_MAX = 60.0
 START_S_MAX = 200.0
-BACK_S_MAX = 30.0
+BACK_S_MAX = 60.0
 CONNECTIONS = 500
 CTRL_C = b"\x03"
 # Promised are 3 s; the machine of a test may be busy with other tests.
@@ -138,7 +139,9 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_what_the_application_says_is_what_the_caller_gets(running: Up) -> None:
     """Status, body and headers of an error pass unchanged, with one X-Request-ID."""
-    answer = httpx.get(running.url + "/refused", headers={"X-Request-ID": "not well-formed!"})
+    answer = httpx.get(
+        running.url + "/refused", headers={"X-Request-ID": "not well-formed!"}, timeout=ANSWER_S_MAX
+    )
     assert answer.status_code == 429
     assert answer.json() == {"error": {"code": "RATE_LIMITED"}}
     assert answer.headers.get_list("x-request-id") == ["req-ours"]
@@ -147,7 +150,7 @@ def test_what_the_application_says_is_what_the_caller_gets(running: Up) -> None:
 
 def test_a_stream_arrives_in_pieces(running: Up) -> None:
     """Server-sent events are passed on as they are made, not when the answer ends."""
-    with httpx.stream("GET", running.url + "/stream") as answer:
+    with httpx.stream("GET", running.url + "/stream", timeout=ANSWER_S_MAX) as answer:
         pieces = [(time.monotonic(), piece) for piece in answer.iter_raw()]
     assert b"".join(piece for _, piece in pieces) == b"data: 0\n\ndata: 1\n\ndata: 2\n\n"
     assert len(pieces) == 3
@@ -162,7 +165,8 @@ def test_a_chunked_body_arrives_whole(running: Up) -> None:
 
 def test_a_connection_is_kept(running: Up) -> None:
     """The client address is the peer's and stays the same port: X-Forwarded-For does not change it."""
-    with httpx.Client(base_url=running.url, headers={"X-Forwarded-For": "203.0.113.9"}) as client:
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    with httpx.Client(base_url=running.url, headers=forwarded, timeout=ANSWER_S_MAX) as client:
         first, second = (client.get("/seen").json()["client"] for _ in range(2))
     assert first == second
     assert first[0] == "127.0.0.1"
@@ -170,10 +174,11 @@ def test_a_connection_is_kept(running: Up) -> None:
 
 def test_serve_takes_no_orders_from_callers(running: Up) -> None:
     """Headers that Serve obeys do not reach it, and its own paths are unknown paths."""
-    slow = httpx.get(running.url + "/stream", headers={"X-Request-Timeout-Seconds": "0.001"})
+    hurried = {"X-Request-Timeout-Seconds": "0.001"}
+    slow = httpx.get(running.url + "/stream", headers=hurried, timeout=ANSWER_S_MAX)
     assert slow.status_code == 200
     for path in ("/-/healthz", "/-/routes"):
-        answer = httpx.get(running.url + path)
+        answer = httpx.get(running.url + path, timeout=ANSWER_S_MAX)
         assert (answer.status_code, answer.json()) == (404, {"error": {"code": "NOT_FOUND"}})
 
 
@@ -182,7 +187,9 @@ def test_serve_takes_no_orders_from_callers(running: Up) -> None:
 )
 def test_what_is_not_http_gets_the_envelope(running: Up, raw: bytes) -> None:
     """Even an answer from below the application has the documented form."""
-    with contextlib.closing(socket.create_connection(("127.0.0.1", running.port), timeout=5)) as connection:
+    with contextlib.closing(
+        socket.create_connection(("127.0.0.1", running.port), timeout=ANSWER_S_MAX)
+    ) as connection:
         connection.sendall(raw)
         head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
@@ -249,7 +256,7 @@ def test_a_killed_replica_is_back_on_its_port(running: Up) -> None:
 
     def pid() -> int | None:
         with contextlib.suppress(httpx.HTTPError):
-            found: int = httpx.get(running.url + "/seen", timeout=2).json()["pid"]
+            found: int = httpx.get(running.url + "/seen", timeout=5).json()["pid"]
             return found
         return None
 
@@ -267,7 +274,7 @@ def test_a_killed_replica_is_back_on_its_port(running: Up) -> None:
 
 def refused(arguments: list[str]) -> str:
     """Run one that cannot start; return its one line."""
-    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=30)
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, timeout=ANSWER_S_MAX)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -386,14 +393,13 @@ def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path
         assert seen.json()["scheme"] == "https"
         marker = json.loads((data_dir / "up.json").read_bytes())["id"]
     finally:
-        stopping = time.monotonic()
-        ended = subprocess.run(down, env=environment(), timeout=GONE_S_MAX)
-        took_s = time.monotonic() - stopping
+        with OwnTime() as own_time:
+            ended = subprocess.run(down, env=environment(), timeout=GONE_S_MAX)
     for connection in idle:
         connection.close()
     assert ended.returncode == 0
-    assert took_s < DOWN_S_MAX
+    assert own_time.seconds < DOWN_S_MAX
     assert not marked(marker)
-    again = subprocess.run(down, env=environment(), capture_output=True, text=True, timeout=30)
+    again = subprocess.run(down, env=environment(), capture_output=True, text=True, timeout=ANSWER_S_MAX)
     assert again.returncode == 0
     assert "nothing is running" in again.stderr

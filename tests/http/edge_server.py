@@ -153,7 +153,7 @@ class Server:
         self, raw: bytes, method: str = "GET", more: Callable[[], Iterator[bytes]] = lambda: iter(())
     ) -> Answer:
         """Send bytes as they are and read one answer."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(raw)
             for part in more():
                 connection.sendall(part)

@@ -84,9 +84,9 @@ def test_a_batch_that_is_no_batch_is_refused(admin: httpx.Client) -> None:
 def test_ten_thousand_tasks_go_in_at_once(api: Api, admin: httpx.Client) -> None:
     """Each has an id of its own; a generous bound on the time catches a quadratic step."""
     before = len(api.plane.engine.state.tasks)
-    start = time.perf_counter()
+    start = time.process_time()
     content = send(admin, [{**TASK, "title": str(i)} for i in range(10_000)])
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     assert len({task["id"] for task in content["tasks"]}) == 10_000
     assert [task["title"] for task in content["tasks"]] == [str(i) for i in range(10_000)]
     assert len(api.plane.engine.state.tasks) == before + 10_000

@@ -14,7 +14,7 @@ def test_a_device_is_enrolled_listed_renamed_and_revoked(signed_in: Helix, url: 
     made = signed_in("device", "code")
     assert made.code == 0, made.err
     body = {"code": made.out.strip(), "name": "watch", "type": "watch"}
-    device_id = httpx.post(f"{url}/api/v1/devices", json=body).json()["device_id"]
+    device_id = httpx.post(f"{url}/api/v1/devices", json=body, timeout=60).json()["device_id"]
     assert "watch" in signed_in("device", "list").out
     assert signed_in("device", "rename", device_id[:-4], "wrist").code == 0
     (listed,) = json.loads(signed_in("device", "list", "--json").out)["devices"]

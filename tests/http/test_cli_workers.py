@@ -29,7 +29,7 @@ def client(url: str) -> Iterator[Client]:
 @pytest.fixture
 def hello(url: str) -> Iterator[httpx.Client]:
     """A client of the REST API that has registered a worker from outside."""
-    with httpx.Client(base_url=f"{url}/api/v1") as http:
+    with httpx.Client(base_url=f"{url}/api/v1", timeout=30) as http:
         login = http.post("/auth/login", json={"username": "admin", "password": PASSWORD})
         http.headers["Authorization"] = f"Bearer {login.json()['token']}"
         assert http.post("/workers/register", json=HELLO).status_code == 200

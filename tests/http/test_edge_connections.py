@@ -21,7 +21,7 @@ from tests.http.edge_server import (
     serving,
     written,
 )
-from tests.http.slow_clients import GET, HALF, SHORT, connected, everything, refused
+from tests.http.slow_clients import GET, HALF, PATIENT, SHORT, connected, everything, refused
 from tests.ray.signals import until
 
 
@@ -31,39 +31,45 @@ def short() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Server]:
+    with serving(connection_limits=PATIENT) as server:
+        yield server
+
+
 # ------------------------------------------------------------------------------------------------ heads
 
 
-def test_an_endless_header_ends_at_its_limit(short: Server) -> None:
+def test_an_endless_header_ends_at_its_limit(patient: Server) -> None:
     """A head without an end is refused when it reaches its limit, not when its client tires."""
-    with connected(short, HALF + b"a" * (8_192 - len(HALF))) as client:
+    with connected(patient, HALF + b"a" * (8_192 - len(HALF))) as client:
         answer = refused(client, 431, "HEADERS_TOO_LARGE")
     assert answer.error["details"] == {"header_bytes_max": 8_192}
 
 
-def test_what_is_sent_beyond_the_limit_is_not_read_for_long(short: Server) -> None:
+def test_what_is_sent_beyond_the_limit_is_not_read_for_long(patient: Server) -> None:
     """A client that goes on sending is cut off, having cost some hundred KiB."""
     sent = 0
-    with connected(short, HALF) as client, contextlib.suppress(OSError):
+    with connected(patient, HALF) as client, contextlib.suppress(OSError):
         for _ in range(1_000):
             client.sendall(b"a" * 65_536)
             sent += 65_536
     assert sent < 16 << 20  # what the kernel's buffers take, of 64 MiB
 
 
-def test_a_head_in_one_piece_is_measured_as_well(short: Server) -> None:
+def test_a_head_in_one_piece_is_measured_as_well(patient: Server) -> None:
     """Whether it comes at once or in pieces, a head over the limit is refused; one at the limit passes."""
     long = written("GET", "/api/v1/tasks", x_a="a" * 9_000)
     fits = written("GET", "/api/v1/tasks", x_a="a" * 7_000)
-    with connected(short, long) as client:
+    with connected(patient, long) as client:
         refused(client, 431, "HEADERS_TOO_LARGE")
-    assert short.send(fits).status == 200
+    assert patient.send(fits).status == 200
 
 
-def test_too_many_headers_are_refused(short: Server) -> None:
+def test_too_many_headers_are_refused(patient: Server) -> None:
     """The eleventh header of ten is one too many, Host included."""
-    assert short.send(written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(9)})).status == 200
-    with connected(short, written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(10)})) as client:
+    assert patient.send(written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(9)})).status == 200
+    with connected(patient, written("GET", "/api/v1/tasks", **{f"x-{i}": "1" for i in range(10)})) as client:
         assert refused(client, 431, "HEADERS_TOO_LARGE").error["details"] == {"header_count_max": 10}
 
 
@@ -80,12 +86,12 @@ def test_a_byte_now_and_then_does_not_keep_it_open(short: Server) -> None:
         begun = time.monotonic()
         client.settimeout(0.05)
         with contextlib.suppress(OSError):
-            while time.monotonic() - begun < 5:
+            while time.monotonic() - begun < 60:
                 client.sendall(b"a")
                 with contextlib.suppress(TimeoutError):
                     if client.recv(65_536):
                         break
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 30
 
 
 def test_who_says_nothing_is_told_nothing(short: Server) -> None:
@@ -105,9 +111,9 @@ HOSTS = {
 
 
 @pytest.mark.parametrize(("raw", "status"), HOSTS.values(), ids=HOSTS.keys())
-def test_a_request_has_one_host(short: Server, raw: bytes, status: int) -> None:
+def test_a_request_has_one_host(patient: Server, raw: bytes, status: int) -> None:
     """RFC 9112, 3.2: without Host, or with more than one, a request is bad."""
-    answer = short.send(raw)
+    answer = patient.send(raw)
     assert answer.status == status
     if status == 400:
         assert assert_envelope(answer, 400, "VALIDATION_ERROR") == {"field": "Host"}
@@ -124,21 +130,21 @@ def test_a_body_that_does_not_come_is_a_timeout(short: Server) -> None:
 
 
 def test_a_large_body_has_time_by_its_size(short: Server) -> None:
-    """A body that comes at twice the least speed arrives whole, though it takes
+    """A body that comes well above the least speed arrives whole, though it takes
     longer than a small one may."""
-    body = b'{"title": "t", "type": "planning"}' + b" " * 200_000
+    body = b'{"title": "t", "type": "planning"}' + b" " * 800_000
     head = written("POST", "/api/v1/tasks", content_type="application/json", content_length=str(len(body)))
     with connected(short, head) as client:
         begun = time.monotonic()
-        for start in range(0, len(body), 10_000):
-            until = begun + start / 200_000
+        for start in range(0, len(body), 20_000):
+            until = begun + start / 500_000
             with contextlib.suppress(TimeoutError):
                 client.settimeout(max(until - time.monotonic(), 0.001))
                 client.recv(1)
                 break
-            client.settimeout(10)
-            client.sendall(body[start : start + 10_000])
-        client.settimeout(10)
+            client.settimeout(60)
+            client.sendall(body[start : start + 20_000])
+        client.settimeout(60)
         assert read_answer(client, "POST").status == 201
         assert time.monotonic() - begun > SHORT.body_read_s_max
 
@@ -165,18 +171,18 @@ def _takes_more(client: socket.socket) -> bool:
     return True
 
 
-def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
+def test_a_second_request_behind_a_first_is_answered(patient: Server) -> None:
     """Requests in one piece are answered in order; where the last of them is bad, the
     ones before it still are."""
-    with connected(short, GET + GET) as client:
+    with connected(patient, GET + GET) as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 2
-    with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
+    with connected(patient, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 1
 
 
-def test_a_line_of_requests_has_an_end(short: Server) -> None:
+def test_a_line_of_requests_has_an_end(patient: Server) -> None:
     """Of endless requests in one piece so many are answered as may wait, then the connection closes."""
-    with connected(short, written("GET", "/healthz") * 400) as client:
+    with connected(patient, written("GET", "/healthz") * 400) as client:
         answers = everything(client)
     # The one that is being answered, and those behind it.
     assert answers.count(b"HTTP/1.1 200 OK") == 1 + PIPELINED_REQUESTS_MAX
@@ -186,12 +192,12 @@ CHUNKED = written("POST", "/api/v1/tasks", content_type="application/json", tran
 TRAILED = CHUNKED + b"a\r\n{         \r\n0\r\n"
 
 
-def test_a_trailer_is_not_a_header(short: Server) -> None:
+def test_a_trailer_is_not_a_header(patient: Server) -> None:
     """What comes behind a body tells us nothing: neither who asks, nor how the request is called."""
     sent = (
         b"1\r\n{\r\n0\r\nAuthorization: Bearer %b\r\nX-Request-ID: req-of-a-trailer\r\n\r\n" % TOKEN.encode()
     )
-    answer = short.send(CHUNKED + sent, "POST")
+    answer = patient.send(CHUNKED + sent, "POST")
     assert answer.status == 400
     assert answer.headers["x-request-id"] != "req-of-a-trailer"
     assert '"anonymous"' in answer.headers["ratelimit"]
@@ -207,17 +213,17 @@ def test_a_trailer_is_not_a_header(short: Server) -> None:
     ],
     ids=["an endless trailer", "many trailers", "an endless extension", "chunks of a byte"],
 )
-def test_what_frames_a_body_is_bounded_as_a_head_is(short: Server, sent: bytes) -> None:
+def test_what_frames_a_body_is_bounded_as_a_head_is(patient: Server, sent: bytes) -> None:
     """Bytes that are no body, but come behind the head, end at the limit of a head."""
-    with connected(short, sent) as client:
+    with connected(patient, sent) as client:
         refused(client, 431, "HEADERS_TOO_LARGE")
 
 
-def test_a_body_that_nobody_reads_has_an_end(short: Server) -> None:
+def test_a_body_that_nobody_reads_has_an_end(patient: Server) -> None:
     """An answer may come before its body: of that so much is taken as a body may have, and no more."""
     sent = 0
     endless = written("GET", "/api/v1/tasks", transfer_encoding="chunked") + b"40000000\r\n"
-    with connected(short, endless) as client:
+    with connected(patient, endless) as client:
         assert read_answer(client, "GET").status == 200
         with contextlib.suppress(OSError):
             while sent < 64 << 20:
@@ -226,22 +232,22 @@ def test_a_body_that_nobody_reads_has_an_end(short: Server) -> None:
     assert sent < 32 << 20
 
 
-def test_a_request_has_one_answer(short: Server) -> None:
+def test_a_request_has_one_answer(patient: Server) -> None:
     """What goes wrong in a body whose request was answered ends the connection, and is no
     answer to the next request."""
     early = written("GET", "/api/v1/tasks", transfer_encoding="chunked")
     for rest in (b"", b"not a size\r\n"):
-        with connected(short, early) as client:
+        with connected(patient, early) as client:
             assert read_answer(client, "GET").status == 200
             client.sendall(rest)
             assert everything(client) == b""
 
 
-def test_what_nobody_waits_for_is_cancelled(short: Server) -> None:
+def test_what_nobody_waits_for_is_cancelled(patient: Server) -> None:
     """A request that is being answered ends when its client hangs up."""
-    with connected(short, written("GET", "/wait")):
-        until(lambda: WAITED == ["begun"], 5)
-    until(lambda: WAITED == ["begun", "ended"], 5)
+    with connected(patient, written("GET", "/wait")):
+        until(lambda: WAITED == ["begun"])
+    until(lambda: WAITED == ["begun", "ended"])
 
 
 @pytest.mark.parametrize(
@@ -255,13 +261,13 @@ def test_what_nobody_waits_for_is_cancelled(short: Server) -> None:
         "GET http://h:99999999/",
     ],
 )
-def test_a_target_that_is_no_url_is_refused_in_the_envelope(short: Server, target: str) -> None:
+def test_a_target_that_is_no_url_is_refused_in_the_envelope(patient: Server, target: str) -> None:
     """The parser takes these for a head; what they ask for cannot be said, and the client is told so."""
-    answer = short.send(f"{target} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
+    answer = patient.send(f"{target} HTTP/1.1\r\nhost: test\r\n\r\n".encode())
     assert_envelope(answer, 400, "VALIDATION_ERROR")
 
 
-def test_a_url_without_a_path_means_the_root(short: Server) -> None:
+def test_a_url_without_a_path_means_the_root(patient: Server) -> None:
     """A client of a proxy may name only the host (RFC 9112, 3.2.2)."""
-    answer = short.send(b"GET http://test?a HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+    answer = patient.send(b"GET http://test?a HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
     assert_envelope(answer, 404, "NOT_FOUND", api=False)

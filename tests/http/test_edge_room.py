@@ -18,7 +18,7 @@ from tests.http.edge_server import (
     serving,
     written,
 )
-from tests.http.slow_clients import GET, HALF, SHORT, connected, everything, refused
+from tests.http.slow_clients import GET, HALF, PATIENT, SHORT, connected, everything, refused
 from tests.ray.signals import until
 
 
@@ -28,40 +28,47 @@ def short() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Server]:
+    with serving(connection_limits=PATIENT) as server:
+        yield server
+
+
 def test_an_idle_connection_is_closed(short: Server) -> None:
     """A connection that has had its answer is closed when it has rested for its time, and not before."""
     with connected(short, GET) as client:
         assert read_answer(client, "GET").status == 200
+        # It rests from its answer on, which a busy machine may hand over late.
+        begun = time.monotonic()
         client.sendall(GET)
         assert read_answer(client, "GET").status == 200
-        begun = time.monotonic()
         assert client.recv(100) == b""
         assert time.monotonic() - begun > SHORT.connection_idle_s_max * 0.9
 
 
-def test_an_address_makes_room_among_its_own(short: Server) -> None:
+def test_an_address_makes_room_among_its_own(patient: Server) -> None:
     """Beyond its share, the oldest waiting connection of an address goes; those of others stay,
     and requests are served."""
     with contextlib.ExitStack() as open_ones:
-        other = open_ones.enter_context(connected(short, GET, "127.0.0.9"))
+        other = open_ones.enter_context(connected(patient, GET, "127.0.0.9"))
         assert read_answer(other, "GET").status == 200
-        half = [open_ones.enter_context(connected(short, HALF)) for _ in range(20)]
-        assert short.send(GET).status == 200
+        half = [open_ones.enter_context(connected(patient, HALF)) for _ in range(20)]
+        assert patient.send(GET).status == 200
         refused(half[0], 503, "SERVICE_UNAVAILABLE")
         other.sendall(GET)
         assert read_answer(other, "GET").status == 200
 
 
-def test_when_all_places_are_taken_the_idle_ones_go_first(short: Server) -> None:
+def test_when_all_places_are_taken_the_idle_ones_go_first(patient: Server) -> None:
     """Many addresses fill the server; a request that comes then takes the place of an idle connection."""
     with contextlib.ExitStack() as open_ones:
-        idle = open_ones.enter_context(connected(short, GET, "127.0.0.200"))
+        idle = open_ones.enter_context(connected(patient, GET, "127.0.0.200"))
         assert read_answer(idle, "GET").status == 200
         half = [
-            open_ones.enter_context(connected(short, HALF, f"127.0.0.{i}"))
-            for i in range(2, 1 + SHORT.connections_max)
+            open_ones.enter_context(connected(patient, HALF, f"127.0.0.{i}"))
+            for i in range(2, 1 + PATIENT.connections_max)
         ]
-        assert short.send(GET).status == 200
+        assert patient.send(GET).status == 200
         assert idle.recv(100) == b""
         half[-1].settimeout(0.05)
         with pytest.raises(TimeoutError):
@@ -69,20 +76,21 @@ def test_when_all_places_are_taken_the_idle_ones_go_first(short: Server) -> None
 
 
 def test_a_thousand_slow_clients_do_not_delay_a_login() -> None:
-    """With more half-sent requests from one address than its share, a login from
-    there is answered as ever."""
+    """With more half-sent requests from one address than its share, a login from there is answered before
+    any of them has ended by its time."""
     login = written(
         "POST",
         "/api/v1/auth/login",
         b'{"username": "a", "password": "long enough"}',
         content_type="application/json",
     )
-    with serving() as server, contextlib.ExitStack() as slow:
+    limits = ConnectionLimits(header_read_s_max=60.0)
+    with serving(connection_limits=limits) as server, contextlib.ExitStack() as slow:
         for _ in range(1_100):
             slow.enter_context(connected(server, HALF))
         begun = time.monotonic()
         assert server.send(login).status == 200
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < limits.header_read_s_max / 6
 
 
 def test_clients_that_do_not_close_use_no_file_handles_up(monkeypatch: pytest.MonkeyPatch) -> None:

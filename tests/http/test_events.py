@@ -6,7 +6,6 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +22,7 @@ from helix_ray.core.access import SYSTEM
 from helix_ray.core.errors import Refused
 from helix_ray.core.notices import EVENTS
 from tests.http.api_server import Api, error_of, serving_api
+from tests.own_time import OwnTime
 from tests.ray.signals import until
 
 PATH = "/events"
@@ -253,10 +253,10 @@ def test_a_stream_ends_with_its_session_or_token(api: Api, admin: httpx.Client, 
             assert admin.delete(f"/auth/tokens/{made['id']}").status_code == 204
         else:
             assert admin.delete(f"/users/rita-{end}").status_code == 204
-        began = time.monotonic()
-        api.submit(admin)
-        rest = frames.rest()
-    assert time.monotonic() - began < 1.0
+        with OwnTime() as own_time:
+            api.submit(admin)
+            rest = frames.rest()
+    assert own_time.seconds < 1.0
     assert all(frame.get("event") != "task.created" for frame in rest)
 
 
@@ -337,14 +337,16 @@ def test_a_reader_that_takes_nothing_is_cut_and_comes_back() -> None:
 
 def test_a_server_does_not_wait_for_its_streams() -> None:
     """It ends with three hundred of them in less than three seconds."""
-    with serving_api(Settings(streams_per_principal_max=300)) as api:
+    with contextlib.ExitStack() as leaving:
+        api = leaving.enter_context(serving_api(Settings(streams_per_principal_max=300)))
         token = api.client().headers["Authorization"]
         connections = [_connected(api) for _ in range(300)]
         for connection in connections:
             connection.sendall(_request(api, token))
         until(lambda: open_streams(api) == 300)
-        began = time.monotonic()
-    assert time.monotonic() - began < 3.0
+        with OwnTime() as own_time:
+            leaving.close()
+    assert own_time.seconds < 3.0
     for connection in connections:
         connection.close()
 

@@ -90,7 +90,9 @@ def test_beyond_the_loopback_they_need_a_session() -> None:
         figures(closed.url)
     with serving_api(Settings()) as unnamed:
         for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
-            error_of(httpx.get(f"{unnamed.url}/metrics", headers={header: "x"}), 401, "UNAUTHORIZED")
+            error_of(
+                httpx.get(f"{unnamed.url}/metrics", headers={header: "x"}, timeout=30), 401, "UNAUTHORIZED"
+            )
     with serving_api(replace(behind_proxy, metrics_open=True)) as opened:
         figures(opened.url, **from_afar)
 
