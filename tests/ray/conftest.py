@@ -33,7 +33,7 @@ from tests.endless_model import models_with_endless
 from tests.ray.signals import until
 
 T = TypeVar("T")
-WAIT_S_MAX = 60.0
+WAIT_S_MAX = 120.0
 CPUS = 6
 
 

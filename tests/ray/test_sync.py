@@ -43,7 +43,7 @@ def pull(cluster: LiveCluster, by: Principal, cursor: str | None, wait_s: float 
         found.append(answer)
         return not isinstance(answer, Rejected) or answer.code is not ErrorCode.SERVICE_UNAVAILABLE
 
-    until(answered, 30.0)
+    until(answered)
     return found[-1]
 
 
