@@ -14,7 +14,7 @@ from helix_ray.core.questions import GetResult, GetTask
 from helix_ray.digits import as_image, held_out
 from helix_ray.inference.onnx import ModelStore
 from helix_ray.inference.outputs import arrays_of
-from tests.ray.conftest import LiveCluster
+from tests.ray.conftest import WAIT_S_MAX, LiveCluster
 from tests.ray.signals import until
 
 MODEL = "digits_resnet20"
@@ -63,7 +63,7 @@ def begun(cluster: LiveCluster, input_uri: str, added: str) -> tuple[str, list[s
             in_the_middle = {"completed", "running"} <= statuses_there()
             return in_the_middle or all(shard["status"] == "completed" for shard in now)
 
-        until(seen)
+        until(seen, WAIT_S_MAX)
         if "running" in statuses_there():
             return task_id, [shard["id"] for shard in now if shard["status"] == "completed"]
     raise AssertionError("the shards of the added node were never seen in the middle")

@@ -29,6 +29,7 @@ from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
 from helix_ray.security.keys import load_or_create_key
+from tests.ray.signals import until
 
 BATCH_FACTS = 50
 CLI = [sys.executable, "-m", "helix_ray.cli.main"]
@@ -93,12 +94,18 @@ def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) 
     """It has everything acknowledged before it began, in order and without a gap, and the
     writer goes on meanwhile."""
     with under_load(data) as acknowledged:
-        while not acknowledged:
-            time.sleep(0.001)
+        until(lambda: bool(acknowledged))
         before = acknowledged[-1][0]
-        steps = len(acknowledged)
-        made = back_up(data, tmp_path / "copy", quiet)
-        assert len(acknowledged) > steps
+
+        waited: list[str] = []
+
+        def writer_goes_on(what: str, share: float) -> None:
+            steps = len(acknowledged)
+            until(lambda: len(acknowledged) > steps)
+            waited.append(what)
+
+        made = back_up(data, tmp_path / "copy", writer_goes_on)
+        assert "copying" in waited
     assert before <= made.seq <= acknowledged[-1][0]
     assert verify(tmp_path / "copy", quiet) == made
     restore(tmp_path / "copy", tmp_path / "again", quiet)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,8 +68,11 @@ def test_a_group_ends_what_takes_more_memory(starter: StarterEnd, shell: str) ->
 def test_files_in_memory_count(starter: StarterEnd) -> None:
     """They outlive the process that wrote them, so the kernel may end the cell: the reason is the same."""
     needs_groups()
-    outcome = starter.run({"shell": "head -c 300M /dev/zero > /dev/shm/hx-left"}, spec=ASKED)
-    Path("/dev/shm/hx-left").unlink(missing_ok=True)
+    left = Path(f"/dev/shm/hx-left-{os.getpid()}")
+    try:
+        outcome = starter.run({"shell": f"head -c 300M /dev/zero > {left}"}, spec=ASKED)
+    finally:
+        left.unlink(missing_ok=True)
     assert outcome.error is not None
     assert (outcome.error.reason, outcome.error.type) == ("memory", "OutOfMemory")
 
@@ -84,42 +87,53 @@ def test_a_group_goes_with_its_cell(starter: StarterEnd) -> None:
     assert not list(Path("/sys/fs/cgroup").rglob(name))
 
 
-def burning(group: cgroups.Cgroup, start: int, cpu_s: float, ends: int | None = None) -> int:
-    """Start a process in a group that waits for `start` to be written to, and then uses so much time of one
-    processor, which it shares with others. When it has, it ends the process `ends` at once: whoever waits
-    for it may be late."""
-    child = os.fork()
-    if child:
-        group.add(child)
-        return child
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    os.read(start, 1)
-    while time.process_time() < cpu_s:
+# What it has used is looked at by itself: whoever waits for it, and tells it to begin, may be late.
+BURN = """
+import os, sys, time
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+other = int(sys.argv[1]) if len(sys.argv) > 1 else None
+sys.stdin.readline()
+used = lambda pid: time.clock_gettime(~pid << 3 | 2)
+if other is not None:
+    # Both are busy from now on.
+    at_first = used(other)
+    while used(other) < at_first + 0.01:
         pass
-    if ends is not None:
-        os.kill(ends, 9)
-    os._exit(0)
+    mine, theirs = time.process_time(), used(other)
+while other is None or time.process_time() < mine + 0.4:
+    pass
+print((used(other) - theirs) / (time.process_time() - mine), flush=True)
+"""
+
+
+def burning(group: cgroups.Cgroup, *beside: int) -> subprocess.Popen[str]:
+    """Start a process in a group that uses all that it gets of one processor once it is told to. Beside
+    another such process it ends by itself, and prints how much that one has got in proportion."""
+    command = [sys.executable, "-S", "-c", BURN, *map(str, beside)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    group.add(process.pid)
+    return process
 
 
 def test_under_contention_a_group_gets_the_cpus_that_its_task_asked_for() -> None:
     """Of one processor that two busy tasks want, one that asked for 1.5 CPUs gets three times as much as one
     that asked for 0.5. Neither is held back where a processor is free: it is a share, not a limit."""
     small, large = (group_of(999_990 + number, CellSpec(cpus=cpus)) for number, cpus in enumerate((0.5, 1.5)))
-    waiting, start = os.pipe()
-    children = []
+    children = [burning(small)]
     try:
-        children.append(burning(small, waiting, 1e6))
-        children.append(burning(large, waiting, 0.3, ends=children[0]))
-        os.write(start, b"..")
-        os.waitpid(children.pop(), 0)
-        _, _, used = os.wait4(children.pop(), 0)
+        children.append(burning(large, children[0].pid))
+        for child in children:
+            assert child.stdin is not None
+            print(file=child.stdin, flush=True)
+        assert children[1].stdout is not None
+        share = float(children[1].stdout.readline())
     finally:
         for child in children:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
+            child.kill()
+            child.communicate()
         small.remove()
         large.remove()
-    assert 0.3 / 4.5 < used.ru_utime + used.ru_stime < 0.3 / 2
+    assert 1 / 4.5 < share < 1 / 2
 
 
 def test_a_tree_that_takes_more_memory_is_seen() -> None:
