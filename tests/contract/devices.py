@@ -164,7 +164,7 @@ class Node:
             assert pipe is not None
             with suppress(BrokenPipeError):
                 pipe.close()
-        self._child.wait(10)
+        self._child.wait(60)
 
 
 class ScriptSide:

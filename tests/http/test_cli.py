@@ -361,12 +361,12 @@ def test_the_client_over_the_wire(url: str) -> None:
             client.submit("Other", idempotency_key="key-1")
         updated = client.update(first["id"], status="completed", progress=100, result={"success": True})
         assert updated["status"] == "completed"
-        assert client.wait(first["id"], timeout_s=10)[first["id"]]["progress"] == 100
+        assert client.wait(first["id"], timeout_s=60)[first["id"]]["progress"] == 100
         assert client.result(first["id"])["result"] == {"success": True}
         ids = [client.submit(f"n{i}", labels={"n": str(i)})["id"] for i in range(12)]
         for task_id in ids:
             client.cancel(task_id)
-        assert {task["id"] for task in client.as_completed(ids, timeout_s=10)} == set(ids)
+        assert {task["id"] for task in client.as_completed(ids, timeout_s=60)} == set(ids)
         assert set(ids) <= {task["id"] for task in client.list(status="cancelled", page_tasks=7)}
         client.logout()
         with pytest.raises(HelixError):

@@ -92,12 +92,12 @@ def test_a_wait_for_a_version_ends_with_its_examination(models: Models, tmp_path
         begun.set()
 
     def work() -> None:
-        begun.wait(10)
+        begun.wait(60)
         models.work_all()
 
     working = threading.Thread(target=work)
     working.start()
-    found = models.client.wait_for_model("digits", 1, 20, tuned=True, on_change=note)
+    found = models.client.wait_for_model("digits", 1, 60, tuned=True, on_change=note)
     working.join()
     assert (found["state"], found["settled"], found["work"]) == ("ready", True, [])
     assert seen[0]["work"][0]["kind"] == "examination"

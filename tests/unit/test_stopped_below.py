@@ -42,7 +42,7 @@ def test_only_what_is_rays_is_ended(children: dict[str, subprocess.Popen[bytes]]
     assert said == []
     below.look(102.0)
     for name in ("ray::Master", "raylet"):
-        assert children[name].wait(10) == -signal.SIGKILL
+        assert children[name].wait(60) == -signal.SIGKILL
         assert f"{name} (pid {children[name].pid}) was suspended for 2 s and was killed" in said
     below.look(104.0)
     assert stop_of(children["sleep"].pid) is not None

@@ -136,13 +136,13 @@ def test_a_broken_connection_costs_no_record(
 def test_a_black_hole_is_waited_for(tmp_path: Path, made: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     """A receiver that takes nothing: one batch is in memory and nothing more is read, whatever is written
     meanwhile; what retention removes then is told from which fact to which."""
-    monkeypatch.setattr(sinks, "SENT_S_MAX", 0.05)
     server = Server(4 * BATCH_RECORDS)
     with receiving_syslog() as receiver:
         receiver.reading.clear()
         sink = to(receiver, None)
         forwarder = Forwarder(tmp_path / "state", server, sink)
         assert forwarder.step().through == BATCH_RECORDS
+        monkeypatch.setattr(sinks, "SENT_S_MAX", 0.05)
         # The machine of the receiver takes what its buffer holds: a small one here.
         monkeypatch.setattr(sinks, "_wait_until_acknowledged", never_acknowledged)
         for _ in range(5):

@@ -145,7 +145,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def assert_set(event: threading.Event) -> None:
-    assert event.wait(10)
+    assert event.wait(60)
 
 
 def test_more_than_the_limit_is_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def run(test: Callable[[Receiver, Sender], Awaitable[None]], allowed: Allowed = 
     asyncio.run(whole())
 
 
-async def posted(sender: Sender, url: str, timeout_s: float = 5.0, ca: str | None = None) -> PostOutcome:
+async def posted(sender: Sender, url: str, timeout_s: float = 60.0, ca: str | None = None) -> PostOutcome:
     """Send a small request."""
     return await sender.post(url, b'{"a":1}', {"X-Own": "mine"}, timeout_s=timeout_s, ca=ca)
 
@@ -79,9 +79,11 @@ def test_each_failure_has_its_class(path: str, failure: str, status: int | None)
     comes in crumbs, or never begins, is not read on: it would keep the processor from other receivers."""
 
     async def test(receiver: Receiver, sender: Sender) -> None:
-        outcome = await posted(sender, receiver.url(path), timeout_s=0.5)
+        timeout_s = 0.5 if failure == "timeout" else 60.0
+        outcome = await posted(sender, receiver.url(path), timeout_s=timeout_s)
         assert (outcome.failure, outcome.status) == (failure, status)
-        assert outcome.seconds < 1.0
+        # Far less than bytes that drip for ever would keep it, on a busy machine too.
+        assert outcome.seconds < 10.0
         assert len(outcome.body) <= RESPONSE_BYTES_KEPT
         assert len(receiver.requests) == 1
         assert receiver.sent_bytes < 8 << 20
@@ -197,10 +199,10 @@ def test_headers_cannot_change_the_request() -> None:
             {"Connection": "close"},
             {"X-A": "é"}, {"X-A:": "b"},
         ):  # fmt: skip
-            outcome = await sender.post(receiver.url("/ok"), b"{}", headers, timeout_s=5.0)
+            outcome = await sender.post(receiver.url("/ok"), b"{}", headers, timeout_s=60.0)
             assert outcome.failure == "request", headers
         assert receiver.connections == 0
-        await sender.post(receiver.url("/ok"), b"{}", {"x-a": "theirs", "X-A": " ours "}, timeout_s=5.0)
+        await sender.post(receiver.url("/ok"), b"{}", {"x-a": "theirs", "X-A": " ours "}, timeout_s=60.0)
         assert receiver.requests[0].headers["x-a"] == "ours"
 
     run(test)

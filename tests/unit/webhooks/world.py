@@ -28,7 +28,7 @@ from helix_ray.webhooks.messages import Mark
 from helix_ray.webhooks.notifying import Notifying, OutboxBounds
 
 KEY = "whsec_" + "QUFB" * 10
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Got(dict[str, Any]):
