@@ -171,12 +171,12 @@ def _takes_more(client: socket.socket) -> bool:
     return True
 
 
-def test_a_second_request_behind_a_first_is_answered(patient: Server) -> None:
+def test_a_second_request_behind_a_first_is_answered(short: Server) -> None:
     """Requests in one piece are answered in order; where the last of them is bad, the
     ones before it still are."""
-    with connected(patient, GET + GET) as client:
+    with connected(short, GET + GET) as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 2
-    with connected(patient, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
+    with connected(short, GET + b"GET /api/v1/tasks HTTP/1.1\r\n\r\n") as client:
         assert everything(client).count(b"HTTP/1.1 200 OK") == 1
 
 
@@ -232,12 +232,12 @@ def test_a_body_that_nobody_reads_has_an_end(patient: Server) -> None:
     assert sent < 32 << 20
 
 
-def test_a_request_has_one_answer(patient: Server) -> None:
+def test_a_request_has_one_answer(short: Server) -> None:
     """What goes wrong in a body whose request was answered ends the connection, and is no
     answer to the next request."""
     early = written("GET", "/api/v1/tasks", transfer_encoding="chunked")
     for rest in (b"", b"not a size\r\n"):
-        with connected(patient, early) as client:
+        with connected(short, early) as client:
             assert read_answer(client, "GET").status == 200
             client.sendall(rest)
             assert everything(client) == b""
