@@ -243,7 +243,8 @@ def test_each_reason_is_its_own() -> None:
 def test_time(tmp_path: Path) -> None:
     """A model that never ends is ended."""
     report = examined(tmp_path, models.endless(), time_limit_s=3.0)
-    assert str(report["reason"]).startswith("time above 1")
+    # A step gets half of what is left, which is less on a busy machine.
+    assert re.match(r"time above [0-9.]+ s", str(report["reason"]))
 
 
 def npy(array: np.ndarray) -> bytes:

@@ -140,7 +140,7 @@ def test_the_convolutional_net_gets_int8_with_static_ranges(blobs: Blobs) -> Non
     quantize_dynamic(DEFAULT_ROOT / "digits_resnet20.onnx", trap, weight_type=QuantType.QUInt8)
     blobs.add("int8-dynamic", trap)
     heldout = blobs.rows(image=rows[CALIBRATING:], labels=LABELS[CALIBRATING:].astype(np.int64))
-    report = blobs.tune(inputs, heldout=heldout, batches=(16,), cpus=1, time_limit_s=40.0)
+    report = blobs.tune(inputs, heldout=heldout, batches=(16,), cpus=1, time_limit_s=120.0)
     if has_fast_int8():
         assert chosen(report, 16) == "int8-static", report["rows"]
     assert chosen(report, 16) in ("int8-static", "fp32")
@@ -160,7 +160,7 @@ def test_the_transformer_gets_int8_with_ranges_at_run_time(blobs: Blobs) -> None
     names = ("fp16", "int8-dynamic")
     inputs = with_variants(blobs, "digits_transformer", "rows", rows, names)
     heldout = blobs.rows(rows=rows[CALIBRATING:])
-    report = blobs.tune(inputs, heldout=heldout, batches=(16,), cpus=1, time_limit_s=40.0)
+    report = blobs.tune(inputs, heldout=heldout, batches=(16,), cpus=1, time_limit_s=120.0)
     if has_fast_int8():
         assert chosen(report, 16) == "int8-dynamic"
     assert chosen(report, 16) in ("int8-dynamic", "fp32")
@@ -173,7 +173,7 @@ def test_a_model_where_nothing_wins_stays_at_fp32(blobs: Blobs, tmp_path: Path) 
     save(doubling(), file)
     for name in ("fp32", "fp16-storage", "int8-static"):
         blobs.add(name, file)
-    report = blobs.tune(small_inputs("batch", 8), batches=(1, 16), cpus=1, time_limit_s=20.0)
+    report = blobs.tune(small_inputs("batch", 8), batches=(1, 16), cpus=1, time_limit_s=120.0)
     assert [chosen(report, batch) for batch in (1, 16)] == ["fp32", "fp32"]
     assert report["data"] == "synthetic"
 
@@ -187,7 +187,7 @@ def test_what_the_gate_refused_or_saw_only_made_rows_of_is_never_chosen(blobs: B
     blobs.add("fp32", model)
     blobs.add("fp16", DEFAULT_ROOT / "digits_transformer.onnx", passed=False)
     blobs.add("int8-static", static, data="synthetic")
-    report = blobs.tune(inputs_of("digits_resnet20"), batches=(1,), cpus=1, time_limit_s=20.0)
+    report = blobs.tune(inputs_of("digits_resnet20"), batches=(1,), cpus=1, time_limit_s=120.0)
     assert chosen(report, 1) == "fp32"
     (int8,), (fp16,) = rows_of(report, "int8-static"), rows_of(report, "fp16")
     assert (int8["why_not"], int8["ratio"] is not None) == (MADE_ROWS_ONLY, True)
@@ -202,7 +202,7 @@ def test_a_variant_that_differs_on_this_machine_is_left_out(blobs: Blobs, tmp_pa
     save(other, tmp_path / "other.onnx")
     blobs.add("fp32", DEFAULT_ROOT / "digits_resnet20.onnx")
     blobs.add("fp16-storage", tmp_path / "other.onnx")
-    report = blobs.tune(inputs_of("digits_resnet20"), batches=(1,), cpus=1, time_limit_s=20.0)
+    report = blobs.tune(inputs_of("digits_resnet20"), batches=(1,), cpus=1, time_limit_s=120.0)
     (row,) = rows_of(report, "fp16-storage")
     assert f"its outputs on {CPU} differ from fp32 on the CPU: relative error" in (row["why_not"] or "")
     assert chosen(report, 1) == "fp32"
@@ -216,7 +216,7 @@ def test_a_variant_that_kills_the_child_is_left_out_and_the_rest_is_tuned(
     save(deep_tree(), tmp_path / "deadly.onnx")
     for name, file in (("fp32", "small"), ("fp16-storage", "deadly"), ("int8-static", "small")):
         blobs.add(name, tmp_path / f"{file}.onnx")
-    report = blobs.tune(small_inputs("batch", 8), batches=(1,), cpus=1, time_limit_s=20.0)
+    report = blobs.tune(small_inputs("batch", 8), batches=(1,), cpus=1, time_limit_s=120.0)
     (row,) = rows_of(report, "fp16-storage")
     assert row["why_not"] == "it ended the process that tried it: signal 11"
     assert [each["ratio"] is not None for each in rows_of(report, "int8-static")] == [True]
@@ -234,7 +234,7 @@ def test_what_was_measured_counts_where_a_larger_batch_takes_all_memory(blobs: B
     made = model(nodes, [value("x", ["n", 8])], [value("y", ["n", 8])], wide)
     save(made, tmp_path / "wide.onnx")
     blobs.add("fp32", tmp_path / "wide.onnx")
-    limits: dict[str, Any] = {"cpus": 1, "time_limit_s": 20.0, "memory_mb": 1024}
+    limits: dict[str, Any] = {"cpus": 1, "time_limit_s": 120.0, "memory_mb": 1024}
     report = blobs.tune(small_inputs("n", 8), batches=(1, 512, 1024), **limits)
     assert chosen(report, 1) == "fp32"
     why = {row["batch"]: row["why_not"] for row in report["rows"]}
@@ -256,7 +256,7 @@ def test_the_time_limit_bounds_it(blobs: Blobs) -> None:
     with pytest.raises(
         InferenceRefused, match="this model cannot be tuned: heldout: no array for input 'image'"
     ):
-        blobs.tune(inputs_of("digits_resnet20"), heldout=blobs.rows(wrong=np.zeros(3)), time_limit_s=5.0)
+        blobs.tune(inputs_of("digits_resnet20"), heldout=blobs.rows(wrong=np.zeros(3)), time_limit_s=120.0)
 
 
 def test_it_yields_to_tasks(blobs: Blobs, tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_it_yields_to_tasks(blobs: Blobs, tmp_path: Path) -> None:
 
     os.environ["HELIX_SECRET"] = "not for children"
     try:
-        job = TuningJob(blobs.variants, small_inputs("batch", 8), batches=(1,), cpus=1, time_limit_s=10.0)
+        job = TuningJob(blobs.variants, small_inputs("batch", 8), batches=(1,), cpus=1, time_limit_s=120.0)
         tune(job, blobs.folder, look)
     finally:
         del os.environ["HELIX_SECRET"]
@@ -289,7 +289,7 @@ def test_a_fixed_batch_is_the_only_one(blobs: Blobs, tmp_path: Path) -> None:
     fixed = tmp_path / "fixed.onnx"
     save(doubling(4), fixed)
     blobs.add("fp32", fixed)
-    report = blobs.tune(small_inputs(4, 8), cpus=1, time_limit_s=5.0)
+    report = blobs.tune(small_inputs(4, 8), cpus=1, time_limit_s=120.0)
     assert {row["batch"] for row in report["rows"]} == {4}
 
 
@@ -299,7 +299,7 @@ def test_the_batch_is_what_the_examination_found(blobs: Blobs, tmp_path: Path, m
     file = tmp_path / "liar.onnx"
     save(make(), file)
     blobs.add("fp32", file)
-    report = blobs.tune(small_inputs("n", 8), cpus=1, time_limit_s=5.0, batch=batch)
+    report = blobs.tune(small_inputs("n", 8), cpus=1, time_limit_s=120.0, batch=batch)
     assert [(each["batch"], each["variant"]) for each in automatic(report["choices"])] == [(1, "fp32")]
 
 
@@ -312,9 +312,9 @@ def test_other_kinds_of_models_are_tuned_as_they_are_examined(
     file = tmp_path / "model.onnx"
     save(make(), file)
     digest = blobs.put(file.read_bytes())
-    report = examine(ExaminationJob(digest, time_limit_s=60.0), blobs.folder, silently)
+    report = examine(ExaminationJob(digest, time_limit_s=120.0), blobs.folder, silently)
     blobs.variants = report["variants"]
-    tuned = blobs.tune(report["inputs"], batches=(16,), cpus=1, time_limit_s=10.0)
+    tuned = blobs.tune(report["inputs"], batches=(16,), cpus=1, time_limit_s=120.0)
     ready = {each["name"] for each in report["variants"] if each["state"] == "ready"}
     (choice,) = automatic(tuned["choices"])
     assert choice["variant"] in ready - {"int8-static", "int8-dynamic"}  # its rows were made
