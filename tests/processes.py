@@ -21,8 +21,14 @@ def shell_of(line: str) -> int:
 
     A process that the shell forks looks like the shell itself until it runs another program.
     """
-    until(lambda: len(processes_with(f"sh -c {line}")) == 1)
-    return processes_with(f"sh -c {line}")[0]
+    found: list[int] = []
+
+    def alone() -> bool:
+        found[:] = processes_with(f"sh -c {line}")
+        return len(found) == 1
+
+    until(alone)
+    return found[0]
 
 
 def end_all(text: str) -> None:

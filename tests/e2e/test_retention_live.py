@@ -219,11 +219,12 @@ MARK = "erase-me-4711"
 def with_mark(data_dir: Path) -> list[str]:
     """Return the files of a data directory that have the mark."""
     found = []
-    for path in data_dir.rglob("*"):
-        # What is there now may be gone the next moment.
-        with suppress(OSError):
-            if path.is_file() and MARK.encode() in path.read_bytes():
-                found.append(path.name)
+    for folder, _, names in os.walk(data_dir):
+        for path in (Path(folder, name) for name in names):
+            # What is there now may be gone the next moment.
+            with suppress(OSError):
+                if path.is_file() and MARK.encode() in path.read_bytes():
+                    found.append(path.name)
     return found
 
 

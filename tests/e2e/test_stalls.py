@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.e2e.live import FINISHED, MASTER, NODE_WORKER, Json, Live, ended, serving, shell, submit
-from tests.ray.signals import until
+from tests.ray.signals import WAIT_S_MAX, until
 
 NODE_LEASE_S = 4
 LEASE_S = 6
@@ -41,7 +41,7 @@ def held_up(pid: int, seconds: float) -> None:
     began = time.monotonic()
     os.kill(pid, signal.SIGSTOP)
     try:
-        until(lambda: time.monotonic() - began >= seconds, seconds + 5)
+        until(lambda: time.monotonic() - began >= seconds, seconds + WAIT_S_MAX)
     finally:
         os.kill(pid, signal.SIGCONT)
 
