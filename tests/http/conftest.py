@@ -16,7 +16,7 @@ from helix_ray.security import passwords
 from helix_ray.testing import memory_plane
 from tests.http.api_server import PASSWORD, Api, serving_api
 from tests.http.fleet import Fleet, serving_fleet
-from tests.http.running_node import Helix, Node, Ran, serving
+from tests.http.running_node import UNHEARD_S_MAX, Helix, Node, Ran, serving
 
 # The fixture of tests/conftest.py: `require(tool)` gives its path.
 Require = Callable[[str], str]
@@ -52,7 +52,7 @@ def admin(api: Api) -> httpx.Client:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The application with a node, for all tests of this file."""
     folder = tmp_path_factory.mktemp("node")
-    settings = Settings(data_dir=folder)
+    settings = Settings(data_dir=folder, node_lease_s=UNHEARD_S_MAX)
     plane = memory_plane(settings, PASSWORD)
     node = Node(plane, folder)
     try:

@@ -17,7 +17,7 @@ from helix_ray.config import Settings
 from helix_ray.digits import as_rows, held_out
 from helix_ray.testing import memory_plane
 from tests.http.api_server import PASSWORD, TASK, error_of
-from tests.http.running_node import Node, serving
+from tests.http.running_node import UNHEARD_S_MAX, Node, serving
 
 DIGITS = as_rows(held_out()[0])[:40]
 MODEL = "digits_transformer"
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def client(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[httpx.Client]:
     """The administrator, at a server with one node."""
     home = tmp_path_factory.mktemp("node")
-    settings = Settings(data_dir=home, input_dirs=str(folder))
+    settings = Settings(data_dir=home, input_dirs=str(folder), node_lease_s=UNHEARD_S_MAX)
     plane = memory_plane(settings, PASSWORD)
     node = Node(plane, home)
     try:

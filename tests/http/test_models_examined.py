@@ -19,7 +19,7 @@ from helix_ray.config import Settings
 from helix_ray.core.models import NODE_CLASS_LABEL
 from helix_ray.testing import MemoryControlPlane, memory_plane
 from tests.http.api_server import PASSWORD
-from tests.http.running_node import Helix, Node, serving
+from tests.http.running_node import UNHEARD_S_MAX, Helix, Node, serving
 from tests.unit.inference.small_models import matmul, save, times
 
 CLASS = "test-class"
@@ -32,7 +32,9 @@ WAIT_S = "120"
 def plane(tmp_path_factory: pytest.TempPathFactory) -> MemoryControlPlane:
     """A control plane whose tunings are short."""
     folder = tmp_path_factory.mktemp("models")
-    settings = Settings(data_dir=folder, examination_memory_mb=1024, tuning_s_max=2.0)
+    settings = Settings(
+        data_dir=folder, examination_memory_mb=1024, tuning_s_max=2.0, node_lease_s=UNHEARD_S_MAX
+    )
     return memory_plane(settings, PASSWORD)
 
 
