@@ -43,6 +43,7 @@ CTRL_C = b"\x03"
 DOWN_S_MAX = 3 * 3.0
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery staple"
+get = partial(httpx.get, timeout=ANSWER_S_MAX)
 
 
 @dataclass
@@ -139,9 +140,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_what_the_application_says_is_what_the_caller_gets(running: Up) -> None:
     """Status, body and headers of an error pass unchanged, with one X-Request-ID."""
-    answer = httpx.get(
-        running.url + "/refused", headers={"X-Request-ID": "not well-formed!"}, timeout=ANSWER_S_MAX
-    )
+    answer = get(running.url + "/refused", headers={"X-Request-ID": "not well-formed!"})
     assert answer.status_code == 429
     assert answer.json() == {"error": {"code": "RATE_LIMITED"}}
     assert answer.headers.get_list("x-request-id") == ["req-ours"]
@@ -174,11 +173,10 @@ def test_a_connection_is_kept(running: Up) -> None:
 
 def test_serve_takes_no_orders_from_callers(running: Up) -> None:
     """Headers that Serve obeys do not reach it, and its own paths are unknown paths."""
-    hurried = {"X-Request-Timeout-Seconds": "0.001"}
-    slow = httpx.get(running.url + "/stream", headers=hurried, timeout=ANSWER_S_MAX)
+    slow = get(running.url + "/stream", headers={"X-Request-Timeout-Seconds": "0.001"})
     assert slow.status_code == 200
     for path in ("/-/healthz", "/-/routes"):
-        answer = httpx.get(running.url + path, timeout=ANSWER_S_MAX)
+        answer = get(running.url + path)
         assert (answer.status_code, answer.json()) == (404, {"error": {"code": "NOT_FOUND"}})
 
 
@@ -187,9 +185,8 @@ def test_serve_takes_no_orders_from_callers(running: Up) -> None:
 )
 def test_what_is_not_http_gets_the_envelope(running: Up, raw: bytes) -> None:
     """Even an answer from below the application has the documented form."""
-    with contextlib.closing(
-        socket.create_connection(("127.0.0.1", running.port), timeout=ANSWER_S_MAX)
-    ) as connection:
+    place = ("127.0.0.1", running.port)
+    with contextlib.closing(socket.create_connection(place, timeout=ANSWER_S_MAX)) as connection:
         connection.sendall(raw)
         head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
@@ -285,7 +282,7 @@ def test_a_second_one_on_the_same_data_is_refused(running: Up) -> None:
     """The error names the process that holds the data directory."""
     line = refused(command(running.data_dir, free_port()))
     assert f"pid {running.process.pid}" in line
-    assert httpx.get(running.url + "/hello", timeout=ANSWER_S_MAX).status_code == 200
+    assert get(running.url + "/hello").status_code == 200
 
 
 def test_a_taken_port_is_refused(running: Up, tmp_path: Path) -> None:
@@ -343,7 +340,7 @@ def test_it_ends_with_all_it_started_and_nothing_else(
             os.write(keyboard, CTRL_C * 2)
         else:
             up.process.send_signal(signal.SIGHUP)
-            assert httpx.get(up.url + "/hello", timeout=ANSWER_S_MAX).text == "hello"
+            assert get(up.url + "/hello").text == "hello"
             up.process.send_signal(how)
         wait_for(lambda: not marked(marker), GONE_S_MAX, "processes are left")
         wait_for(lambda: not psutil.pid_exists(daemon), GONE_S_MAX, "a daemon is left")
@@ -356,7 +353,7 @@ def test_it_ends_with_all_it_started_and_nothing_else(
     assert DATA_DIR.wait_until_free(tmp_path / "data", GONE_S_MAX)
     if how == signal.SIGKILL:
         with started(tmp_path / "data") as again:
-            assert httpx.get(again.url + "/hello", timeout=ANSWER_S_MAX).text == "hello"
+            assert get(again.url + "/hello").text == "hello"
 
 
 def test_a_killed_keeper_takes_all_with_it(tmp_path: Path) -> None:
@@ -389,7 +386,7 @@ def test_a_detached_one_is_ended_by_down(tmp_path: Path, certificate: tuple[Path
         assert "helix up: starting 1 Ray node\n" in done.stderr
         assert "helix up: starting the API\n" in done.stderr
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS)]
-        seen = httpx.get(f"{url}/seen", verify=False, timeout=ANSWER_S_MAX)
+        seen = get(f"{url}/seen", verify=False)
         assert seen.json()["scheme"] == "https"
         marker = json.loads((data_dir / "up.json").read_bytes())["id"]
     finally:

@@ -91,8 +91,7 @@ def under_load(data_dir: Path) -> Iterator[list[tuple[int, float]]]:
 
 
 def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) -> None:
-    """It has everything acknowledged before it began, in order and without a gap, and the
-    writer goes on meanwhile."""
+    """It has all acknowledged before it began, in order, without a gap; the writer goes on meanwhile."""
     with under_load(data) as acknowledged:
         until(lambda: bool(acknowledged))
         before = acknowledged[-1][0]
@@ -105,7 +104,7 @@ def test_a_backup_beside_a_writer_is_a_whole_prefix(data: Path, tmp_path: Path) 
             waited.append(what)
 
         made = back_up(data, tmp_path / "copy", writer_goes_on)
-        assert "copying" in waited
+    assert "copying" in waited
     assert before <= made.seq <= acknowledged[-1][0]
     assert verify(tmp_path / "copy", quiet) == made
     restore(tmp_path / "copy", tmp_path / "again", quiet)
