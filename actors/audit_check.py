@@ -13,8 +13,8 @@ from pathlib import Path
 from actors.audit_requests import COMPARED, LENGTH_BYTES, PAGE
 from helix_ray.audit_compare import CannotCompare, Pages, compare, wording
 from helix_ray.core.posture import AuditCheck
-from helix_ray.journal.checked import read_check, write_comparison
 from helix_ray.journal.errors import JournalError
+from helix_ray.monitoring.checked import read_check, write_comparison
 from helix_ray.views.audit_page import AuditPage, page_of
 
 
@@ -32,8 +32,8 @@ def compare_audit(data_dir: Path, pages: Pages, pause: Callable[[], None] = lamb
         difference = found.difference
         place, what = (0, "") if difference is None else (difference.seq, wording(difference))
         check = AuditCheck(time.time(), found.facts, found.records, place, what)
-        write_comparison(data_dir, check)
         print(f"{COMPARED.decode()}{json.dumps(check)}", flush=True)
+        write_comparison(data_dir, check)
     except (CannotCompare, JournalError, OSError, sqlite3.Error) as error:
         return f"the audit could not be compared: {error}"
     return None

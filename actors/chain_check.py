@@ -11,12 +11,13 @@ wait for it. It ends with the process that started it.
 
 The history's file can be open in one process only, which started this one: it is asked for records page by
 page. A request is a line on standard output, `page AFTER THROUGH`; the answer on standard input is the length
-of the page in 8 bytes, and the page. `compared JSON` is what was found; all other lines say why something
-could not be checked.
+of the page in 8 bytes, and the page. `checked JSON` and `compared JSON` are what was found; all other lines
+say why something could not be checked.
 
-The results are also kept in files, so that a start need not check at once what was checked an hour ago. Who
-can edit these delays a check by `every_s` at most: the journal is told only what this process has seen found,
-and while it says that the audit differs, a start compares, whatever the file says.
+The results are also kept in signed files (helix_ray/monitoring/checked.py), so that a start need not check at
+once what was checked an hour ago. They say nothing else: figures and the journal are told what this process
+has seen found, and while the journal says that something is wrong, a start checks, whatever the files say.
+Who has the key that signs them delays the first check of a start by `every_s` at most.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.audit_requests import COMPARED, LENGTH_BYTES, PAGE
+from actors.audit_requests import CHECKED, COMPARED, LENGTH_BYTES, PAGE
 from helix_ray.checkpoints import UNMET_FILE, CheckpointFailed, verify
 from helix_ray.core.posture import REMEDY, AuditCheck, JournalCheck
-from helix_ray.journal.checked import read_check, read_comparison, write_check
 from helix_ray.journal.errors import JournalError
+from helix_ray.monitoring.checked import read_check, read_comparison, write_check
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +54,13 @@ FOLLOWED_LOOK_S = 0.5
 @dataclass(frozen=True, slots=True)
 class AuditSide:
     """The audit of the process that has the history: its pages (views/audit_page.py), once the history has
-    `followed` the journal, who is told of a comparison, and whether the journal says that it differs."""
+    `followed` the journal, who is told what was found, and whether the journal says that something is
+    wrong."""
 
     page: Callable[[int, int], bytes]
     followed: threading.Event
-    tell: Callable[[AuditCheck], Awaitable[None]]
-    differs: Callable[[], Awaitable[bool]]
+    tell: Callable[[JournalCheck | AuditCheck], Awaitable[None]]
+    is_wrong: Callable[[], Awaitable[bool]]
 
 
 class ChainCheck:
@@ -71,18 +73,24 @@ class ChainCheck:
         self._audit = audit
         self._compare_at = 0.0
         self._has_doubted = False
-        # What is still to be told.
-        self._found: AuditCheck | None = None
+        # What this process has seen found last, and what of it is still to be told.
+        self._checked: JournalCheck | None = None
+        self._compared: AuditCheck | None = None
+        self._untold: list[JournalCheck | AuditCheck] = []
+
+    def known(self) -> tuple[JournalCheck | None, AuditCheck | None]:
+        """Return the newest check and the newest comparison: those of this start, or else of one before."""
+        return (
+            self._checked or read_check(self._data_dir),
+            self._compared or read_comparison(self._data_dir),
+        )
 
     async def check_if_due(self) -> None:
         """Check where the last check is too long ago, or that time is in the future; and once where this
         start has found another journal than that of its checkpoint, or the last check has found damage."""
-        last, compared = await asyncio.to_thread(self._read)
+        last, compared = await asyncio.to_thread(self.known)
         if not self._is_fresh(last) or self._is_doubtful(last) or await self._is_to_compare(compared):
             await self._check_beside()
-
-    def _read(self) -> tuple[JournalCheck | None, AuditCheck | None]:
-        return read_check(self._data_dir), read_comparison(self._data_dir)
 
     def _is_doubtful(self, last: JournalCheck | None) -> bool:
         is_damaged = last is not None and last.damage is not None
@@ -97,7 +105,7 @@ class ChainCheck:
     async def _is_to_compare(self, last: AuditCheck | None) -> bool:
         if self._audit is None or time.monotonic() < self._compare_at:
             return False
-        return not self._is_fresh(last) or bool(last and last.difference) or await self._audit.differs()
+        return not self._is_fresh(last) or bool(last and last.difference) or await self._audit.is_wrong()
 
     async def _check_beside(self) -> None:
         command = [sys.executable, "-m", "actors.chain_check", str(self._data_dir)]
@@ -116,7 +124,7 @@ class ChainCheck:
                     pipe.close()
         if child.returncode != 0:
             log.warning("the journal could not be checked: %s", reason or f"code {child.returncode}")
-        found, compared = await asyncio.to_thread(self._read)
+        found, compared = self._checked, self._compared
         if found is not None and found.damage is not None:
             log.critical("the check of the journal failed: %s", found.damage)
         if compared is not None and compared.difference:
@@ -129,8 +137,7 @@ class ChainCheck:
         said = []
         with contextlib.suppress(BrokenPipeError):
             for line in child.stdout:
-                if line.startswith(COMPARED):
-                    self._found = AuditCheck(*json.loads(line[len(COMPARED) :]))
+                if self._found(line):
                     continue
                 if self._audit is None or not line.startswith(PAGE):
                     said.append(line.decode("utf-8", "replace").strip())
@@ -144,11 +151,23 @@ class ChainCheck:
         child.wait()
         return " ".join(said)
 
+    def _found(self, line: bytes) -> bool:
+        """Keep what a line says was found; False for a line that says something else."""
+        if line.startswith(CHECKED):
+            self._checked = JournalCheck(*json.loads(line[len(CHECKED) :]))
+            self._untold.append(self._checked)
+        elif line.startswith(COMPARED):
+            self._compared = AuditCheck(*json.loads(line[len(COMPARED) :]))
+            self._untold.append(self._compared)
+        else:
+            return False
+        return True
+
     async def _tell(self) -> None:
-        """Tell what a comparison has found."""
-        if self._audit is not None and self._found is not None:
-            await self._audit.tell(self._found)
-            self._found = None
+        """Tell what was found, in its order; what cannot be told now is told later."""
+        while self._audit is not None and self._untold:
+            await self._audit.tell(self._untold[0])
+            del self._untold[0]
 
     async def run(self) -> None:
         """Check for ever, as a loop of an actor: one look."""
@@ -158,8 +177,8 @@ class ChainCheck:
 
 
 def check(data_dir: Path, pause: Callable[[], None] = lambda: None) -> str | None:
-    """Check all facts now and keep the result; return why it could not be checked. `pause` is called between
-    steps of some thousand facts."""
+    """Check all facts now, print the result and keep it; return why it could not be checked. `pause` is
+    called between steps of some thousand facts."""
     checked = 0
 
     def step(facts: int) -> None:
@@ -173,6 +192,7 @@ def check(data_dir: Path, pause: Callable[[], None] = lambda: None) -> str | Non
         found = JournalCheck(time.time(), checked, str(error))
     except (CheckpointFailed, OSError, sqlite3.Error) as error:
         return str(error)
+    print(f"{CHECKED.decode()}{json.dumps(found)}", flush=True)
     try:
         write_check(data_dir, found)
     except OSError as error:

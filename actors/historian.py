@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -26,15 +27,25 @@ from actors.attempt_log import has_items, has_log, read_piece, read_yielded
 from actors.chain_check import AuditSide, ChainCheck
 from actors.gateway import RayControlPlane
 from actors.life import LivingActor, Work, reason_of
+from actors.pruner import Pruner
 from helix_ray.checkpoints import CheckpointFailed, newest
 from helix_ray.config import Settings
 from helix_ray.core.access import SYSTEM, Principal
 from helix_ray.core.errors import Refused, Rejected
 from helix_ray.core.host_points import Span
 from helix_ray.core.lifecycle import TERMINAL
-from helix_ray.core.orders import ArchiveTasks, NoteComparison, NoteRetention, Order, Recalled, Receipt
+from helix_ray.core.orders import (
+    ArchiveTasks,
+    NoteComparison,
+    NoteJournalCheck,
+    NoteRetention,
+    Order,
+    OrderBody,
+    Recalled,
+    Receipt,
+)
 from helix_ray.core.orders.kind import Detail
-from helix_ray.core.posture import AuditCheck, Findings
+from helix_ray.core.posture import AuditCheck, Findings, JournalCheck
 from helix_ray.core.proof_questions import (
     ListCheckpoints,
     NewestCheckpoint,
@@ -70,7 +81,6 @@ FACTS_PER_INGEST_MAX = 16_000
 PAUSES = Pauses(quiet_s=0.5, busy_s=2.0, busy_facts=5_000)
 # Tidying asks the master: not after each batch that somebody waited for.
 TIDY_EVERY_S = PAUSES.quiet_s / 2
-PRUNE_EVERY_S = 10.0
 # Queries wait while a file that is open for reading only is opened again.
 REOPEN_EVERY_S = 3.0
 ARCHIVE_TASKS_PER_ORDER = 5000
@@ -100,7 +110,7 @@ class Historian(LivingActor):
         """Open the file; a damaged one is set aside and rebuilt from the journal."""
         from helix_ray.views.history import History
 
-        self._prune_at = self._tidy_at = 0.0
+        self._tidy_at = 0.0
         self._noted_retention = False
         self._path = self._settings.data_dir / HISTORY_FILE
         self._history = await asyncio.to_thread(History, self._path)
@@ -111,6 +121,7 @@ class Historian(LivingActor):
         self._followed = threading.Event()
         self._check = self._daily_check()
         self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._gathering.hurry)
+        self._pruner = Pruner(self._history, self._plane, self._settings, self._on_file)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
         self._following = Following("history", self, feed, BatchLimits(FACTS_PER_INGEST_MAX))
         self._plane.report_lag(self._following.lag)
@@ -137,24 +148,26 @@ class Historian(LivingActor):
 
     def _daily_check(self) -> ChainCheck:
         settings = self._settings
-        audit = AuditSide(
-            self._history.audit_page, self._followed, self._note_comparison, self._audit_differs
-        )
-        return ChainCheck(settings.data_dir, settings.journal_check_every_s, audit)
+        side = AuditSide(self._history.audit_page, self._followed, self._note_found, self._is_wrong)
+        return ChainCheck(settings.data_dir, settings.journal_check_every_s, side)
 
     async def _check_all(self) -> None:
         await self._check.run()
 
-    async def _note_comparison(self, found: AuditCheck) -> None:
-        body = NoteComparison(found.facts, found.place, found.difference)
+    async def _note_found(self, found: JournalCheck | AuditCheck) -> None:
+        body: OrderBody = (
+            NoteJournalCheck(found.facts, found.damage or "")
+            if isinstance(found, JournalCheck)
+            else NoteComparison(found.facts, found.place, found.difference)
+        )
         answer = await self._plane.execute(Order(body, SYSTEM, "req-historian", new_seed()))
         if isinstance(answer, Rejected):
             raise Refused(answer)
 
-    async def _audit_differs(self) -> bool:
-        """Say whether the journal says it, or may say it."""
+    async def _is_wrong(self) -> bool:
+        """Say whether the journal says that something is wrong, or may say it."""
         figures = await self._plane.query(Metrics(), SYSTEM)
-        return isinstance(figures, Rejected) or figures["audit_differs"]
+        return isinstance(figures, Rejected) or figures["journal_damaged"] or figures["audit_differs"]
 
     async def stop(self) -> None:
         """Stop following the journal and close the file."""
@@ -181,7 +194,9 @@ class Historian(LivingActor):
         """Add what is in force on this machine: on the head, where the keys are."""
         from helix_ray.monitoring.in_force import look
 
-        return look(findings, self._settings, os.environ, ray.util.get_node_ip_address())
+        seen = look(findings, self._settings, os.environ, ray.util.get_node_ip_address())
+        checked, compared = self._check.known()
+        return replace(seen, journal=checked, audit=compared)
 
     async def prove(self, question: ProofQuestion) -> Mapping[str, object] | SourceUnavailable:
         """Return the newest checkpoint or a proof, from the data directory, or checkpoints so far."""
@@ -255,7 +270,7 @@ class Historian(LivingActor):
         # It may have waited for seconds.
         if self._room.look() is not None:
             return
-        await self._prune()
+        await self._pruner.step(at_head)
         if at_head:
             self._followed.set()
             owed = time.monotonic() < self._tidy_at
@@ -309,6 +324,7 @@ class Historian(LivingActor):
     async def take(self, batch: Batch) -> None:
         """Take facts into the tables; the cursor is in the same transaction."""
         await self._on_file(self._history.ingest, batch.facts)
+        self._pruner.took(batch.facts)
         self._archive.grown()
         self._gathering.took(len(batch.facts))
         if self._traces is not None:
@@ -317,23 +333,6 @@ class Historian(LivingActor):
     async def beyond(self, head: int) -> None:
         """Make the history again from the journal that is there."""
         self._end(f"it has facts up to {self._history.cursor}, and the journal ends at {head}")
-
-    async def _prune(self) -> None:
-        """Remove some of what is too old or too much, also while the history is rebuilt."""
-        if time.monotonic() < self._prune_at:
-            return
-        self._prune_at = time.monotonic() + PRUNE_EVERY_S
-        counts = await self._plane.query(Counts(), SYSTEM)
-        if isinstance(counts, Rejected):
-            return
-        from helix_ray.views.pruning import HistoryLimits
-
-        limits = HistoryLimits(
-            self._settings.history_keep_s, self._settings.history_keep_bytes, self._settings.audit_keep_s,
-            counts["exported_through"] if self._settings.keeps_audit_until_exported() else None,
-        )  # fmt: skip
-        if await self._on_file(self._history.prune, limits, time.time(), counts["archived_through"]):
-            self._prune_at = 0.0
 
     async def _archive_finished(self) -> None:
         """Archive tasks that finished long enough ago, and the oldest where there are too many."""

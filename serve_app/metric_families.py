@@ -46,6 +46,11 @@ class Families(Collector):
             value=figures["log_bytes"],
         )
         yield GaugeMetricFamily(
+            "helix_journal_damaged",
+            "1 while the journal is known to be damaged.",
+            value=int(figures["journal_damaged"]),
+        )
+        yield GaugeMetricFamily(
             "helix_audit_differs",
             "1 while records of the audit are known to differ from the journal.",
             value=int(figures["audit_differs"]),

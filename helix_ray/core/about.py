@@ -307,11 +307,11 @@ _SUBJECTS: Final[dict[type[Any], Subject]] = {
         (
             ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead,
             ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported, ev.AuditRetentionSet,
-            ev.FactsErased, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
+            ev.AuditPruned, ev.FactsErased, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
         ),
         _administrators,
     ),
-    **dict.fromkeys((ev.CheckpointSigned, ev.AuditCompared), _auditors),
+    **dict.fromkeys((ev.CheckpointSigned, ev.JournalChecked, ev.AuditCompared), _auditors),
     ev.ReceiptKept: _nobody,
 }  # fmt: skip
 # Kinds of facts that somebody decides who hears of.

@@ -33,7 +33,7 @@ BY_ID_ONLY = (
     # Their `id` is a digest. What nothing uses goes by itself.
     ev.DatasetUploaded, ev.DatasetDeleted,
     # Their `id` is the name of a place where the audit is kept, too, what was found, or the audit.
-    ev.AuditExported, ev.AuditCompared, ev.AuditRetentionSet,
+    ev.AuditExported, ev.AuditCompared, ev.AuditRetentionSet, ev.AuditPruned, ev.JournalChecked,
     # Their `id` is the hash of a certificate, or the root of the tree.
     ev.CertificateChanged, ev.CertificateRefused, ev.CheckpointSigned,
 )  # fmt: skip

@@ -62,7 +62,8 @@ class Findings:
     """What is in force; None: not known. Times in epoch seconds.
 
     `certificate_fault` says why the files of the certificate could not be used at the next start,
-    `audit_difference` says how the audit was found to differ from the journal ("": not),
+    `journal_damage` says what the journal has of a check that found damage ("": none), `audit_difference`
+    how the audit was found to differ from the journal ("": not),
     `isolation` counts live nodes by their level, `exposed` names files and folders that other users can
     read, `keys` says of each key when it was made.
     """
@@ -80,6 +81,7 @@ class Findings:
     password_chars_min: int | None = None
     journal: JournalCheck | None = None
     audit: AuditCheck | None = None
+    journal_damage: str = ""
     audit_difference: str = ""
 
 
@@ -226,10 +228,11 @@ def _passwords(found: Findings, now: float) -> _Said:
 
 def _journal(found: Findings, now: float) -> _Said:
     check = found.journal
+    damage = (check and check.damage) or found.journal_damage
+    if damage:
+        return "fail", f"the check of the journal failed: {damage}"
     if check is None:
         return "unknown", "the journal has not been checked yet"
-    if check.damage is not None:
-        return "fail", f"the check of the journal failed: {check.damage}"
     days = (now - check.at) / DAY_S
     said = f"{check.facts} facts were checked {_days(days)} ago"
     return ("warn" if days > CHECK_DAYS_MAX else "pass"), said

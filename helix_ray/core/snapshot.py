@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 26
+FOLD_VERSION = 27
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -338,6 +338,7 @@ PARTS: tuple[Piece, ...] = (
     _figure("exported_through"),
     _figure("audit_keep_s"),
     _figure("audit_until_exported"),
+    _figure("journal_damage"),
     _figure("audit_difference"),
     _figure("user_removed_seq"),
     Piece("retired", lambda s: {str(status): count for status, count in s.archived.items()}, _load_archived),

@@ -174,6 +174,7 @@ class State:
     exported_through: int = 0  # up to this seq the audit is kept elsewhere, too (core/decide/audit.py)
     audit_keep_s: float | None = None  # how long records stay searchable; None: no fact says it
     audit_until_exported: bool = False  # and they stay until they are exported
+    journal_damage: str = ""  # what the last check of the journal found (core/decide/audit.py)
     audit_difference: str = ""  # of the history's audit from the journal (core/decide/audit.py)
     user_removed_seq: int = 0  # of the newest removal of a user
     archived: dict[str, int] = field(default_factory=dict)  # the number of archived tasks by status

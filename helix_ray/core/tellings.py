@@ -160,6 +160,13 @@ def _checkpoint(fact: ev.Fact, event: ev.CheckpointSigned, about: About) -> Noti
     return {"size": event.size, "root": event.id, "checkpoint": event.note}
 
 
+_CHECKS = ("journal.intact", "journal.damaged")
+
+
+def _checked(fact: ev.Fact, event: ev.JournalChecked, about: About) -> NoticeData:
+    return {"facts": event.facts, "damage": event.damage}
+
+
 _COMPARISONS = ("audit.agrees", "audit.differs")
 
 
@@ -237,6 +244,7 @@ TELLINGS: Final[Mapping[type[Any], Telling]] = {
     ev.CertificateChanged: _always("security.certificate_changed", _fields("fingerprint", "expires_at")),
     ev.CertificateRefused: _always("security.certificate_refused", _fields("fingerprint", "reason")),
     ev.CheckpointSigned: _always("audit.checkpoint_signed", _checkpoint),
+    ev.JournalChecked: Telling(_CHECKS, lambda event: _CHECKS[bool(event.damage)], _checked),
     ev.AuditCompared: Telling(_COMPARISONS, lambda event: _COMPARISONS[bool(event.difference)], _compared),
     ev.TokenCreated: _always(
         "security.token_created",
@@ -266,6 +274,7 @@ UNTOLD: Final[frozenset[type[Any]]] = frozenset({
     ev.TaskMarked,
     ev.ModelActivationAsked, ev.ModelTuningBegun, ev.SessionRefreshed, ev.TokenUsed, ev.ReceiptKept,
     ev.WebhookRedeliveryAsked, ev.WebhooksMarked, ev.DataRead, ev.AuditExported, ev.AuditRetentionSet,
+    ev.AuditPruned,
     ev.ErasureRequested, ev.FactsErased, ev.ErasureCompleted, ev.Erased,
     ev.DatasetUploaded, ev.DatasetDeleted,
     ev.DeviceCodeIssued, ev.DeviceFollowsSet, ev.MutationsPushed, ev.ConflictResolved,

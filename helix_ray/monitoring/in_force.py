@@ -1,4 +1,4 @@
-"""What is in force on the head's machine: how the API and Ray listen, files, keys, the last check.
+"""What is in force on the head's machine: how the API and Ray listen, files, keys.
 
 Settings and the environment say what was asked for, files what is there; nothing is tried from outside.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from helix_ray.config import Settings
 from helix_ray.core.posture import Exposure, Findings
-from helix_ray.journal.checked import read_check, read_comparison
 from helix_ray.loopback import is_loopback
 from helix_ray.private import OTHERS
 from helix_ray.security import keys, vault
@@ -47,8 +46,6 @@ def look(
         exposed=_exposed(private),
         keys=_ages(named),
         password_chars_min=settings.password_chars_min,
-        journal=read_check(home),
-        audit=read_comparison(home),
     )
 
 

@@ -114,16 +114,25 @@ def thing_of(record: AuditRecord) -> str:
     return f"{record.resource} {record.resource_id}"
 
 
+_OLD = "moment < ? AND last_seq <= ?"
+
+
+def has_before(con: duckdb.DuckDBPyConnection, before: float, through: int | None = None) -> bool:
+    """Say whether `prune` would remove records."""
+    values = [before, 1 << 62 if through is None else through]
+    return bool(con.execute(f"SELECT 1 FROM audit WHERE {_OLD} LIMIT 1", values).fetchall())
+
+
 def prune(con: duckdb.DuckDBPyConnection, before: float, through: int | None = None) -> bool:
     """Remove the records from before a time, of facts up to a seq, and say whether there were any.
 
     The journal still has their facts.
     """
-    where, values = "moment < ? AND last_seq <= ?", [before, 1 << 62 if through is None else through]
-    [(last,)] = con.execute(f"SELECT max(last_seq) FROM audit WHERE {where}", values).fetchall()
+    values = [before, 1 << 62 if through is None else through]
+    [(last,)] = con.execute(f"SELECT max(last_seq) FROM audit WHERE {_OLD}", values).fetchall()
     if last is None:
         return False
-    con.execute(f"DELETE FROM audit WHERE {where}", values)
+    con.execute(f"DELETE FROM audit WHERE {_OLD}", values)
     con.execute("UPDATE position SET audit_removed = greatest(audit_removed, ?)", [last])
     return True
 

@@ -181,13 +181,18 @@ class History:
             except duckdb.TransactionException:
                 return False
             with self._transaction() as con:
-                had_old_records = audit.prune(con, now - limits.audit_keep_s, limits.audit_through)
+                before = min(now, limits.audit_now) - limits.audit_keep_s
+                had_old_records = audit.prune(con, before, limits.audit_through)
                 removed = prune(con, limits, now, archived_through, self._prune_tasks)
                 with self._search.removing() if had_old_records else nullcontext():
                     con.execute("COMMIT")
         # Shards of a parent that stays may fill a step: look further then.
         self._prune_tasks = 2 * self._prune_tasks if removed == 0 else PRUNE_TASKS_MAX
         return removed is not None
+
+    def has_old_records(self, limits: HistoryLimits, now: float) -> bool:
+        """Say whether records of the audit are too old by a clock."""
+        return audit.has_before(self._con, now - limits.audit_keep_s, limits.audit_through)
 
     @contextmanager
     def _transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:

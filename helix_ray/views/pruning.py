@@ -35,12 +35,13 @@ WHERE p.finished_seq IS NULL OR p.finished_seq > ?
 @dataclass(frozen=True, slots=True)
 class HistoryLimits:
     """How long a finished task stays in the history, how many bytes its file may use, and how long a record
-    of the audit stays; after `audit_through` all of them stay."""
+    of the audit stays; after `audit_through` all of them stay, and none is older than at `audit_now`."""
 
     keep_s: float
     keep_bytes: int
     audit_keep_s: float = float("inf")
     audit_through: int | None = None
+    audit_now: float = float("inf")
 
 
 def bytes_used(con: duckdb.DuckDBPyConnection) -> int:

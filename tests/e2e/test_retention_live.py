@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from helix_ray.checkpoints import newest, verify
-from helix_ray.journal.checked import AUDIT_FILE, read_comparison
+from helix_ray.monitoring.checked import AUDIT_FILE, read_comparison
 from launcher.up.data_dir import DATA_DIR
 from tests.e2e.live import (
     HISTORIAN,

@@ -1,5 +1,4 @@
-"""What happens in journal-certificates, journal-checkpoints, journal-comparisons, journal-exports,
-journal-marks, journal-reads and journal-retention."""
+"""What happens in the golden journals of AUDIT_STORIES."""
 
 from __future__ import annotations
 
@@ -33,6 +32,15 @@ def comparisons(story: Story) -> None:
     story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
     story.tell(o.NoteComparison(9, 4, "from fact 4 on, a record is missing"), SYSTEM)
     story.tell(o.NoteComparison(12), SYSTEM)
+
+
+def checks(story: Story) -> None:
+    """The journal was found to be damaged, and intact again; old records were removed (journal-checks)."""
+    story.tell(o.NoteJournalCheck(7), SYSTEM)
+    story.tell(o.NoteJournalCheck(9, "fact 4 was changed"), SYSTEM)
+    story.tell(o.NoteJournalCheck(9, "fact 4 was changed"), SYSTEM)
+    story.tell(o.NotePruning(1_789_990_000.0), SYSTEM)
+    story.tell(o.NoteJournalCheck(12), SYSTEM)
 
 
 def retention(story: Story) -> None:
@@ -72,3 +80,15 @@ def reads(story: Story) -> None:
     story.tell(o.NoteReads(ADA.id, "results", 3, ("task-1", "task-2")), SYSTEM)
     story.tell(o.NoteReads(ADMIN.id, "audit", asked="event_type=authentication"), SYSTEM)
     story.tell(o.NoteReads(SYSTEM.id, "logs", 12, gap=True), SYSTEM)
+
+
+AUDIT_STORIES = {
+    "journal-reads": (reads,),
+    "journal-certificates": (certificates,),
+    "journal-checkpoints": (checkpoints,),
+    "journal-checks": (checks,),
+    "journal-comparisons": (comparisons,),
+    "journal-retention": (retention,),
+    "journal-exports": (exports,),
+    "journal-marks": (marks,),
+}

@@ -13,7 +13,7 @@ from helix_ray.core.policy import Policy
 from helix_ray.core.state import Task
 from helix_ray.engine import Engine
 from helix_ray.journal.memory import MemoryJournal
-from tests.golden.audit_story import certificates, checkpoints, comparisons, exports, marks, reads, retention
+from tests.golden.audit_story import AUDIT_STORIES
 from tests.golden.dataset_story import datasets
 from tests.golden.device_story import devices
 from tests.golden.model_story import models
@@ -382,13 +382,7 @@ STORIES = {
     "journal-odd": (odd,),
     "journal-refusals": (refusals,),
     "journal-restored": (restored,),
-    "journal-reads": (reads,),
-    "journal-certificates": (certificates,),
-    "journal-checkpoints": (checkpoints,),
-    "journal-comparisons": (comparisons,),
-    "journal-retention": (retention,),
-    "journal-exports": (exports,),
-    "journal-marks": (marks,),
+    **AUDIT_STORIES,
     "journal-erasures": (erasures,),
     "journal-waiting": (waiting,),
     "journal-models": (models,),

@@ -38,7 +38,7 @@ from tests.golden import make
 
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parent.parent
-RECORDS = "315f40b83f7d8ae23fd3feba0b6f303b8ba316504e35830c35220890b59a471b"
+RECORDS = "cde30aef43985d0c155385d5c872da0a3b183e812b12874524b8d1c3b261b1f4"
 JOURNALS = sorted(path.stem for path in FOLDER.glob("*.jsonl"))
 
 

@@ -10,7 +10,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from helix_ray.config import Settings
-from helix_ray.core.orders import NoteComparison
+from helix_ray.core.orders import NoteComparison, NoteJournalCheck
 from tests.http.api_server import Api, error_of, serving_api
 from tests.http.devices import device
 from tests.http.fleet import Fleet
@@ -59,6 +59,16 @@ def test_an_audit_that_differs_is_told(fleet: Fleet) -> None:
         return figures(fleet.api.url)[1]["helix_audit_differs",]
 
     assert (told("a record is missing"), told("")) == (1.0, 0.0)
+
+
+def test_a_damaged_journal_is_told(fleet: Fleet) -> None:
+    """Until a check finds that it is intact."""
+
+    def told(damage: str) -> float:
+        fleet.api.plane.give(NoteJournalCheck(9, damage))
+        return figures(fleet.api.url)[1]["helix_journal_damaged",]
+
+    assert (told("fact 4 was changed"), told("")) == (1.0, 0.0)
 
 
 def test_accelerators_are_told_by_kind_and_vendor(fleet: Fleet) -> None:

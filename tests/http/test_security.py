@@ -10,7 +10,7 @@ import pytest
 
 from helix_ray.cli.tables import CUT_MARK
 from helix_ray.config import Settings
-from helix_ray.core.orders import NoteComparison, RegisterWorker
+from helix_ray.core.orders import NoteComparison, NoteJournalCheck, RegisterWorker
 from helix_ray.core.posture import REMEDY
 from helix_ray.plane.control import Plane
 from helix_ray.testing import ManualClock, MemoryControlPlane, memory_plane
@@ -137,6 +137,27 @@ def test_an_audit_that_differs_from_the_journal_is_said_wherever_it_is_read(serv
     logs = admin.get("/aurora/audit", params={"action": "compare_audit"}).json()["logs"]
     assert [(log["result"], log["metadata"]["details"].get("difference")) for log in logs] == [
         ("success", ""), ("failure", what),
+    ]  # fmt: skip
+
+
+def test_damage_of_the_journal_is_said_until_a_check_finds_none(served: Served) -> None:
+    """Whatever a file says: in the posture, and as a record of each change."""
+    admin, what = served.api.client(), "fact 4 was changed"
+
+    def shown() -> list[tuple[str, str]]:
+        told = served.ask(admin)
+        return [(each["standing"], each["reason"]) for each in told["reasons"] if each["check"] == "journal"]
+
+    [intact] = shown()
+    served.plane.give(NoteJournalCheck(9, what))
+    served.plane.give(NoteJournalCheck(9, what))
+    assert shown() == [("fail", f"the check of the journal failed: {what}")]
+    served.plane.give(NoteJournalCheck(12))
+    assert shown() == [intact]
+    served.follow()
+    logs = admin.get("/aurora/audit", params={"action": "check_journal"}).json()["logs"]
+    assert [(log["result"], log["metadata"]["details"]) for log in logs] == [
+        ("success", {"facts": 12, "damage": ""}), ("failure", {"facts": 9, "damage": what}),
     ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from helix_ray.core.specs import TaskSpec
 from helix_ray.journal.fact_reader import FactReader
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.ports import Snapshot
+from helix_ray.security.keys import HEAD_KEY_FILE, load_or_create_key
 from helix_ray.views.audit_page import page_of
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
@@ -33,7 +34,8 @@ class AuditWorld:
         self.data = data
         self.chance = random.Random(seed)
         self._signing = random.Random(seed)
-        self.journal = SqliteJournal(data, b"k" * 32)
+        ring = load_or_create_key(data, HEAD_KEY_FILE)
+        self.journal = SqliteJournal(data, ring.secrets[ring.current])
         self.history = History(data / HISTORY_FILE)
         self.at = BEGAN
         self.seq = 0

@@ -24,6 +24,7 @@ def _figures(picture: Picture, question: q.SecurityFigures, by: Principal) -> Se
         "findings": Findings(
             isolation=Counter(node.labels.get(ISOLATION_LABEL, "") for node in nodes),
             oldest_token_at=min(made, default=None),
+            journal_damage=state.journal_damage,
             audit_difference=state.audit_difference,
         ),
     }

@@ -88,6 +88,7 @@ ACTS: Final[dict[type[Any], Act]] = {
     ev.DataRead: Act("data_access", "read", "data"),
     ev.AuditExported: Act("data_access", "export_audit", "audit"),
     ev.AuditRetentionSet: Act("config_change", "set_audit_retention", "audit"),
+    ev.JournalChecked: Act("data_access", "check_journal", "journal"),
     ev.AuditCompared: Act("data_access", "compare_audit", "audit"),
     ev.ErasureRequested: Act("data_access", "request_erasure", "erasure"),
     ev.ErasureCompleted: Act("data_access", "complete_erasure", "erasure"),
@@ -102,7 +103,7 @@ INTERNAL: Final = frozenset({
     ev.TaskReleased, ev.TaskAssigned, ev.TaskProgressed, ev.TaskOutlasted, ev.TaskBlocked, ev.TaskUnblocked,
     ev.TaskPrioritised, ev.TaskCompleted, ev.TaskFailed, ev.TaskDeferred, ev.TaskRestored, ev.TasksRetired,
     ev.WorkerLost, ev.TokenUsed, ev.ReceiptKept, ev.WebhooksMarked, ev.ModelVersionExamined,
-    ev.ModelTuningBegun, ev.ModelTuned, ev.CheckpointSigned,
+    ev.ModelTuningBegun, ev.ModelTuned, ev.CheckpointSigned, ev.AuditPruned,
 })  # fmt: skip
 # By the names of kinds, which erased facts keep.
 BY_NAME: Final = {kind.__name__: act for kind, act in {**ACTS, **BY_PEOPLE}.items()}

@@ -24,6 +24,8 @@ from helix_ray.core.secrets import MASK, masked
 Result = Literal["success", "failure", "denied"]
 # Changes with what the same facts are recorded as: the history is then rebuilt (views/file.py).
 RECORDS_VERSION: Final = 5
+# What checks found.
+_WRONG: Final = ("differs", "damaged")
 # Of an act on many things, the first ones are named.
 NAMED_MAX: Final = 5
 # What a record says of a fact without a word of its users' data.
@@ -32,7 +34,7 @@ _SHOWN: Final = frozenset({
     "limits", "weight", "members", "version", "percent", "draining", "type", "cause", "tasks",
     "users", "facts", "kept", "shown", "hostname", "owner", "activate", "kept_session", "conflict", "asked",
     "gap", "status", "certificate", "exported_through", "checkpoint_size", "checkpoint_root", "gap_from",
-    "gap_to", "place", "difference", "built_anew",
+    "gap_to", "place", "damage", "difference", "built_anew",
 })  # fmt: skip
 # By the names of kinds. What was refused, and how often, was erased.
 _RESULTS: Final[dict[str, Result]] = {
@@ -173,7 +175,7 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         if event.kind in CREDENTIAL_REFUSALS:
             found.event_type, found.result = "authentication", "failure"
             found.action = "login" if event.kind == "login" else USE_TOKEN
-    elif isinstance(event, ev.AuditCompared) and event.difference:
+    elif isinstance(event, ev.AuditCompared | ev.JournalChecked) and event.id in _WRONG:
         found.result = "failure"
     elif isinstance(event, ev.DataRead):
         found.action, found.resource, found.resource_id = f"read_{event.id}", event.id, ""

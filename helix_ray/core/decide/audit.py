@@ -7,8 +7,22 @@ from typing import Final
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.events import AuditCompared, AuditExported, AuditRetentionSet, CheckpointSigned
-from helix_ray.core.orders import AcknowledgeExport, NoteCheckpoint, NoteComparison, NoteRetention
+from helix_ray.core.events import (
+    AuditCompared,
+    AuditExported,
+    AuditPruned,
+    AuditRetentionSet,
+    CheckpointSigned,
+    JournalChecked,
+)
+from helix_ray.core.orders import (
+    AcknowledgeExport,
+    NoteCheckpoint,
+    NoteComparison,
+    NoteJournalCheck,
+    NotePruning,
+    NoteRetention,
+)
 from helix_ray.core.orders.kind import NoData
 
 EXPORT_NAME_CHARS_MAX: Final = 100
@@ -51,6 +65,18 @@ def note_comparison(body: NoteComparison, ctx: Context) -> Decision[NoData]:
     return Decision([AuditCompared(found, body.facts, body.place, body.difference)], {})
 
 
+def note_journal_check(body: NoteJournalCheck, ctx: Context) -> Decision[NoData]:
+    """Record it where it says something else than the check before."""
+    if body.damage == ctx.state.journal_damage:
+        return Decision([], {})
+    return Decision([JournalChecked("damaged" if body.damage else "intact", body.facts, body.damage)], {})
+
+
+def note_pruning(body: NotePruning, ctx: Context) -> Decision[NoData]:
+    """Record it."""
+    return Decision([AuditPruned("audit", body.before)], {})
+
+
 def note_retention(body: NoteRetention, ctx: Context) -> Decision[NoData]:
     """Record it where it is another than before, or the history starts over under it."""
     retention = (body.keep_s, body.until_exported)
@@ -63,5 +89,7 @@ AUDIT_ORDERS: dict[type, Decider] = {
     AcknowledgeExport: acknowledge,
     NoteCheckpoint: note_checkpoint,
     NoteComparison: note_comparison,
+    NoteJournalCheck: note_journal_check,
+    NotePruning: note_pruning,
     NoteRetention: note_retention,
 }

@@ -21,7 +21,14 @@ from helix_ray.core.events.attempts import (
     TaskRequeued,
     TaskUnblocked,
 )
-from helix_ray.core.events.audit import AuditCompared, AuditExported, AuditRetentionSet, CheckpointSigned
+from helix_ray.core.events.audit import (
+    AuditCompared,
+    AuditExported,
+    AuditPruned,
+    AuditRetentionSet,
+    CheckpointSigned,
+    JournalChecked,
+)
 from helix_ray.core.events.certificates import CertificateChanged, CertificateRefused
 from helix_ray.core.events.datasets import DatasetDeleted, DatasetUploaded
 from helix_ray.core.events.devices import (
@@ -103,7 +110,7 @@ Event = (
     | ProjectSet | ProjectRemoved | MemberAdded | MemberRemoved
     | FactsErased
     | CertificateChanged | CertificateRefused | AuditExported | AuditCompared | AuditRetentionSet
-    | CheckpointSigned
+    | CheckpointSigned | JournalChecked | AuditPruned
     | ModelVersionPushed | ModelVersionExamined | ModelActivationAsked | ModelActivated | ModelRolledBack
     | ModelCanarySet | ModelVersionDeleted | ModelDeleted | ModelTuningBegun | ModelTuned
     | DatasetUploaded | DatasetDeleted

@@ -44,6 +44,25 @@ class AuditRetentionSet:
 
 
 @dataclass(slots=True)
+class AuditPruned:
+    """Records of `id` (the `audit`) from before a time are too old, and may be removed from here on. It is
+    recorded where no other fact says how late it is."""
+
+    id: str
+    before: float
+
+
+@dataclass(slots=True)
+class JournalChecked:
+    """All facts up to `facts` were checked; `id` says whether the journal is `intact` or `damaged`, and
+    `damage` what does not fit, in one line ("" where everything does)."""
+
+    id: str
+    facts: int
+    damage: str = ""
+
+
+@dataclass(slots=True)
 class AuditCompared:
     """The records of the facts up to `facts` were compared with these; `id` says whether the audit `agrees`
     or `differs`. `place` is the seq of the first record that differs, and `difference` says what does, in one

@@ -15,6 +15,10 @@ def _compared(state: State, event: ev.AuditCompared, fact: ev.Fact) -> None:
     state.audit_difference = event.difference
 
 
+def _checked(state: State, event: ev.JournalChecked, fact: ev.Fact) -> None:
+    state.journal_damage = event.damage
+
+
 def _retained(state: State, event: ev.AuditRetentionSet, fact: ev.Fact) -> None:
     state.audit_keep_s, state.audit_until_exported = event.keep_s, event.until_exported
 
@@ -22,5 +26,6 @@ def _retained(state: State, event: ev.AuditRetentionSet, fact: ev.Fact) -> None:
 AUDIT_FACTS: Appliers = {
     ev.AuditExported: _exported,
     ev.AuditCompared: _compared,
+    ev.JournalChecked: _checked,
     ev.AuditRetentionSet: _retained,
 }

@@ -8,7 +8,7 @@ from helix_ray.core.state import State
 
 Recorded = (
     ev.LoginRefused | ev.RequestsRefused | ev.DataRead | ev.CertificateChanged | ev.CertificateRefused
-    | ev.CheckpointSigned | ev.TaskMarked
+    | ev.CheckpointSigned | ev.AuditPruned | ev.TaskMarked
 )  # fmt: skip
 
 
@@ -23,5 +23,6 @@ RECORD_FACTS: Appliers = {
     ev.CertificateChanged: _recorded,
     ev.CertificateRefused: _recorded,
     ev.CheckpointSigned: _recorded,
+    ev.AuditPruned: _recorded,
     ev.TaskMarked: _recorded,
 }

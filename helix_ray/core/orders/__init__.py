@@ -19,7 +19,14 @@ from helix_ray.core.orders.attempts import (
     ReportAttempts,
     StartAttempts,
 )
-from helix_ray.core.orders.audit import AcknowledgeExport, NoteCheckpoint, NoteComparison, NoteRetention
+from helix_ray.core.orders.audit import (
+    AcknowledgeExport,
+    NoteCheckpoint,
+    NoteComparison,
+    NoteJournalCheck,
+    NotePruning,
+    NoteRetention,
+)
 from helix_ray.core.orders.certificates import NoteCertificate
 from helix_ray.core.orders.datasets import DeleteDataset, ForgetDatasets, UploadDataset
 from helix_ray.core.orders.devices import (
@@ -111,7 +118,7 @@ OrderBody = (
     | CreateToken | RevokeToken | NoteTokenUse
     | IssueDeviceCode | EnrolDevice | ChangeDevice | RevokeDevice | PushMutations | ResolveConflict
     | NoteRefusals | NoteReads | NoteCertificate | AcknowledgeExport | NoteCheckpoint | NoteComparison
-    | NoteRetention
+    | NoteRetention | NotePruning | NoteJournalCheck
     | RequestErasure | CompleteErasure
     | CreateWebhook | UpdateWebhook | DeleteWebhook | PauseWebhook | ResumeWebhook | RotateWebhookSecret
     | TestWebhook | Redeliver | SwitchOffWebhook | NoteDeliveries

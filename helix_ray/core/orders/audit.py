@@ -49,6 +49,28 @@ class NoteRetention(OrderKind[NoData]):
 
 
 @dataclass(frozen=True, slots=True)
+class NotePruning(OrderKind[NoData]):
+    """Record the time before records that are too old are removed; the field is that of AuditPruned."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # saying it twice changes nothing
+
+    before: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoteJournalCheck(OrderKind[NoData]):
+    """Record whether the journal is intact, where that has changed; the fields are those of
+    JournalChecked."""
+
+    allowed = SYSTEM_ONLY
+    needs_key = False  # saying it twice changes nothing
+
+    facts: int
+    damage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NoteComparison(OrderKind[NoData]):
     """Record whether the audit is what the journal says, where that has changed; the fields are those of
     AuditCompared."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import sqlite3
 import subprocess
@@ -22,9 +23,15 @@ from helix_ray.audit_compare import HISTORY_FILE
 from helix_ray.checkpoints import UNMET_FILE, Checkpoint, CheckpointKeeper, origin_of
 from helix_ray.core.events import Fact, TaskCompleted
 from helix_ray.core.posture import AuditCheck, JournalCheck
-from helix_ray.journal.checked import read_check, read_comparison, write_check, write_comparison
 from helix_ray.journal.sqlite import FILE_NAME, SqliteJournal
 from helix_ray.journal.tree import StoredTree
+from helix_ray.monitoring.checked import (
+    FILE,
+    read_check,
+    read_comparison,
+    write_check,
+    write_comparison,
+)
 from helix_ray.security.keys import load_or_create_key
 from tests.unit.audit_world import AuditWorld
 
@@ -153,21 +160,23 @@ def test_a_check_that_is_called_off_leaves_no_process(
     assert begun[0].returncode < 0
 
 
-async def look_twice(world: AuditWorld, told: list[AuditCheck]) -> None:
+async def look_twice(world: AuditWorld, told: list[AuditCheck]) -> ChainCheck:
     """Look whether it is to be compared, as a start does, and once more; the journal has what was `told`."""
     followed = threading.Event()
     followed.set()
 
-    async def tell(found: AuditCheck) -> None:
-        told.append(found)
+    async def tell(found: JournalCheck | AuditCheck) -> None:
+        if isinstance(found, AuditCheck):
+            told.append(found)
 
-    async def differs() -> bool:
+    async def is_wrong() -> bool:
         return bool(told and told[-1].difference)
 
-    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell, differs))
+    check = ChainCheck(world.data, DAY_S, AuditSide(world.history.audit_page, followed, tell, is_wrong))
     for _ in range(2):
         await check.check_if_due()
         await check._tell()
+    return check
 
 
 def test_a_file_does_not_say_that_the_audit_agrees(tmp_path: Path) -> None:
@@ -188,6 +197,55 @@ def test_a_file_does_not_say_that_the_audit_agrees(tmp_path: Path) -> None:
     write_comparison(world.data, forged)
     asyncio.run(look_twice(world, told))
     assert [bool(found.difference) for found in told] == [True, True]
+    world.close()
+
+
+def forge(data: Path, name: str, **changes: object) -> None:
+    """Edit a file of results by hand, without its key."""
+    text, signature = (data / name).read_text().rsplit(" ", 1)
+    (data / name).write_text(f"{json.dumps({**json.loads(text), **changes})} {signature}")
+
+
+def test_a_file_that_was_edited_hides_no_damage(tmp_path: Path) -> None:
+    """Whoever edits a fact and writes that all is well: the running server goes by what it has seen, and the
+    next start checks at once, also where the files as such are believed."""
+    world = AuditWorld(tmp_path / "data", 3)
+    world.acts(10)
+    world.follow()
+    followed, told = threading.Event(), list[JournalCheck | AuditCheck]()
+    followed.set()
+
+    async def tell(found: JournalCheck | AuditCheck) -> None:
+        told.append(found)
+
+    async def is_wrong() -> bool:
+        return any(isinstance(found, JournalCheck) and found.damage for found in told[-1:])
+
+    def started() -> ChainCheck:
+        side = AuditSide(world.history.audit_page, followed, tell, is_wrong)
+        check = ChainCheck(world.data, DAY_S, side)
+        asyncio.run(check.check_if_due())
+        asyncio.run(check._tell())
+        return check
+
+    running = started()
+    assert [type(found) for found in told] == [JournalCheck, AuditCheck]
+    change(world.data)
+    forge(world.data, FILE, at=time.time())
+    assert running.known()[0] == told[0]
+    [damaged] = started().known()[:1]
+    assert damaged is not None
+    assert damaged.damage is not None
+    assert told[2:] == [damaged]
+    forge(world.data, FILE, damage=None)
+    started()
+    write_check(world.data, JournalCheck(time.time(), world.seq))
+    believed = started()
+    assert [isinstance(found, JournalCheck) and found.damage for found in told[2:]] == [damaged.damage] * 3
+    write_check(world.data, JournalCheck(time.time(), world.seq))
+    known = believed.known()[0]
+    assert known is not None
+    assert known.damage == damaged.damage
     world.close()
 
 

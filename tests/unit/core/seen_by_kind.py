@@ -47,7 +47,7 @@ def sees_fact(state: State, by: Principal, event: Any) -> bool:
         return administers(by) or by.id == owner
     if kind == "ReceiptKept":
         return False
-    if kind in ("CheckpointSigned", "AuditCompared"):
+    if kind in ("CheckpointSigned", "JournalChecked", "AuditCompared"):
         return may(by, ListAudit)
     return _of_family(state, by, kind, event)
 
@@ -73,7 +73,7 @@ def _of_family(state: State, by: Principal, kind: str, event: Any) -> bool:
     for_administrators = (
         ev.TasksRetired, ev.WebhooksMarked, ev.LoginRefused, ev.RequestsRefused, ev.DataRead, ev.FactsErased,
         ev.CertificateChanged, ev.CertificateRefused, ev.AuditExported, ev.AuditRetentionSet,
-        ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
+        ev.AuditPruned, ev.Erased, ev.ErasureRequested, ev.ErasureCompleted,
     )  # fmt: skip
     assert isinstance(event, for_administrators)
     return administers(by)

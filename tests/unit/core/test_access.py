@@ -137,6 +137,8 @@ TABLE = {
     "NoteCheckpoint": "",
     "NoteComparison": "",
     "NoteRetention": "",
+    "NotePruning": "",
+    "NoteJournalCheck": "",
     "ReadEvents": "adopuvw",
     "NoticeTasks": "adopuvw",
     "PullChanges": "",

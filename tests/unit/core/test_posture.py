@@ -73,6 +73,7 @@ def test_nothing_is_known() -> None:
         ("passwords", {"password_chars_min": None}, "unknown", "not known"),
         ("journal", {"journal": JournalCheck(NOW - 8 * DAY_S, 9)}, "warn", "9 facts were checked 8 days ago"),
         ("journal", {"journal": JournalCheck(NOW, 9, "fact 4 was changed")}, "fail", "fact 4 was changed"),
+        ("journal", {"journal_damage": "fact 4 was changed"}, "fail", "failed: fact 4 was changed"),
         ("audit", {"audit": AuditCheck(NOW - 8 * DAY_S, 9, 7)}, "warn", "7 records"),
         ("audit", {"audit_difference": "fact 4 has no record"}, "fail", "4 has no record; stop the server"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from helix_ray.config import Settings
-from helix_ray.core.posture import Findings, JournalCheck
-from helix_ray.journal.checked import FILE, read_check, write_check
+from helix_ray.core.posture import Findings
 from helix_ray.loopback import is_loopback
 from helix_ray.monitoring.in_force import look
 from helix_ray.security.keys import load_or_create_key
@@ -102,15 +100,3 @@ def test_how_bytes_leave(settings: Settings, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_the_loopback_is_known_by_address_and_name(host: str, local: bool) -> None:
     assert is_loopback(host) == local
-
-
-def test_a_damaged_record_of_a_check_is_none(tmp_path: Path) -> None:
-    """The file is replaced whole; what is not a check is not taken for one."""
-    assert read_check(tmp_path) is None
-    write_check(tmp_path, JournalCheck(12.5, 7, "fact 3 was changed"))
-    assert read_check(tmp_path) == JournalCheck(12.5, 7, "fact 3 was changed")
-    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
-    assert os.listdir(tmp_path) == [FILE]
-    for odd in ("", "[]", "{}", '{"at": "soon", "facts": 1, "damage": null}', '{"at": 1.0}', "\x00"):
-        (tmp_path / FILE).write_text(odd)
-        assert read_check(tmp_path) is None

@@ -339,8 +339,11 @@ def test_records_have_a_time_to_live_of_their_own(history: History) -> None:
     assert len(seqs(history, ListAudit())) == 6
     history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0, audit_through=3), 155.0, 0)
     assert seqs(history, ListAudit()) == [8, 7, 4]
-    history.prune(HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0), 155.0, 0)
-    assert seqs(history, ListAudit()) == [8, 7]
+    limits = HistoryLimits(1e12, 1 << 30, audit_keep_s=50.0)
+    history.prune(replace(limits, audit_now=100.0), 155.0, 0)
+    assert (seqs(history, ListAudit()), history.has_old_records(limits, 155.0)) == ([8, 7, 4], True)
+    history.prune(limits, 155.0, 0)
+    assert (seqs(history, ListAudit()), history.has_old_records(limits, 155.0)) == ([8, 7], False)
 
 
 def test_a_record_says_what_was_there_before_and_after(history: History) -> None:
