@@ -36,9 +36,13 @@ FIELDS: Final = {
         "ids": "The ids of the first of several; empty of one, which `resource_id` names.",
         "details": "What else was said, without secrets.",
         "before": (
-            "What a change of a setting has replaced, by name, secrets as `***`; null: nothing was there."
+            "What a change of a setting has replaced, by name, secrets as `***`; null: nothing was there, or "
+            "the act changes no setting, and `after` is null as well."
         ),
-        "after": "What a change of a setting has set, by name, secrets as `***`; null: nothing.",
+        "after": (
+            "What a change of a setting has set, by name, secrets as `***`; null: nothing is left, or the "
+            "act changes no setting, and `before` is null as well."
+        ),
         "erased": "Whether the content of its fact was erased, so that only who acted and when is known.",
     },
     "AuditExportIn AuditExportOut": {
