@@ -263,13 +263,18 @@ def _of_text(text: str | None) -> tuple[list[str], list[str]]:
     """Return the condition that a record says a text, and its values."""
     if text is None:
         return [], []
-    said = {f"lower({column})": text for column in SAID}
-    said |= {f"lower({column})": _in_json(text) for column in SAID_IN_JSON}
+    # What looks the same is found, however it was typed: e with its accent is one character or two, and a
+    # Greek sigma that ends a word has the capital of any other.
+    small = "lower({})" if text.isascii() else "replace(nfc_normalize(lower({})), 'ς', 'σ')"
+    said = {small.format(column): text for column in SAID}
+    said |= {small.format(column): _in_json(text) for column in SAID_IN_JSON}
     # That of an attempt is its task's, and a number.
     if can_be_part(text.partition("#")[0]):
         # Generated ids are in small letters.
         said |= {"ids": text, "credential": text}
-    return ["(" + " OR ".join(f"contains({one}, lower(?))" for one in said) + ")"], [*said.values()]
+    return ["(" + " OR ".join(f"contains({one}, {small.format('?')})" for one in said) + ")"], [
+        *said.values()
+    ]
 
 
 def _of_resource(resource: str | None) -> tuple[list[str], list[str]]:
