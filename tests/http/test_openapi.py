@@ -93,6 +93,41 @@ def test_a_field_that_can_be_null_says_when() -> None:
     assert silent == set()
 
 
+def test_a_field_that_says_what_null_means_can_be_null() -> None:
+    """Or one of its values can, as in a list with gaps; where the schema takes anything, it takes null."""
+    wrong = {
+        (model, name)
+        for (model, name), schema in fields_of(DOCUMENT).items()
+        if re.search(r"\bnull\b", schema["description"], re.IGNORECASE)
+        and not takes_null(schema)
+        and not any(takes_null(schema.get(inner) or {}) for inner in ("items", "additionalProperties"))
+    }
+    # The sizes of a model's inputs and outputs are deep in them.
+    assert wrong == {("VersionOut", "inputs"), ("VersionOut", "outputs")}
+
+
+def takes_null(schema: dict[str, Any]) -> bool:
+    """Say whether a schema takes null; one without a type takes anything."""
+    ways = schema.get("anyOf", [schema])
+    return any(way.get("type", "null") == "null" and "$ref" not in way for way in ways) and schema != {}
+
+
+UNITS = {
+    "_s": "second", "_ms": "millisecond", "_bytes": "byte", "_mb": "MiB", "percent": "percent|%|share",
+    "_at": "ISO 8601|When|time", "temperature": "Celsius",
+}  # fmt: skip
+
+
+def test_a_field_whose_name_has_a_unit_says_it() -> None:
+    silent = {
+        (model, name)
+        for (model, name), schema in fields_of(DOCUMENT).items()
+        for end, unit in UNITS.items()
+        if name.endswith(end) and not re.search(unit, schema["description"], re.IGNORECASE)
+    }
+    assert silent == set()
+
+
 def test_every_description_is_of_a_field() -> None:
     """None is left over, and none is given twice."""
     found, own = fields_of(DOCUMENT), own_descriptions()
