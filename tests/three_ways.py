@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 WAYS = ("script", "python -i", "event loop")
-RUN_S_MAX = 120
+RUN_S_MAX = 240
 _BLOCK = re.compile(r"(?:^    .*\n|^\n(?=(?:\n)*    ))+", re.MULTILINE)
 
 

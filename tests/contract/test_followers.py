@@ -129,7 +129,7 @@ def test_a_kill_between_effect_and_cursor_repeats_one_batch_and_skips_nothing(
             str(after),
             "95",
         ]
-        return subprocess.run(command, check=False, timeout=60).returncode
+        return subprocess.run(command, check=False, timeout=200).returncode
 
     assert run(kill_after) == -signal.SIGKILL
     assert run(0) == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("placement", "queueing", "reserving", "explain", "sync")
-RUN_S_MAX = 200
+RUN_S_MAX = 280
 
 
 def test_benchmarks_print_a_table_and_keep_their_figures(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 REFERENCE = Path(__file__).with_name("reference")
 REFERENCE_URL = "http://localhost:8080"
-PROGRAM_MAX_S = 120
+PROGRAM_MAX_S = 240
 
 Require = Callable[[str], str]
 

@@ -14,7 +14,7 @@ from tests.conftest import free_port
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 LINES_MAX = 120
-RUN_S_MAX = 240
+RUN_S_MAX = 280
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"^make (\w+)", re.MULTILINE)
 

@@ -22,7 +22,7 @@ from tests.docs.test_examples import build_go
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "examples" / "webhooks"
 PAGE = (ROOT / "docs" / "webhooks.md").read_text()
-PROGRAM_MAX_S = 120
+PROGRAM_MAX_S = 240
 ALWAYS = {"TOLERANCE_S": "1e12", "PATH": "/usr/bin:/bin"}
 
 Require = Callable[[str], str]

@@ -90,7 +90,7 @@ def test_a_command_from_submit_to_its_output(signed_in: Helix) -> None:
 def shell(line: str) -> subprocess.CompletedProcess[str]:
     """Run a line of a shell, in which `helix` is the program."""
     line = f'helix() {{ {sys.executable} -m helix_ray.cli.main "$@"; }}; {line}'
-    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_a_pipe_becomes_the_commands_input(signed_in: Helix, tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_processes_share_a_session_whose_token_ends(signed_in: Helix, url: str) 
         subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(6)
     ]
-    ended = [(process, *process.communicate(timeout=60)) for process in running]
+    ended = [(process, *process.communicate(timeout=200)) for process in running]
     assert [process.returncode for process, _, _ in ended] == [0] * 6, [err for _, _, err in ended]
     assert all(orjson.loads(out)["username"] == "admin" for _, out, _ in ended)
 

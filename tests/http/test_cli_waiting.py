@@ -25,7 +25,7 @@ from tests.ray.signals import until
 
 NODE = "worker-waited-for"
 COMMAND = {"type": "building", "run": {"kind": "command", "argv": ["true"]}}
-END_S_MAX = 60
+END_S_MAX = 200
 LOST = {"reason": "lost", "message": "gone"}
 
 Start = Callable[..., subprocess.Popen[str]]

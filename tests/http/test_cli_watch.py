@@ -59,7 +59,7 @@ def test_ctrl_c_says_where_to_go_on(signed_in: Helix) -> None:
         # The newest event: what comes after it is what happens meanwhile.
         assert any(before in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=200)
     assert process.returncode == 130
     said = re.fullmatch(r"helix: to go on from here, use --after (\d+)\n", err)
     assert said, err

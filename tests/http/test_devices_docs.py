@@ -18,7 +18,7 @@ from tests.three_ways import indented_code
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "devices.md").read_text()
 ADDRESS = "http://127.0.0.1:8080"
-PROGRAM_MAX_S = 60
+PROGRAM_MAX_S = 240
 
 
 @pytest.fixture(scope="module")

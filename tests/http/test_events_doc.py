@@ -22,7 +22,7 @@ from tests.ray.signals import until
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINE_S_MAX = 60
+LINE_S_MAX = 200
 PROGRAMS = dict(BLOCK.findall((ROOT / "docs" / "events.md").read_text()))
 
 # An event as the programs print it, and as curl does.

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "tests" / "docs" / "reference"
 WORKER = ROOT / "examples" / "external_worker.py"
 REFERENCE_URL = "http://localhost:8080"
-PROGRAM_MAX_S = 60
+PROGRAM_MAX_S = 240
 
 
 def run(*argv: str) -> str:

@@ -251,6 +251,6 @@ def test_go_agrees(
         out.write_bytes(content)
         ran = subprocess.run(
             [program, out, note, public_keys(data)[-1].line()],
-            capture_output=True, text=True, timeout=60, check=False,
+            capture_output=True, text=True, timeout=200, check=False,
         )  # fmt: skip
         assert ran.stdout == expected

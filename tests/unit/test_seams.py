@@ -131,7 +131,7 @@ def test_helix_up_ends_with_the_sentence(tmp_path: Path) -> None:
         "cluster.LocalCluster.start = lambda self: 'nowhere:1'\nsys.exit(session.main())\n"
     )
     command = [sys.executable, "-c", session, "--temp-dir", str(tmp_path / "r")]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
     assert ended.returncode == 2
     started, sentence = ended.stderr.splitlines()
     assert started == "helix up: starting 1 Ray node"

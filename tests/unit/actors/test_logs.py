@@ -17,6 +17,6 @@ logging.getLogger("serve_app.edge.errors").error("request req-1 failed")
 def test_what_a_replica_logs_is_not_lost() -> None:
     """Serve replaces sys.stderr by something that drops what it gets; errors are written all the same."""
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=200, check=True
     )
     assert "ERROR serve_app.edge.errors request req-1 failed" in ended.stderr

@@ -14,7 +14,7 @@ def run(script: str) -> list[str]:
     """Run a program that has loaded Ray as workers do; return its lines."""
     loaded = "import sys; from actors import worker_seams; worker_seams.load(*worker_seams.LOADED)\n"
     ran = subprocess.run(
-        [sys.executable, "-c", loaded + script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", loaded + script], capture_output=True, text=True, check=True, timeout=200
     )
     return ran.stdout.splitlines()
 

@@ -76,7 +76,7 @@ def test_the_checksum_database_of_go_agrees(
         (tmp_path / "note").write_text(note)
         (tmp_path / "proofs").write_text(json.dumps(proofs))
         command = [program, tmp_path / "note", verifier, tmp_path / "proofs"]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False).stdout
 
     assert f": {FACTS} records and {FACTS} trees of {FACTS} facts of helix-ray/" in said(note, proofs)
     assert "invalid signature" in said(note.replace(f"\n{FACTS}\n", f"\n{FACTS - 1}\n"), proofs)
