@@ -22,7 +22,8 @@ from helix_ray.client.tokens import SessionTokens
 from helix_ray.core.errors import ErrorCode
 
 TOKENS = SessionTokens("token", "2099-01-01T00:00:00Z", "refresh", "2099-01-02T00:00:00Z")
-HELP_S_MAX = 0.4
+# In processor time of the smallest program of the same library, which a slow machine stretches as much.
+HELP_MAX = 4.0
 # Made once: that takes longer than most commands.
 PROGRAM = get_command(app)
 
@@ -318,8 +319,8 @@ def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
-    """`helix --help` answers before anybody wonders: without httpx, numpy, Ray or pydantic, or the classes of
-    the control plane's state."""
+    """`helix --help` answers before anybody wonders, in 0.4 s at rest: without httpx, numpy, Ray or pydantic,
+    or the classes of the control plane's state."""
     script = (
         "import sys\nfrom helix_ray.cli.main import app\n"
         "try: app(['--help'])\nexcept SystemExit: pass\n"
@@ -327,17 +328,23 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
         "print(sorted(heavy & set(sys.modules)), "
         "file=sys.stderr)"
     )
-    took = []
-    for _ in range(3):
+    smallest = (
+        "import typer\nfrom rich import console, table\napp = typer.Typer()\napp.command()(lambda: None)\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+    )
+
+    def took(program: str) -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert ended.stderr.strip() == "[]"
-    assert "worker" in ended.stdout
-    # The claim is 0.4 s. This counts processor time, and a machine that is slow, or busy with other tests,
-    # gets four times that.
-    assert min(took) < 4 * HELP_S_MAX
+        if program is script:
+            assert ended.stderr.strip() == "[]"
+            assert "worker" in ended.stdout
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    pairs = [(took(script), took(smallest)) for _ in range(3)]
+    ours, theirs = (min(column) for column in zip(*pairs, strict=True))
+    assert ours < HELP_MAX * theirs
 
 
 def test_completion_knows_commands_options_and_choices() -> None:
