@@ -1,5 +1,5 @@
-"""No turn of the master takes more than half of what is promised, whatever is asked for: CPU time, so that
-the load of the machine does not count."""
+"""No turn of the master takes more than half of what is promised, whatever is asked for: CPU time, beside
+that of a yardstick, so that neither the load of the machine nor its speed counts."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def check(turns: Turns) -> None:
 
 @pytest.mark.parametrize("case", CASES_OF_SUBMITS)
 def test_submits(turns: Turns, case: Callable[[Turns], None]) -> None:
-    """As much as one order, or many at once, may take in. The best of three: who shares the
-    caches costs CPU time as well."""
+    """As much as one order, or many at once, may take in. The best of three: others that share the caches
+    come and go."""
     seconds = []
     for _ in range(3):
         with turns.measured():

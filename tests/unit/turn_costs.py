@@ -29,6 +29,11 @@ from helix_ray.journal.sqlite import SqliteJournal
 KEY = b"k" * 32
 BOOT = "boot"
 FUNCTION: dict[str, Any] = {"kind": "function", "function": "helix_ray.samples:noop"}
+# The processor time of `_yardstick` on the machine whose bounds the tests have, at rest.
+YARDSTICK_S = 0.0024
+YARDSTICK_TASKS = 5_000
+# Shorter turns are within any bound, and are not worth measuring the machine for.
+LONG_S = 0.05
 
 
 def spec(**fields: Any) -> dict[str, Any]:
@@ -36,9 +41,29 @@ def spec(**fields: Any) -> dict[str, Any]:
     return {"title": "Test Task", "type": "building", **fields}
 
 
+def _yardstick() -> float:
+    """Return the processor time of work that is always the same, and like that of a turn."""
+    started = time.thread_time()
+    made = {f"task-{n}": {"id": n, "labels": {}, "at": (n, n + 1)} for n in range(YARDSTICK_TASKS)}
+    assert sum(len(each) for each in made.values()) == 3 * YARDSTICK_TASKS
+    return time.thread_time() - started
+
+
+def slowness() -> float:
+    """Return how many times as long as at rest this machine takes now, at least 1: it may be a slower one, or
+    share its caches and cores with others."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return max(1.0, min(_yardstick() for _ in range(3)) / YARDSTICK_S)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Turns:
-    """What is carried out between two looks of others: `seconds` of CPU time of each
-    turn, by what ran in it."""
+    """What is carried out between two looks of others: `seconds` of CPU time of each turn, as of a machine at
+    rest, by what ran in it."""
 
     def __init__(self, folder: Path) -> None:
         # No node is lost, though none is heard of.
@@ -46,6 +71,7 @@ class Turns:
         self.journal = SqliteJournal(folder, KEY)
         self.engine = Engine(self.journal, policy, SystemClock())
         self.seconds: list[tuple[float, str]] = []
+        self._slowness = 1.0
         self._ran: list[str] = []
         self._serial = 0
         self.commits = Commits(self.engine, in_master(policy), self._ran.append)
@@ -58,6 +84,7 @@ class Turns:
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, NEVER, NEVER)
         self.seconds.clear()
+        self._slowness = slowness()
         try:
             yield
         finally:
@@ -72,7 +99,11 @@ class Turns:
         """Do something in a turn of its own."""
         started = time.thread_time()
         done = work()
-        self.seconds.append((time.thread_time() - started, "+".join(dict.fromkeys(self._ran)) or "look"))
+        seconds = time.thread_time() - started
+        if seconds > LONG_S:
+            before, self._slowness = self._slowness, slowness()
+            seconds /= max(before, self._slowness)
+        self.seconds.append((seconds, "+".join(dict.fromkeys(self._ran)) or "look"))
         self._ran.clear()
         return done
 
