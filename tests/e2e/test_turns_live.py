@@ -7,7 +7,6 @@ The bounds are generous, for machines that are shared; benchmarks/turns.py tells
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.live import Live, serving
+from tests.own_time import OwnTime
 from tests.ray.signals import until
 
 # What stopped everybody for 27 s must not stop anybody for as long as this on a machine
@@ -43,16 +43,16 @@ def batch(client: httpx.Client, tasks: list[dict[str, Any]]) -> list[str]:
 @contextmanager
 def nobody_waits(live: Live) -> Iterator[None]:
     """Read and submit single tasks on connections of their own meanwhile; none of them may take long."""
-    over = threading.Event()
+    over, own_time = threading.Event(), OwnTime()
     waits: dict[str, list[float]] = {"GET": [], "POST": []}
     task_id = live.client().post("/tasks", json=TASK).json()["id"]
 
     def ask(method: str, send: Callable[[httpx.Client], httpx.Response]) -> None:
         client = live.client()
         while not over.is_set():
-            started = time.monotonic()
+            started = own_time.seconds
             assert send(client).is_success
-            waits[method].append(time.monotonic() - started)
+            waits[method].append(own_time.seconds - started)
 
     threads = [
         threading.Thread(target=ask, args=("GET", lambda client: client.get(f"/tasks/{task_id}"))),
@@ -60,13 +60,14 @@ def nobody_waits(live: Live) -> Iterator[None]:
     ]
     for thread in threads:
         thread.start()
-    try:
-        until(lambda: all(waits.values()))
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join()
+    with own_time:
+        try:
+            until(lambda: all(waits.values()))
+            yield
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
     for method, seconds in waits.items():
         assert max(seconds) < WAIT_S_MAX, f"a {method} took {max(seconds):.2f} s"
 
