@@ -8,7 +8,7 @@ from typing import Any
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.orders import CancelTask, DistributeTask, DrainWorker, Receipt
 from helix_ray.core.questions import ClusterStatus, ExplainTask, GetTask, ListNodes, PlanTask
-from tests.processes import processes_with
+from tests.processes import shell_of
 from tests.ray.conftest import CPUS, LiveCluster, command, function
 from tests.ray.signals import until
 
@@ -63,7 +63,7 @@ def test_urgent_work_stops_what_runs_and_what_stopped_runs_again(
     lines = [f"echo >>{mark}; until [ -e {go} ]; do sleep 0.05; done; echo done" for mark in marks]
     ids = cluster.submit(*[command(line, priority="low") for line in lines])
     until(lambda: all(mark.exists() for mark in marks))
-    before = [processes_with(f"echo >>{mark};")[0] for mark in marks]
+    before = [shell_of(line) for line in lines]
     (urgent,) = cluster.submit(command("echo urgent", priority="critical"))
     assert cluster.outcomes([urgent])[urgent]["result"]["output"] == "urgent\n"
     views = [cluster.ask(GetTask(task_id)) for task_id in ids]
