@@ -70,7 +70,7 @@ def run(work: Callable[[Desk, LocalServer, LocalLink], Awaitable[None]]) -> None
 
     async def go() -> None:
         async with linked() as parts:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await work(*parts)
 
     asyncio.run(go())
