@@ -80,6 +80,8 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzed]:
 
 
 # Tests are made before any server runs; the first one below makes sure that it documents the same.
+# pyproject.toml keeps it from being loaded for every run of pytest.
+pytest_plugins = ("schemathesis.pytest.plugin",)
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 

@@ -72,6 +72,8 @@ def token(fuzzed: Api) -> str:
     return authorization
 
 
+# pyproject.toml keeps it from being loaded for every run of pytest.
+pytest_plugins = ("schemathesis.pytest.plugin",)
 schema = schemathesis.openapi.from_dict(DOCUMENT)
 
 
