@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from helix_ray.core.about import About
-from helix_ray.core.access import Principal
-from helix_ray.core.errors import Rejected
-from helix_ray.core.events import Fact
-from helix_ray.core.orders import Order, Receipt
-from helix_ray.core.orders.kind import Data
-from helix_ray.core.questions import QuestionKind, View
+if TYPE_CHECKING:  # whoever has a snapshot or a batch need not load every order, fact and question
+    from helix_ray.core.about import About
+    from helix_ray.core.access import Principal
+    from helix_ray.core.errors import Rejected
+    from helix_ray.core.events import Fact
+    from helix_ray.core.orders import Order, Receipt
+    from helix_ray.core.orders.kind import Data
+    from helix_ray.core.questions import QuestionKind, View
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from helix_ray.core.state import State
+if TYPE_CHECKING:  # what starts a node needs the label's name, and no state
+    from helix_ray.core.state import State
 
 # The label of a node worker with the names, in one text. A node that has more of them tells none.
 MODELS_LABEL = "helix-models"
