@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: test-replicas setup headers demo test chaos check style types bench clean help tools redis browser
+.PHONY: test-replicas setup headers demo test chaos check style lint types bench clean help tools redis browser
 
 # Tests start hundreds of Python processes; each would compile our modules anew (0.1 to 0.2 s of processor time).
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,10 +52,12 @@ demo: setup ## run the main job end to end on a cluster of three nodes
 check: style types ## format, lint, types, imports, unit tests: under three minutes
 	$(PYTEST) tests/unit
 
-style: setup
+style: lint
+	$(BIN)/lint-imports
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports
 
 types: setup
 	$(BIN)/mypy
@@ -65,9 +67,10 @@ types: setup
 # file that starts servers of its own, so that a Ray cluster of one never meets the next. The longest come first.
 LANES ?= 3
 CHAOS_ONLY := tests/e2e/test_clock_steps.py
-LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up retention_live journal_crash)
+LONGEST := $(patsubst %,tests/e2e/test_%.py,ray_up up lives retention_live fuzz_live journal_crash)
 E2E := $(LONGEST) $(filter-out $(LONGEST) $(CHAOS_ONLY),$(wildcard tests/e2e/test_*.py))
-SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference tests/docs tests/http tests/properties $(wordlist 2,99,$(E2E)) tests/contract tests/golden
+SIDE_BY_SIDE := $(firstword $(E2E)) tests/ray tests/unit tests/unit/inference tests/docs tests/http tests/properties tests/contract \
+	$(wordlist 2,99,$(E2E)) tests/golden
 
 # How long lane $(1) took, and the processor time of its processes; Ray's own are in the sum of the machine only.
 LANE_TIMES := $(VENV)/.lane_times
@@ -81,7 +84,7 @@ test-replicas: ## the tiers with servers, with three API replicas each
 
 test: ## everything that CI runs; LANES=1 for one after the other
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target setup tools
-	@$(MAKE) --no-print-directory style
+	@$(MAKE) --no-print-directory lint
 	@: >$(LANE_TIMES); before=$$($(BUSY_S)); failed=0; \
 	$(MAKE) --no-print-directory --jobs=$(LANES) --output-sync=target --keep-going \
 		lane-types $(addprefix lane/,$(SIDE_BY_SIDE)) || failed=1; \
@@ -95,7 +98,7 @@ lane/%:
 	$(addprefix --ignore=,$(filter $*/%,$(SIDE_BY_SIDE))))
 
 lane-types:
-	@$(call timed,types,$(BIN)/mypy && $(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py)
+	@$(call timed,imports and types,$(BIN)/lint-imports && $(BIN)/mypy && $(BIN)/mypy examples tools/draw_state_machine.py tools/list_files.py)
 
 chaos: setup browser ## kill every process in random order for minutes, and check what clients saw
 	CHAOS_S=$${CHAOS_S:-140} $(PYTEST) -q tests/e2e/test_chaos.py
