@@ -223,7 +223,7 @@ def test_a_user_keeps_notes_in_a_page(
     page.until("#conflicts", "shopping (overwritten)")
     page.press("shopping (overwritten)", "Take the first")
     until(lambda: user.get("/harmony/sync/conflicts").json()["conflicts"] == [])
-    assert note_of(user, "shopping") == {"text": "milk and bread"}
+    until(lambda: note_of(user, "shopping") == {"text": "milk and bread"})
 
     page.run("document.body.append(Object.assign(document.createElement('iframe'), { src: '/other' }))")
     inner = "document.querySelector('iframe').contentDocument?.querySelector('#status')?.textContent"
