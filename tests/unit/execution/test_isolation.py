@@ -6,6 +6,7 @@ directory with a key and a socket in it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -367,13 +368,12 @@ def test_a_kernel_that_offers_less_is_no_end(kernel: str) -> None:
     (folder / "data" / "key").write_text(SECRET)
     wanted = Wanted("auto", hidden=(str(folder / "data"), str(folder / "node")))
     before = ["sh", "-c", f'exec {line} "$@"', "sh"]
-    end = StarterEnd(folder, wanted, before=before, python=SYSTEM_PYTHON)
-    assert end.ready is not None
-    assert end.ready.isolation == expected
-    assert end.ready.why
-    assert end.output("echo runs") == "runs\n"
-    if expected != "none":
-        assert not end.run({"shell": f"cat {folder}/data/key"}).ok
-        assert not end.run({"shell": "ls -A /proc | grep ."}).ok
-    end.close()
+    with contextlib.closing(StarterEnd(folder, wanted, before=before, python=SYSTEM_PYTHON)) as end:
+        assert end.ready is not None
+        assert end.ready.isolation == expected
+        assert end.ready.why
+        assert end.output("echo runs") == "runs\n"
+        if expected != "none":
+            assert not end.run({"shell": f"cat {folder}/data/key"}).ok
+            assert not end.run({"shell": "ls -A /proc | grep ."}).ok
     shutil.rmtree(folder)
