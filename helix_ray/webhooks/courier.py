@@ -48,7 +48,7 @@ from helix_ray.webhooks.tally import ERASED, ERROR, SendTally
 log = logging.getLogger(__name__)
 
 # Messages that a lane loads at a time.
-LOAD_MESSAGES = 128
+LOAD_MESSAGES = 256
 # Facts that are to be read: more would be forgotten (known.py) before they are of use.
 UNREAD_MAX = 1024
 STATES = {"delivered": DELIVERED, "waiting": WAITING, "failed": FAILED}

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from helix_ray.webhooks.ended_counts import ended_among, take_ended
 from helix_ray.webhooks.messages import STATES, HookMessage, Match, Try
 from helix_ray.webhooks.outbox_file import Transaction
 
@@ -116,14 +117,7 @@ class Deliveries:
             keys = [row[:2] for row in rows]
             self._con.executemany("DELETE FROM tries WHERE hook = ? AND seq = ?", keys)
             self._con.executemany("DELETE FROM messages WHERE hook = ? AND seq = ?", keys)
-            counts = Counter((hook, state) for hook, _, state in rows)
-            self._con.executemany(
-                "UPDATE ended_counts SET count = count - ? WHERE hook = ? AND state = ?",
-                [(count, *key) for key, count in counts.items()],
-            )
-            self._con.executemany(
-                "DELETE FROM ended_counts WHERE hook = ? AND state = ? AND count = 0", [*counts]
-            )
+            take_ended(self._con, Counter((hook, state) for hook, _, state in rows))
         return len(rows) == PRUNE_ROWS
 
     # ------------------------------------------------------------------------------------------ once more
@@ -146,7 +140,7 @@ class Deliveries:
         Return how many messages wait that did not.
         """
         with Transaction(self._con):
-            # `total_changes` has those of triggers too.
+            take_ended(self._con, ended_among(self._con, again.hook, [match.seq for match in matches]))
             added = self._con.executemany(
                 "INSERT INTO messages VALUES (?, ?, ?, NULL, 0, 0, 0, 1, NULL, NULL) "
                 "ON CONFLICT (hook, seq) DO UPDATE SET state = 0, tries = 0, due_at = 0, asked = 1, "

@@ -9,6 +9,9 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from helix_ray.webhooks.ended_counts import add_ended
+from helix_ray.webhooks.messages import DROPPED
+
 DELETED, SKIPPED = "deleted", "skipped"
 # Messages that one portion looks at: some milliseconds.
 ROWS_AT_ONCE = 2_000
@@ -54,6 +57,8 @@ class Drops(dict[str, Drop]):
             f"WHERE hook = ? AND seq > ? AND seq <= ? AND {_STATES[drop.why]}",
             (now, drop.why, drop.hook, drop.after, last or 0),
         )
+        if found.rowcount:
+            add_ended(self._con, {(drop.hook, DROPPED): found.rowcount})
         left = Drop(drop.hook, drop.why, last, drop.through) if count == ROWS_AT_ONCE else None
         return found.rowcount, left
 

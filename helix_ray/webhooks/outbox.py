@@ -45,6 +45,8 @@ from helix_ray.webhooks.send_turns import SendTurns
 
 # What may wait of one webhook where too much waits of all of them.
 WAITING_FEW = 1_000
+# To read past more messages that have ended already costs more than to store that they have.
+PASSED_MAX = 64
 
 
 class HookOutbox:
@@ -317,6 +319,8 @@ class HookOutbox:
     def due(self, hook: str, now: float, limit: int) -> list[HookMessage]:
         """Return messages of a webhook that are due: further tries, and first ones in the order of their
         facts."""
+        if len(self._turns.ended(hook)) >= PASSED_MAX:
+            self._turns.store()
         place = self.places.get(hook)
         unlike = self._turns.ended(hook) | (place.sending if place else set())
         again = self._messages(
@@ -353,31 +357,35 @@ class HookOutbox:
 
         Return those, with their numbers. Raises OSError as well.
         """
-        numbers = {message.hook: self.places[message.hook].number for message in claimed}
+        places = self.places
+        numbers: dict[str, int] = {}
         sending = []
         for message in claimed:
-            if message.number is None:
-                numbers[message.hook] += 1
+            hook, seq, event, number, tries = message
+            before = numbers.get(hook)
+            if before is None:
+                before = numbers[hook] = places[hook].number
+            if number is None:
+                numbers[hook] = before + 1
                 # `_replace` takes ten times as long.
-                message = HookMessage(
-                    message.hook, message.seq, message.event, numbers[message.hook], message.tries
-                )
+                message = HookMessage(hook, seq, event, before + 1, tries)
             sending.append(message)
         if self._turns.are_many:
             self._turns.store()
         self._turns.note(settled, sending, numbers, standings)
-        for hook, number in numbers.items():
-            self.places[hook].number = number
-        for hook in standings.keys() & self.places.keys():
-            self.places[hook].standing = standings[hook]
-        for one in settled:
-            if (place := self.places.get(one.message.hook)) is not None:
-                place.sending.discard(one.message.seq)
+        for hook, last in numbers.items():
+            places[hook].number = last
+        for hook in standings.keys() & places.keys():
+            places[hook].standing = standings[hook]
+        for message, state, *_ in settled:
+            if (place := places.get(message.hook)) is not None:
+                place.sending.discard(message.seq)
                 # A dropped message was never claimed.
-                place.waiting += (one.state == WAITING) - (one.state == DROPPED)
+                place.waiting += (state == WAITING) - (state == DROPPED)
         for message in sending:
-            self.places[message.hook].waiting -= 1
-            self.places[message.hook].sending.add(message.seq)
+            place = places[message.hook]
+            place.waiting -= 1
+            place.sending.add(message.seq)
         return sending
 
     def mark(self, hook: str) -> Mark | None:

@@ -54,8 +54,8 @@ CREATE TABLE IF NOT EXISTS clock (
 );
 CREATE TABLE IF NOT EXISTS turns (one INTEGER PRIMARY KEY CHECK (one = 1), stored INTEGER NOT NULL);
 """
-# How many messages of a webhook are kept in each state that is an end: there may be millions. Those that are
-# pruned are subtracted there, because a trigger would make deleting all of them take as long as one by one.
+# How many messages of a webhook are kept in each state that is an end: there may be millions. Whoever changes
+# such states counts them in the same transaction (ended_counts.py): triggers would cost each delivery a twentieth.
 _COUNT = """
 CREATE TABLE ended_counts (
     hook TEXT NOT NULL, state INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (hook, state)
@@ -64,12 +64,6 @@ INSERT INTO ended_counts
     SELECT hook, 2, count(*) FROM messages INDEXED BY delivered WHERE state = 2 GROUP BY hook
     UNION ALL SELECT hook, 3, count(*) FROM messages INDEXED BY failed WHERE state = 3 GROUP BY hook
     UNION ALL SELECT hook, 4, count(*) FROM messages INDEXED BY dropped WHERE state = 4 GROUP BY hook;
-CREATE TRIGGER ends AFTER UPDATE OF state ON messages WHEN OLD.state < 2 AND NEW.state > 1 BEGIN
-    INSERT INTO ended_counts VALUES (NEW.hook, NEW.state, 1) ON CONFLICT DO UPDATE SET count = count + 1;
-END;
-CREATE TRIGGER begins_again AFTER UPDATE OF state ON messages WHEN OLD.state > 1 AND NEW.state < 2 BEGIN
-    UPDATE ended_counts SET count = count - 1 WHERE hook = OLD.hook AND state = OLD.state;
-END;
 """
 
 
@@ -98,6 +92,8 @@ def _opened(path: Path) -> sqlite3.Connection:
         con.executescript(_MAKE)
         if con.execute("SELECT 1 FROM sqlite_schema WHERE name = 'ended_counts'").fetchone() is None:
             con.executescript(f"BEGIN; {_COUNT} COMMIT")
+        # Files of earlier versions have them.
+        con.executescript("DROP TRIGGER IF EXISTS ends; DROP TRIGGER IF EXISTS begins_again")
         con.execute(f"PRAGMA user_version={LAYOUT}")
         # Another file's turns (send_turns.py) never fit.
         con.execute("INSERT OR IGNORE INTO turns VALUES (1, ?)", (secrets.randbits(53),))

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from helix_ray.webhooks.ended_counts import add_ended
 from helix_ray.webhooks.messages import DELIVERED, DROPPED, FAILED, WAITING, HookMessage, Settled, Standing
 from helix_ray.webhooks.outbox_file import Transaction
 
@@ -27,6 +29,16 @@ UNSTORED_MAX = 256
 SUFFIX = "-turns"
 # A response's beginning is bytes, and JSON has none.
 BYTES_AS = "latin-1"
+
+
+_STORE_END = (
+    "UPDATE messages SET state = ?, due_at = ?, tries = ?, ended_at = ?, why = ?, number = ? "
+    "WHERE hook = ? AND seq = ? AND state < 2"
+)
+_IS_STORED = (
+    "SELECT 1 FROM messages WHERE state = ? AND due_at = ? AND tries = ? AND ended_at IS ? AND why IS ? "
+    "AND number IS ? AND hook = ? AND seq = ?"
+)
 
 
 @dataclass(slots=True)
@@ -62,12 +74,11 @@ class _Unstored:
 
     def store(self, con: sqlite3.Connection) -> None:
         """Bring the tables up to date."""
-        con.executemany(
+        rows = [(*row, *key) for key, row in self.ends.items()]
+        if con.executemany(_STORE_END, rows).rowcount != len(rows):
             # A message of a deleted webhook stays dropped.
-            "UPDATE messages SET state = ?, due_at = ?, tries = ?, ended_at = ?, why = ?, number = ? "
-            "WHERE hook = ? AND seq = ? AND state < 2",
-            [(*row, *key) for key, row in self.ends.items()],
-        )
+            rows = [row for row in rows if con.execute(_IS_STORED, row).fetchone()]
+        add_ended(con, Counter((row[6], row[0]) for row in rows if row[0] in ENDED))
         con.executemany(
             "UPDATE messages SET state = 1, number = ? WHERE hook = ? AND seq = ? AND state < 2",
             [(number, *key) for key, number in self.begun.items()],
