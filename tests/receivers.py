@@ -238,21 +238,23 @@ class Authority:
         return context
 
 
-def authority(folder: Path, *names: str) -> Authority:
-    """Make an authority, and a certificate for host names and addresses."""
+def authority(folder: Path, *names: str, days: tuple[int, int] = (-1, 1)) -> Authority:
+    """Make an authority, and a certificate for host names and addresses, valid from a day to another one."""
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"authority of {folder.name}")])
 
-    def builder(subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def builder(
+        subject: x509.Name, public: ec.EllipticCurvePublicKey, first: int, last: int
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(ca_name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
+            .not_valid_before(now + datetime.timedelta(days=first))
+            .not_valid_after(now + datetime.timedelta(days=last))
         )
 
     usage = x509.KeyUsage(
@@ -260,14 +262,14 @@ def authority(folder: Path, *names: str) -> Authority:
         key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     ca = (
-        builder(ca_name, ca_key.public_key())
+        builder(ca_name, ca_key.public_key(), -1, 1)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     own = (
-        builder(x509.Name([]), key.public_key())
+        builder(x509.Name([]), key.public_key(), *days)
         .add_extension(x509.SubjectAlternativeName([_general(name) for name in names]), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False

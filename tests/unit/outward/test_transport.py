@@ -251,6 +251,51 @@ def test_certificates_are_checked_by_name(tmp_path: Path) -> None:
     asyncio.run(whole())
 
 
+@pytest.mark.parametrize(
+    ("days", "why"), [((-3, -1), "certificate has expired"), ((1, 3), "certificate is not yet valid")]
+)
+def test_a_certificate_of_another_time_gets_no_request(
+    tmp_path: Path, days: tuple[int, int], why: str
+) -> None:
+    """The class is that of TLS, and the sentence says what is wrong with the certificate."""
+    own = authority(tmp_path, "localhost", days=days)
+
+    async def whole() -> None:
+        async with receiving(own.context()) as receiver:
+            sender = Sender(HERE)
+            outcome = await posted(sender, receiver.url("/ok", host="localhost"), ca=own.ca)
+            assert (outcome.failure, outcome.status, receiver.requests) == ("tls", None, [])
+            assert why in outcome.reason
+            await sender.aclose()
+
+    asyncio.run(whole())
+
+
+def test_a_handshake_that_hangs_ends_with_the_request() -> None:
+    """A receiver that accepts connections and says nothing keeps none of them."""
+
+    async def whole() -> None:
+        left = asyncio.Event()
+
+        async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.read(1000):
+                pass
+            writer.close()
+            left.set()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        sender = Sender(HERE)
+        outcome = await posted(sender, f"https://localhost:{port}/", timeout_s=0.5)
+        assert (outcome.failure, outcome.status) == ("timeout", None)
+        await asyncio.wait_for(left.wait(), 60.0)
+        await sender.aclose()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(whole())
+
+
 def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy would connect where it likes."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
