@@ -27,7 +27,6 @@ from helix_ray.core.model_records import (
 from helix_ray.core.specs import InferenceRun, Run
 
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
-MODEL_NAME_CHARS_MAX = 64
 MODEL_NAMES_MAX = 10_000
 # Versions of one name that are not deleted; and deleted ones that are still listed.
 VERSIONS_MAX = 1_000

@@ -185,7 +185,6 @@ def note_of(user: httpx.Client, key: str) -> Any:
 
 
 OFFLINE = "device.fetch = () => Promise.reject(new TypeError('Failed to fetch'));"
-ONLINE = "device.fetch = fetch.bind(window);"
 
 
 @pytest.mark.timeout(240)

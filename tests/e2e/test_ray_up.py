@@ -177,11 +177,6 @@ def anywhere(count: int) -> list[Json]:
     return [shell("sleep 0.3; hostname") for _ in range(count)]
 
 
-def running_on(client: httpx.Client, task_id: str) -> bool:
-    """Say whether a task runs."""
-    return bool(client.get(f"/tasks/{task_id}").json()["status"] == "running")
-
-
 # ------------------------------------------------------------------------------------------- the story
 
 

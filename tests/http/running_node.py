@@ -42,8 +42,6 @@ PLENTY = tuple(policy._replace(limit=1_000_000) for policy in POLICIES)
 STOP_S_MAX = 60
 # The node sends no heartbeat while it runs an attempt, which may take long on a busy machine.
 UNHEARD_S_MAX = 3_600.0
-# The results of inferences, examinations and tunings have one of these.
-OF_MODELS = frozenset({"outputs", "choices"})
 
 
 class Node:
