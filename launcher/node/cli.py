@@ -218,7 +218,7 @@ def _start(
     try:
         return _supervisor(flags, declared, more, data_dir, given).run()
     finally:
-        HOME.forget(data_dir)
+        HOME.forget(data_dir, held)
         os.close(held)
 
 
@@ -288,6 +288,5 @@ def _stop(data_dir: Path) -> int:
         with contextlib.suppress(ProcessLookupError):
             os.kill(state.pid, number)
         if HOME.wait_until_free(data_dir, seconds):
-            HOME.forget(data_dir)
             return 0
     raise NodeCannotStart(f"pid {state.pid} on {data_dir} does not stop")

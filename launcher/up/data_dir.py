@@ -30,6 +30,12 @@ class Instance(Holder):
 DATA_DIR = Holding("up.lock", "up.json", Instance)
 
 
+def ours(data_dir: Path, marker: str) -> Instance | None:
+    """Return the instance with this id; None where the directory is another one's by now."""
+    found = DATA_DIR.read(data_dir)
+    return found if found is not None and found.id == marker else None
+
+
 def take(data_dir: Path) -> int:
     """Lock the data directory; return the lock's file descriptor. The lock is released when both front and
     keeper have ended.

@@ -55,7 +55,7 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     if pid == 0:
         os.close(writing)
         public.close()
-        _run_keeper(reading, settings.data_dir, temp_dir, below, app, given)
+        _run_keeper(reading, settings.data_dir, lock, temp_dir, below, app, given)
     os.close(reading)
     public.hand_out(temp_dir / PUBLIC_SOCKET)
     # The folder itself is private already (cli.py); files that an earlier start left in it are not urgent.
@@ -64,17 +64,23 @@ def up(settings: Settings, app: str, given: str | None = None) -> int:
     # The end of the keeper orphans what it did not end.
     process_tree.kill_descendants()
     folder.remove()
-    home.DATA_DIR.forget(settings.data_dir)
+    home.DATA_DIR.forget(settings.data_dir, lock)
     os.close(lock)
     return code
 
 
 def _run_keeper(
-    reading: int, data_dir: Path, temp_dir: Path, below: dict[str, str], app: str, given: str | None
+    reading: int,
+    data_dir: Path,
+    lock: int,
+    temp_dir: Path,
+    below: dict[str, str],
+    app: str,
+    given: str | None,
 ) -> None:
     code = 1
     try:
-        code = keeper.keep(reading, data_dir, temp_dir, below, app, given)
+        code = keeper.keep(reading, data_dir, lock, temp_dir, below, app, given)
     finally:
         sys.stderr.flush()
         os._exit(code)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import select
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Generic, TypedDict, TypeVar
@@ -59,12 +60,14 @@ class Holding(Generic[H]):
         return handle
 
     def wait_until_free(self, folder: Path, seconds: float) -> bool:
-        """Wait until the lock is free; False when it is not after `seconds`."""
+        """Wait until the lock is free, and remove a state file that is left; False when it is not free after
+        `seconds`."""
         give_up = time.monotonic() + seconds
         while (handle := self.lock(folder)) is None:
             if time.monotonic() > give_up:
                 return False
             select.select([], [], [], LOOK_EVERY_S)
+        self.forget(folder, handle)
         os.close(handle)
         return True
 
@@ -83,10 +86,25 @@ class Holding(Generic[H]):
         draft.write_bytes(orjson.dumps(asdict(holder)) + b"\n")
         draft.replace(folder / self.state_file)
 
-    def forget(self, folder: Path) -> None:
-        """Remove the state file."""
-        with contextlib.suppress(OSError):
-            (folder / self.state_file).unlink()
+    def forget(self, folder: Path, lock: int) -> None:
+        """Remove the state file, where `lock` is still the lock of the folder.
+
+        Where the folder was removed meanwhile, another process may have locked one of the same path: the
+        file there is its own.
+        """
+        with contextlib.suppress(OSError), _opened(folder) as place:
+            if os.path.samestat(os.fstat(lock), os.stat(self.lock_file, dir_fd=place)):
+                os.unlink(self.state_file, dir_fd=place)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Open a folder, so that its files are those of one folder whatever takes its path."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield place
+    finally:
+        os.close(place)
 
 
 class Process(TypedDict):

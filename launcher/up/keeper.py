@@ -20,6 +20,7 @@ from types import FrameType
 
 from launcher.up import data_dir as home
 from launcher.up import password, process_tree
+from launcher.up.environment import MARKER
 from launcher.up.saying import say
 
 # Killing the session after this time loses nothing but the master's last snapshot, which only saves time at
@@ -37,12 +38,14 @@ STOP_SIGNAL = signal.SIGUSR1
 def keep(
     front_end: int,
     data_dir: Path,
+    lock: int,
     temp_dir: Path,
     environment: dict[str, str],
     app: str,
     given: str | None,
 ) -> int:
-    """Run one session; return its exit code when all descendants have ended."""
+    """Run one session; return its exit code when all descendants have ended. `lock` is that of the data
+    directory."""
     os.setsid()
     process_tree.adopt_orphans()
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
@@ -59,7 +62,7 @@ def keep(
         process_tree.kill_descendants()
         _keep_logs(temp_dir, data_dir, failed=code not in (0, EXIT_KILLED))
         shutil.rmtree(temp_dir, ignore_errors=True)
-        home.DATA_DIR.forget(data_dir)
+        home.DATA_DIR.forget(data_dir, lock)
     return code
 
 
@@ -82,7 +85,7 @@ def _command(app: str, temp_dir: Path) -> list[str]:
 
 def _sweep(environment: dict[str, str], app: str, temp_dir: Path, data_dir: Path) -> None:
     """Remove our actors and the API from a joined cluster after the session was killed."""
-    state = home.DATA_DIR.read(data_dir)
+    state = home.ours(data_dir, environment[MARKER])
     if state is not None and state.ray_address is not None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             command = [*_command(app, temp_dir), "--sweep"]

@@ -241,7 +241,7 @@ def _start(
     api.result(SAY_EVERY_S, partial(say, "waiting for Serve to start the API's replica"))
     _wait_until_ready(settings, waiting)
     url = f"{'https' if settings.tls_cert else 'http'}://{_bracketed(settings.host)}:{settings.port}"
-    state = home.DATA_DIR.read(settings.data_dir)
+    state = home.ours(settings.data_dir, os.environ[environment.MARKER])
     if state is not None:
         home.DATA_DIR.write(settings.data_dir, dataclasses.replace(state, url=url, ray_address=ray_address))
     announce(f"ready {url}")

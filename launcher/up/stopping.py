@@ -43,7 +43,6 @@ def down(data_dir: Path) -> int:
             data_dir, KILLED_S_MAX
         ):
             raise DoesNotStop(f"{data_dir} is locked by a process that does not stop")
-        home.DATA_DIR.forget(data_dir)
         print(f"nothing is running on {data_dir}", file=sys.stderr)
         return 0
     os.kill(state.pid, signal.SIGTERM)
