@@ -8,6 +8,7 @@ orjson is fast, but reads an integer beyond 64 bits as a rounded float, writes N
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -84,10 +85,22 @@ def write(value: Any) -> bytes:
     return text
 
 
+class NameRepeated(ValueError):
+    """An object has two values of one name: programs differ in which of them they take."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.name!r} is given twice in one object"
+
+
 def read(raw: bytes) -> Any:
     """Return the value of a JSON text with exact integers; floats that are too large become infinite.
 
-    Such values are not plain, so the gate (core/admission.py) names their field. Raises json.JSONDecodeError.
+    Such values are not plain, so the gate (core/admission.py) names their field. Raises json.JSONDecodeError,
+    and NameRepeated.
     """
     try:
         value = orjson.loads(raw)
@@ -95,12 +108,38 @@ def read(raw: bytes) -> Any:
         if "infinity" not in error.msg:
             raise
     else:
-        if b"0" * _LONG_DIGITS not in raw.translate(_DIGITS_AS_ZERO):
+        if b"0" * _LONG_DIGITS not in raw.translate(_DIGITS_AS_ZERO) and not _may_repeat(raw, value):
             return value
     try:
-        return json.loads(raw.decode(), parse_int=_integer, parse_constant=_no_constant)
+        return json.loads(
+            raw.decode(), object_pairs_hook=_unique, parse_int=_integer, parse_constant=_no_constant
+        )
     except (RecursionError, UnicodeDecodeError):
         raise json.JSONDecodeError("nested too deep", "", 0) from None
+
+
+def _may_repeat(raw: bytes, value: Any) -> bool:
+    """Say whether an object in a text may have a name twice: orjson keeps the last value only.
+
+    Who is gone from the value has taken a colon along. Parsing once more would take longer than this.
+    """
+    colons = raw.count(b":")
+    if colons < 2:
+        return False
+    try:
+        # In a text, a colon may be escaped.
+        return colons > orjson.dumps(value).count(b":") or b"\\u003" in raw
+    except TypeError:
+        return True
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; raise NameRepeated."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise NameRepeated(next(name for name, count in counts.items() if count > 1))
+    return found
 
 
 def _integer(digits: str) -> int:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from helix_ray import plain
 from helix_ray.core.errors import Refused, Rejected, invalid
 from helix_ray.core.spec_shape import RUN_KINDS
-from serve_app.problems import describe
+from serve_app.problems import describe, shortened
 
 T = TypeVar("T")
 
@@ -76,6 +76,8 @@ async def read(request: Request, *, optional: bool = False) -> Body:
         raise Refused(
             invalid("Malformed JSON", field="body", position=error.pos, reason=error.msg.partition(":")[0])
         ) from None
+    except plain.NameRepeated as error:
+        raise Refused(invalid("Repeated field in the request body", field=shortened(error.name))) from None
 
 
 def _check_containers(raw: bytes) -> None:

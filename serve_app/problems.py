@@ -135,7 +135,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return _method_not_allowed(request.scope)
     if error.status_code == 404:
-        details = {"path": _shortened(request.scope["path"])}
+        details = {"path": shortened(request.scope["path"])}
         return refusal_response(Rejected(ErrorCode.NOT_FOUND, _MESSAGES[404], details), request.scope)
     if isinstance(error.__cause__, (ValueError, RecursionError)):
         malformed = invalid(
@@ -162,7 +162,7 @@ def _method_not_allowed(scope: Scope) -> Response:
         for method in _METHODS
         if any(route.matches({**base, "method": method})[0] is Match.FULL for route in routes)
     ]
-    details = {"method": _shortened(scope["method"]), "allowed_methods": allowed}
+    details = {"method": shortened(scope["method"]), "allowed_methods": allowed}
     rejected = Rejected(ErrorCode.METHOD_NOT_ALLOWED, _MESSAGES[405], details)
     return refusal_response(rejected, scope, {"allow": ", ".join(allowed)})
 
@@ -217,7 +217,7 @@ def subject_of(path: str) -> str:
     if parts[0] in _GROUPS and len(parts) > 1:
         del parts[0]
     subject = parts[-1] if parts[0] == "auth" else parts[0]
-    return _shortened(subject.removesuffix("s"))
+    return shortened(subject.removesuffix("s"))
 
 
 def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,11 +225,11 @@ def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "json_invalid":
         reason = error.get("ctx", {}).get("error", "not JSON")
         return {"field": "body", "position": location[-1], "message": str(reason)}
-    names = [_shortened(str(part)) for part in location[1:]]
+    names = [shortened(str(part)) for part in location[1:]]
     message = error["msg"].removeprefix(_OF_VALUES) if kind == "value_error" else error["msg"]
     described: dict[str, Any] = {
         "field": ".".join(names) or str(location[0]),
-        "message": _shortened(_WORDS.sub("must ", message).replace("a valid dictionary", "an object")),
+        "message": shortened(_WORDS.sub("must ", message).replace("a valid dictionary", "an object")),
     }
     if kind in _CHOICES:
         described["allowed_values"] = _QUOTED.findall(str(error.get("ctx", {}).get("expected", "")))
@@ -237,7 +237,7 @@ def _describe_one(error: Mapping[str, Any]) -> dict[str, Any]:
     return described if breach is None else {**described, "message": breach.why, **breach.details}
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """Return a client's text in a form that fits into a response: bounded, without lone surrogates."""
     return text[:NAME_CHARS_MAX].encode("utf-8", "replace").decode()
 

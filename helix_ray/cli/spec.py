@@ -52,6 +52,8 @@ def json_value(option: str, text: str | bytes) -> Any:
     raw = text.encode(errors="surrogateescape") if isinstance(text, str) else text
     try:
         return plain.read(raw)
+    except plain.NameRepeated as error:
+        raise refuse(option, str(error)) from None
     except json.JSONDecodeError as error:
         shown = raw.decode(errors="backslashreplace")
         raise refuse(
@@ -136,6 +138,8 @@ def tasks_file(name: str) -> list[dict[str, Any]]:
     text = read_bytes("--file", name)
     try:
         value = plain.read(text)
+    except plain.NameRepeated as error:
+        raise refuse("--file", f"{name}: {error}") from None
     except json.JSONDecodeError:
         value = [json_value("--file", line) for line in text.splitlines() if line.strip()]
     if isinstance(value, dict):

@@ -153,8 +153,9 @@ def _values(sent: _Sent) -> Mapping[str, object]:
     if "metadata" in values:
         try:
             values["metadata"] = plain.read(sent.fields["metadata"].encode())
-        except ValueError:
-            raise Refused(invalid("Invalid model metadata: not valid JSON", field="metadata")) from None
+        except ValueError as error:
+            why = str(error) if isinstance(error, plain.NameRepeated) else "not valid JSON"
+            raise Refused(invalid(f"Invalid model metadata: {why}", field="metadata")) from None
     if "activate" in values:
         if values["activate"] not in ("true", "false"):
             details = {"field": "activate", "allowed_values": ["true", "false"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import Field, fields
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -17,7 +18,7 @@ from helix_ray.core.admission import SPEC_BYTES_MAX, check
 from helix_ray.core.errors import ErrorCode, Rejected
 from helix_ray.core.orders import AttemptReport, Order, OrderBody
 from helix_ray.core.values import INTEGER_MAX, INTEGER_MIN, VALUE_DEPTH_MAX, fault, shown
-from helix_ray.plain import plain_bytes, read, stored
+from helix_ray.plain import NameRepeated, plain_bytes, read, stored
 from tests.unit.core.stage import spec
 
 LONE = "caf\udce9"
@@ -239,6 +240,39 @@ def test_numbers_are_read_exactly_or_not_at_all(number: float) -> None:
             assert (got, type(got)) == (number, type(number))
         else:
             assert fault(got) is not None
+
+
+NAMES = st.sampled_from(["a", "b", ":", 'c":', "\\u003a"])
+TREES = st.recursive(
+    st.sampled_from([1, 12345678901234567890123, "x", 'y":1', ":", None]),
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(NAMES, inner), max_size=4).map(tuple),
+    max_leaves=12,
+)
+
+
+def written(tree: Any, escape: bool) -> tuple[str, bool]:
+    """Return a tree, whose tuples are objects, as JSON, and whether an object has a name twice."""
+    if not isinstance(tree, list | tuple):
+        text = json.dumps(tree)
+        return (text.replace(":", "\\u003a") if escape else text), False
+    inner = [written(item if isinstance(tree, list) else item[1], escape) for item in tree]
+    twice = any(repeats for _, repeats in inner)
+    if isinstance(tree, list):
+        return f"[{', '.join(text for text, _ in inner)}]", twice
+    names = [json.dumps(name) for name, _ in tree]
+    pairs = (f"{name} :{text}" for name, (text, _) in zip(names, inner, strict=True))
+    return f"{{{', '.join(pairs)}}}", twice or len({*names}) < len(names)
+
+
+@given(tree=TREES, escape=st.booleans())
+def test_a_name_that_is_given_twice_is_refused_and_nothing_else(tree: Any, escape: bool) -> None:
+    """However its text is written, and whatever colons stand in its names and texts."""
+    text, twice = written(tree, escape)
+    if twice:
+        with pytest.raises(NameRepeated):
+            read(text.encode())
+    else:
+        assert read(text.encode()) == json.loads(text)
 
 
 @pytest.mark.parametrize(
