@@ -138,6 +138,8 @@ def _config(app: ASGIApp, options: Any, loop: asyncio.AbstractEventLoop) -> uvic
         # uvicorn takes any factory of protocols.
         http=protocol(ConnectionLimits.of(read_settings())),  # type: ignore[arg-type]
         ws="none",
+        # The program that serves is nobody's business: its kind says which attacks to try.
+        server_header=False,
         lifespan="off",
         access_log=False,
         # The edge decides whose X-Forwarded-For is trusted.
