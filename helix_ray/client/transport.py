@@ -33,6 +33,8 @@ HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRe
 CONNECTIONS_MAX = 16
 # The user agent in the journal's facts.
 AGENT = f"helix-ray/{__version__}"
+# Every response of the API has these; who lacks one is another program, whatever its body says.
+MARKS = ("X-Request-ID", "X-RateLimit-Limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +157,18 @@ class Transport:
         try:
             data = orjson.loads(response.content) if response.content else None
         except orjson.JSONDecodeError:
-            return self._foreign(built, "not JSON")
+            return self._foreign(built, "is not JSON")
         if response.content and not isinstance(data, dict):
-            return self._foreign(built, "not a JSON object")
+            return self._foreign(built, "is not a JSON object")
+        if missing := _missing_mark(response):
+            return self._foreign(built, f"has no header {missing}")
         return Reply(response.status_code, data, response.headers, attempt)
 
     def _call(self, built: httpx.Request) -> str:
         return f"{built.method} {built.url.path}"
 
     def _foreign(self, built: httpx.Request, what: str) -> Unreachable:
-        message = (
-            f"what responds at {self.root} is not Helix Ray: its answer to {self._call(built)} is {what}"
-        )
+        message = f"what responds at {self.root} is not Helix Ray: its answer to {self._call(built)} {what}"
         return Unreachable("UNREACHABLE", message, {"url": self.root, "hopeless": True})
 
     @contextmanager
@@ -193,14 +195,20 @@ class Transport:
                 self._pause_or_raise(self._no_answer(error), attempt, start)
                 continue
             try:
-                if response.is_success:
+                missing = _missing_mark(response)
+                if response.is_success and missing is None:
                     self.answered = Answered(self._call(built), True)
                     yield response
                     return
-                response.read()
+                if not response.is_success:
+                    response.read()
             finally:
                 response.close()
-            self._pause_or_raise(self._refusal(response), attempt, start)
+            is_foreign = response.is_success
+            failure = (
+                self._foreign(built, f"has no header {missing}") if is_foreign else self._refusal(response)
+            )
+            self._pause_or_raise(failure, attempt, start)
 
     def _pieces(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
         try:
@@ -303,6 +311,10 @@ def _opened(form: Form | None, stack: ExitStack) -> Mapping[str, Any] | None:
         for name, path in form.files.items()
     }
     return {**texts, **files}
+
+
+def _missing_mark(response: httpx.Response) -> str | None:
+    return next((name for name in MARKS if name not in response.headers), None)
 
 
 def _written(body: Any) -> bytes:

@@ -17,6 +17,7 @@ import pytest
 from typing_extensions import is_typeddict
 
 from helix_ray import wire
+from helix_ray.client.transport import MARKS
 from helix_ray.security.notes import verifier_of
 from tests.unit.cli.test_cli import PROGRAM, helix, home, lines
 
@@ -78,12 +79,15 @@ class Foreign(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     body = b""
+    marks = MARKS
 
     def answer(self) -> None:
         """Read the request and answer it."""
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(200 if self.body else 204)
         self.send_header("Content-Length", str(len(self.body)))
+        for name in self.marks:
+            self.send_header(name, "1")
         self.end_headers()
         self.wfile.write(self.body)
 
@@ -131,6 +135,25 @@ def test_an_answer_that_is_no_object(
     (line,) = lines(capsys)
     assert line.startswith("helix: UNREACHABLE: what responds at http://127.0.0.1:")
     assert "Helix Ray: its answer to GET /api/v1/aurora/metrics/security is " in line
+
+
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_answer_of_another_program_is_never_taken(
+    name: str, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every response of the API has two headers. An object of whom sends only one of them is neither printed
+    by --json nor a success of a command that reads nothing of it."""
+    monkeypatch.setattr(Foreign, "body", b'{"id": "x"}')
+    monkeypatch.setattr(Foreign, "marks", tuple(one for one in MARKS if one != mark))
+    file = tmp_path / "file"
+    if not name.startswith("audit "):
+        file.write_text("x")
+    takes_json = any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+    assert helix(*words(name, file), *(["--json"] if takes_json else [])) == 7
+    printed = capsys.readouterr()
+    assert not (takes_json and printed.out)
+    assert f" has no header {mark}" in printed.err, printed.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -15,6 +15,7 @@ import pytest
 from helix_ray.client import Client, HelixError, Retries, runs
 from helix_ray.client import waiting as waiting_module
 from helix_ray.client.errors import NotFound, WaitTimeout
+from tests.unit.client.wire import served
 
 CREATED = "2025-11-07T10:00:00Z"
 
@@ -28,7 +29,7 @@ class Server:
         self.requests: list[tuple[str, str, Any]] = []
 
     def client(self) -> Client:
-        http = httpx.Client(transport=httpx.MockTransport(self.answer))
+        http = served(self.answer)
         return Client("http://h", "token", http=http, retries=Retries(total_s_max=0))
 
     def answer(self, request: httpx.Request) -> httpx.Response:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from helix_ray.client import Client, Retries
+from tests.unit.client.wire import served
 
 NODE = {"id": "worker-1", "status": "active"}
 ANSWERS: dict[str, Any] = {
@@ -30,7 +31,7 @@ class Server:
         self.client = Client(
             "http://h",
             "token",
-            http=httpx.Client(transport=httpx.MockTransport(self.answer)),
+            http=served(self.answer),
             retries=Retries(total_s_max=0),
         )
 

@@ -14,6 +14,7 @@ from helix_ray.client.errors import NotSignedIn
 from helix_ray.client.session import ClientSession
 from helix_ray.client.tokens import MemoryTokens, SessionTokens
 from helix_ray.client.transport import Request, Transport
+from tests.unit.client.wire import served
 
 
 def iso(seconds: float) -> str:
@@ -56,7 +57,7 @@ class Server:
         )
 
     def session(self, store: MemoryTokens | None = None) -> ClientSession:
-        http = httpx.Client(transport=httpx.MockTransport(self.answer))
+        http = served(self.answer)
         return ClientSession(Transport("http://h", http=http), store or MemoryTokens())
 
 

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 
 from helix_ray.client import Client
-from helix_ray.client.transport import Retries, Transport
+from helix_ray.client.transport import MARKS, Retries, Transport
+
+
+def served(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.Client:
+    """Return connections to a server that answers so, with the headers of every response of the API."""
+
+    def marked(request: httpx.Request) -> httpx.Response:
+        response = answer(request)
+        response.headers.update(dict.fromkeys(MARKS, "1"))
+        return response
+
+    return httpx.Client(transport=httpx.MockTransport(marked))
 
 
 class Wire:
@@ -35,13 +48,13 @@ class Wire:
         return Transport(
             "http://h/api/v1",
             retries=Retries(**retries),
-            http=httpx.Client(transport=httpx.MockTransport(self.answer)),
+            http=served(self.answer),
             sleep=self.pause,
             clock=lambda: self.now,
         )
 
     def client(self) -> Client:
         """Return a client of this server that has a token."""
-        client = Client("http://h", "token", http=httpx.Client(transport=httpx.MockTransport(self.answer)))
+        client = Client("http://h", "token", http=served(self.answer))
         client._transport = client._session.transport = self.transport()
         return client
