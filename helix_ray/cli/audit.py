@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from helix_ray.wire.audit import AuditLogOut
 
 COLUMNS = Columns(
-    ("TIME", "USER", "ACTION", "RESULT", "RESOURCE", "COUNT", "ADDRESS"), ("COUNT", "ADDRESS", "RESOURCE")
+    ("TIME", "USER", "ACTION", "RESULT", "ADDRESS", "COUNT", "RESOURCE"),
+    below=("ADDRESS", "COUNT", "RESOURCE"),
 )
+SUCCESS = "success"
 Word = str | None
 
 
@@ -63,9 +65,13 @@ def span(since: str | None, until: str | None) -> tuple[str | None, str | None]:
 
 def _row(log: AuditLogOut) -> tuple[Any, ...]:
     about = log["metadata"]
+    things = [about["resource_id"] or about["resource"]]
+    if log["result"] != SUCCESS and about["ids"]:
+        # What was refused: all accounts that were tried from one address, or all requests.
+        things = about["ids"]
     return (
-        when(log["timestamp"]), log["user_id"], log["action"], log["result"],
-        about["resource_id"] or about["resource"], about["count"], log["ip_address"],
+        when(log["timestamp"]), log["user_id"], log["action"], log["result"], log["ip_address"],
+        about["count"], ", ".join(things),
     )  # fmt: skip
 
 

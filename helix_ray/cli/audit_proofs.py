@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FACTS = "facts"
 
-app = typer.Typer(no_args_is_help=False, help="Export what was done, and verify exports.")
+app = typer.Typer(no_args_is_help=False, help="List what was done, export it, and verify exports.")
 INTERNAL_ONLY = (
     "internal only: the lines fit together, but whoever wrote the file can have rewritten all of it; "
     "give a checkpoint that was kept elsewhere with --checkpoint"

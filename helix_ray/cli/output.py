@@ -92,7 +92,7 @@ def drawn_table(columns: Columns, rows: Iterable[Sequence[Any]]) -> Text:
     for number, line in enumerate(shown.rows):
         for place, cell in enumerate(line):
             text = cell if place < len(line) - 1 else cell.rstrip()
-            drawn.append(text, style="bold" if not number else COLOURS.get(cell.strip(), ""))
+            drawn.append(text, style="bold" if number < shown.heads else COLOURS.get(cell.strip(), ""))
             drawn.append(GAP if place < len(line) - 1 else "\n")
     drawn.right_crop(1)
     return drawn

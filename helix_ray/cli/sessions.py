@@ -12,9 +12,10 @@ from helix_ray.cli.tables import Columns
 
 app = typer.Typer(no_args_is_help=False, help="List and end open sessions.")
 COLUMNS = Columns(
-    ("ID", "USER", "ADDRESS", "PROGRAM", "OPENED", "LAST USED", "EXPIRES", "CURRENT"),
-    ("PROGRAM", "EXPIRES", "LAST USED", "CURRENT"),
+    ("ID", "USER", "LAST USED", "CURRENT", "ADDRESS", "OPENED", "EXPIRES", "PROGRAM"),
+    ("CURRENT", "EXPIRES", "OPENED"),
     "PROGRAM",
+    below=("ADDRESS", "OPENED", "EXPIRES", "PROGRAM"),
 )
 User = Annotated[str | None, typer.Option(help="Sessions of this user (administrators).")]
 
@@ -31,12 +32,12 @@ def list_sessions(user: User = None, as_json: Json = False) -> None:
         (
             each["id"],
             each["user"],
-            each["address"],
-            each["user_agent"],
-            when(each["opened_at"]),
             when(each["last_used_at"]),
-            when(each["expires_at"]),
             "yes" if each["current"] else "",
+            each["address"],
+            when(each["opened_at"]),
+            when(each["expires_at"]),
+            each["user_agent"],
         )
         for each in sessions
     ]

@@ -20,19 +20,27 @@ CUT_WIDTH_MIN = 16
 @dataclass(frozen=True, slots=True)
 class Columns:
     """The columns of a table. `spare` are left out in this order where room is short; `cut` has free text,
-    which `wraps` where it is what the table is read for: then it is the last column."""
+    which `wraps` where it is what the table is read for: then it is the last column. Those `below` go on a
+    line of their own under each row, where one line is too short for all."""
 
     names: tuple[str, ...]
     spare: tuple[str, ...] = ()
     cut: str | None = None
     wraps: bool = False
+    below: tuple[str, ...] = ()
+
+    def of(self, names: tuple[str, ...]) -> Columns:
+        """Return some of them, which stand on one line."""
+        spare = tuple(name for name in self.spare if name in names)
+        return Columns(names, spare, self.cut if self.cut in names else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A table as it is shown: the header is the first row; all columns but the last are padded."""
+    """A table as it is shown: the header is the first row, or two; all columns but the last are padded."""
 
     rows: list[list[str]] = field(default_factory=list)
+    heads: int = 1
 
     def lines(self) -> list[str]:
         """Return the table as text."""
@@ -75,6 +83,8 @@ def fitted(columns: Columns, rows: Sequence[Sequence[str]], width: int | None) -
     widths = {
         name: max([cells(name), *(cells(row[i]) for row in rows)]) for i, name in enumerate(columns.names)
     }
+    if width is not None and columns.below and _total(widths) > width:
+        return _in_two_lines(columns, rows, width)
     if width is not None:
         widths = _narrowed(columns, widths, width)
     shown = [(i, name) for i, name in enumerate(columns.names) if name in widths]
@@ -92,6 +102,22 @@ def fitted(columns: Columns, rows: Sequence[Sequence[str]], width: int | None) -
             if name != last:
                 row[place] += " " * (widths[name] - cells(row[place]))
     return Fitted(drawn)
+
+
+def _in_two_lines(columns: Columns, rows: Sequence[Sequence[str]], width: int) -> Fitted:
+    """Return a table with some columns below the others; a row that has none of them has one line."""
+    places = [(i, name in columns.below) for i, name in enumerate(columns.names)]
+    halves = []
+    for is_below, room in ((False, width), (True, width - len(GAP))):
+        shown = [i for i, below in places if below is is_below]
+        some = columns.of(tuple(columns.names[i] for i in shown))
+        halves.append(fitted(some, [[row[i] for i in shown] for row in rows], room).rows)
+    drawn = []
+    for above, below in zip(*halves, strict=True):
+        drawn.append(above)
+        if any(cell.strip() for cell in below):
+            drawn.append(["", *below])
+    return Fitted(drawn, heads=2)
 
 
 def _narrowed(columns: Columns, widths: dict[str, int], width: int) -> dict[str, int]:

@@ -16,9 +16,10 @@ app = typer.Typer(
     no_args_is_help=False, help="Create, list and revoke API tokens for programs (HELIX_TOKEN)."
 )
 COLUMNS = Columns(
-    ("ID", "NAME", "USER", "BEGINS", "ROLES", "PROJECTS", "LAST USED", "EXPIRES"),
-    ("PROJECTS", "BEGINS", "ROLES", "LAST USED", "EXPIRES"),
+    ("ID", "NAME", "USER", "EXPIRES", "LAST USED", "BEGINS", "ROLES", "PROJECTS"),
+    ("EXPIRES",),
     "NAME",
+    below=("LAST USED", "BEGINS", "ROLES", "PROJECTS"),
 )
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -66,11 +67,11 @@ def list_tokens(
             token["id"],
             token["name"],
             token["user"],
+            when(token["expires_at"]),
+            when(token["last_used_at"]),
             token["prefix"],
             ", ".join(token["roles"]),
             "all" if token["projects"] is None else ", ".join(token["projects"]),
-            when(token["last_used_at"]),
-            when(token["expires_at"]),
         )
         for token in tokens
     ]

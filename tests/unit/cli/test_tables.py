@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from helix_ray import cli
-from helix_ray.cli import output, task_tables
+from helix_ray.cli import audit, output, task_tables
 from helix_ray.cli.tables import Columns, cells, cut, fitted, wrapped
 from helix_ray.core.specs import TaskError
 from helix_ray.wire.task_answers import ResultOut
@@ -45,12 +45,30 @@ def test_ids_are_never_cut(name: str, width: int) -> None:
     rows = [["x" * 24 for _ in columns.names] for _ in range(3)]
     for row in rows:
         row[0] = ID
-    lines = fitted(columns, rows, width).lines()
+    table = fitted(columns, rows, width)
+    head, lines = table.lines()[: table.heads], table.lines()[table.heads :]
     if columns.cut != columns.names[0]:
-        assert [line.split()[0] for line in lines[1:]] == [ID] * 3
-    assert ("STATUS" in lines[0]) == ("STATUS" in columns.names)
+        # What stands below a row is indented.
+        assert [line.split()[0] for line in lines if not line.startswith(" ")] == [ID] * 3
+    assert ("STATUS" in " ".join(head)) == ("STATUS" in columns.names)
     ids = [i for i, column in enumerate(columns.names) if column == "ID"]
-    assert all("x" * 24 in line or ID in line for line in lines[1:] if ids)
+    assert all("x" * 24 in line or ID in line for line in lines if ids)
+
+
+def test_an_officer_sees_account_and_address_at_80_columns() -> None:
+    """Of a failed sign-in that is what matters. A row has a second line where one is too short, and no words
+    of it where there are none; where one line is enough, it is one."""
+    failed = ["2026-11-26 16:00:00", "anonymous", "login", "failure", "192.0.2.7", "3", "ada, bob"]
+    set_up = ["2026-11-26 16:00:01", "user-01jdk3x8zq7m2v5n9w4c", "create_webhook", "success", "", "", ""]
+    assert fitted(audit.COLUMNS, [failed, set_up], 80).lines() == [
+        "TIME                 USER                       ACTION          RESULT",
+        "  ADDRESS    COUNT  RESOURCE",
+        "2026-11-26 16:00:00  anonymous                  login           failure",
+        "  192.0.2.7  3      ada, bob",
+        "2026-11-26 16:00:01  user-01jdk3x8zq7m2v5n9w4c  create_webhook  success",
+    ]
+    assert len(fitted(audit.COLUMNS, [failed], 80).lines()) == 2
+    assert len(fitted(audit.COLUMNS, [failed, set_up], None).lines()) == 3
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 132])
