@@ -24,12 +24,15 @@ class Health(BaseModel):
     status: str
 
 
+# Monitors often ask with HEAD, and need no more than the status.
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", **public(answers=Health))
 async def healthz() -> Response:
     """Report that the process is alive."""
     return json_answer({"status": "ok"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", **public(answers=Health))
 async def readyz(request: Request) -> Response:
     """Report that requests can be served; else 503 within a second, with a reason for

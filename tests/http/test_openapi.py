@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 
@@ -195,6 +196,14 @@ def test_health(api: Api) -> None:
     assert httpx.get(f"{api.url}/healthz", timeout=30).json() == {"status": "ok"}
     assert httpx.get(f"{api.url}/readyz", timeout=30).json() == {"status": "ready"}
     error_of(httpx.post(f"{api.url}/healthz", timeout=30), 405, "METHOD_NOT_ALLOWED")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_monitor_may_ask_for_the_head_alone(api: Api, path: str) -> None:
+    """Many do so by default, and take a 405 for a server that is down."""
+    whole, head = (httpx.request(method, f"{api.url}{path}", timeout=30) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 def test_what_is_missing_has_a_name_and_a_reason() -> None:
