@@ -4,7 +4,8 @@
 
 The facility is 13 (log audit). 32473 is the enterprise number for examples (RFC 5612): the project has none.
 A text that is not ASCII begins with a byte order mark. Control characters are written as `#` and three octal
-digits, as rsyslog does, so no value can look like another line in a receiver's file.
+digits, as rsyslog does, so no value can look like another line in a receiver's file. So is each byte of
+Unicode's own line breaks, and of its marks of direction, which have a viewer show a line in another order.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ MESSAGE_BYTES_MAX: Final = 8_192
 VALUE_BYTES_MAX: Final = 300
 HOST_CHARS_MAX: Final = 255
 _CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_MISLEADING: Final = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SPECIAL: Final = re.compile(r'["\\\]]')
 _NOT_PRINTED: Final = re.compile(r"[^\x21-\x7e]")
 _CUT: Final = "..."
@@ -52,6 +54,8 @@ def escaped(value: str) -> str:
 
 def _utf8(text: str) -> bytes:
     """Return a text without control characters, and without what UTF-8 does not have."""
+    if not text.isascii():
+        text = _MISLEADING.sub(lambda found: "".join(f"#{byte:03o}" for byte in found[0].encode()), text)
     return _CONTROLS.sub(lambda found: f"#{ord(found[0]):03o}", text).encode("utf-8", "replace")
 
 

@@ -112,6 +112,31 @@ def test_every_record_in_order(tmp_path: Path, receiver: SyslogReceiver, made: A
     again.close()
 
 
+# A message of its own, behind whatever ends a line, and what closes structured data.
+FORGED = '99 <110>1 2025-11-07T10:00:00Z h helix-ray - login [helix@32473 seq="9"] ada login'
+ENDS = ["\n", "\r\n", "\x00", "\x0b", "\x85", "\u2028", "\u2029", "\u202e", '"] ', "\\", "\ud800"]
+
+
+def test_nobody_writes_a_line_of_their_own(
+    tmp_path: Path, receiver: SyslogReceiver, made: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS: whatever a program calls itself, and whichever account somebody tries."""
+    texts = [f"x{end}{FORGED}" for end in ENDS]
+    server = Server(len(texts))
+    monkeypatch.setattr(
+        server, "log", lambda seq: log(seq, user_agent=texts[seq - 1], resource_id=texts[seq - 1])
+    )
+    forwarder = Forwarder(tmp_path / "state", server, to(receiver, made))
+    all_of(forwarder)
+    receiver.wait(len(texts))
+    assert receiver.seqs() == [*range(1, len(texts) + 1)]
+    assert {line.name for line in receiver.lines} == {"config_change"}
+    for line in receiver.lines:
+        said = [line.text.decode(), *line.params.values()]
+        assert all(len(text.splitlines()) == 1 and "\u202e" not in text for text in said)
+    forwarder.close()
+
+
 def test_a_broken_connection_costs_no_record(
     tmp_path: Path, receiver: SyslogReceiver, made: Authority
 ) -> None:

@@ -14,11 +14,14 @@ from tests.syslog_receiver import parsed
 from tests.unit.audit_export.test_records import log
 
 AT = "2025-11-07T10:00:00.250Z"
-TEXT = st.text(st.characters(), max_size=400)
+TEXT = st.text(st.characters() | st.sampled_from('\n]"\\\u2028\u202e\u2066'), max_size=400)
 
 
 def expected(text: str) -> bytes:
-    """Return what a receiver finds of a text: control characters as `#` and octal digits."""
+    """Return what a receiver finds of a text: control characters as `#` and octal digits, and each byte of
+    what breaks or turns lines in Unicode."""
+    for mark in "\u061c\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069":
+        text = text.replace(mark, "".join(f"#{byte:03o}" for byte in mark.encode()))
     text = re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"#{ord(found[0]):03o}", text)
     return text.encode("utf-8", "replace")
 
