@@ -66,7 +66,11 @@ def refuse_name(name: str) -> Rejected | None:
     """Return why a text is no name of a webhook."""
     if len(name) <= WEBHOOK_NAME_CHARS_MAX and _LINE.fullmatch(name) is not None:
         return None
-    return invalid("Invalid name of a webhook", field="name", chars_max=WEBHOOK_NAME_CHARS_MAX)
+    message = (
+        f"Invalid name of a webhook: it must have at most {WEBHOOK_NAME_CHARS_MAX} characters, "
+        "and no control characters"
+    )
+    return invalid(message, field="name", chars_max=WEBHOOK_NAME_CHARS_MAX)
 
 
 def refuse_headers(headers: Mapping[str, str], *, plain: bool = False) -> Rejected | None:

@@ -217,3 +217,16 @@ def test_requests_are_counted_for_the_user_and_its_look_ups_are_few() -> None:
         statuses = [client.get("/auth/me").status_code for _ in range(3) for client in clients]
         assert statuses == [200] * 4 + [429] * 2
     assert PLENTY[0].limit > few[0].limit
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        ("/auth/tokens", {"roles": ["viewer"]}, "token name: it must have 1 to 128 printable characters"),
+        ("/projects", {"id": "p"}, "project name: it must have at most 200 characters, all printable"),
+    ],
+)
+def test_a_name_is_refused_in_words(api: Api, path: str, body: dict[str, object], message: str) -> None:
+    """How long it may be is not all that may be wrong with it."""
+    refused = api.client().post(path, json={**body, "name": "a\u202e"})
+    assert error_of(refused, 400, "VALIDATION_ERROR")["message"] == f"Invalid {message}"

@@ -135,7 +135,8 @@ def _find(device_id: str, ctx: Context) -> EnrolledDevice | Rejected:
 def _check_name(name: str) -> Rejected | None:
     if name.strip() and len(name) <= DEVICE_NAME_CHARS_MAX and name.isprintable():
         return None
-    return invalid("Invalid device name", field="name", chars_max=DEVICE_NAME_CHARS_MAX)
+    message = f"Invalid device name: it must have 1 to {DEVICE_NAME_CHARS_MAX} printable characters"
+    return invalid(message, field="name", chars_max=DEVICE_NAME_CHARS_MAX)
 
 
 def _follows(wanted: Follows, ctx: Context) -> Follows | Rejected:

@@ -123,7 +123,8 @@ def _check_id(project_id: str) -> Rejected | None:
 def _check_name(name: str) -> Rejected | None:
     if len(name) <= PROJECT_NAME_CHARS_MAX and name.isprintable():
         return None
-    return invalid("Invalid project name", field="name", chars_max=PROJECT_NAME_CHARS_MAX)
+    message = f"Invalid project name: it must have at most {PROJECT_NAME_CHARS_MAX} characters, all printable"
+    return invalid(message, field="name", chars_max=PROJECT_NAME_CHARS_MAX)
 
 
 PROJECT_ORDERS: dict[type, Decider] = {

@@ -51,7 +51,8 @@ def create_token(body: CreateToken, ctx: Context) -> Decision[IdData] | Rejected
 
 def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
     if not body.name.strip() or len(body.name) > TOKEN_NAME_CHARS_MAX or not body.name.isprintable():
-        return invalid("Invalid token name", field="name", chars_max=TOKEN_NAME_CHARS_MAX)
+        message = f"Invalid token name: it must have 1 to {TOKEN_NAME_CHARS_MAX} printable characters"
+        return invalid(message, field="name", chars_max=TOKEN_NAME_CHARS_MAX)
     mine = [role for role in ROLES if may_give(ctx.order.by.roles, role)]
     if not set(body.roles or ()) <= set(mine):
         return invalid(
@@ -61,7 +62,8 @@ def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
         return invalid("Invalid token projects", field="projects", count_max=TOKEN_PROJECTS_MAX)
     longest = ctx.policy.api_token_ttl_s_max
     if not TOKEN_TTL_S_MIN <= body.ttl_s <= longest:
-        return invalid("Invalid token lifetime", field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
+        message = f"Invalid token lifetime: it must be {TOKEN_TTL_S_MIN:g} to {longest:g} seconds"
+        return invalid(message, field="expires_in_s", min=TOKEN_TTL_S_MIN, max=longest)
     if live >= ctx.policy.api_tokens_per_user_max:
         limit = ctx.policy.api_tokens_per_user_max
         return conflict("You have reached the maximum number of tokens: revoke one first", limit=limit)
