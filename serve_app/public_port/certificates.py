@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S: Final = 1.0
+# Files that change between so many looks in a row are loaded as they are: a program that writes them over and
+# over would keep an old certificate in use until it expires.
+RESTLESS_LOOKS_MAX: Final = 4
 REASON_CHARS_MAX: Final = 200
 
 
@@ -75,8 +78,11 @@ class Certificates:
         self._tell = tell
         self._seen = self._tried = self._marks()
         self._context = context_of(files)
+        self._restless = 0
         # One that expires while the server runs must not keep a replica from starting again.
-        self._tell(described(files.cert))
+        in_use = described(files.cert)
+        self._fingerprint = in_use.fingerprint
+        self._tell(in_use)
 
     def context(self) -> ssl.SSLContext:
         """Return the context for the next handshake."""
@@ -93,12 +99,22 @@ class Certificates:
                 log.exception("the files of the certificate could not be looked at")
 
     def look(self) -> None:
-        """Load files that have changed since they were last tried, and not since the last look."""
+        """Load files that have changed since they were last tried, and not since the last look; or that have
+        not stayed the same for RESTLESS_LOOKS_MAX looks."""
         marks = self._marks()
-        if marks == self._seen and marks != self._tried:
-            self._tried = marks
-            self._tell(self._exchanged(marks))
+        is_settled = marks == self._seen
         self._seen = marks
+        self._restless = 0 if is_settled else self._restless + 1
+        if marks == self._tried or not (is_settled or self._restless >= RESTLESS_LOOKS_MAX):
+            return
+        self._restless = 0
+        before = self._fingerprint
+        change = self._exchanged(marks)
+        # Files that are being written may not fit together yet: they are tried once more when they stay.
+        if is_settled or not change.refused:
+            self._tried = marks
+        if is_settled or self._fingerprint != before:
+            self._tell(change)
 
     def _exchanged(self, marks: _Marks) -> CertificateChange:
         """Use the files, or keep what is in use."""
@@ -112,6 +128,7 @@ class Certificates:
             log.error("the certificate in use is kept: %s", refused)
             return replace(found, refused=str(refused), files=str(marks))
         self._context = context
+        self._fingerprint = found.fingerprint
         log.warning("using the certificate with SHA-256 %s", found.fingerprint)
         return replace(found, files=str(marks))
 

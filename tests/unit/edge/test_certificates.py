@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.public_port.certificates import (
+    RESTLESS_LOOKS_MAX,
     CertificateChange,
     Certificates,
     CertificateUnusable,
@@ -104,13 +105,27 @@ def test_a_changed_pair_is_used(port: Port) -> None:
     assert len(port.told) == told
 
 
-def test_files_that_keep_changing_are_not_read(port: Port) -> None:
-    for _ in range(5):
+def test_files_that_keep_changing_are_read_at_the_fourth_look(port: Port) -> None:
+    """Within the five seconds that are promised, and told once, however long they go on to change."""
+    for _ in range(RESTLESS_LOOKS_MAX - 1):
         port.write(SECOND.cert_pem(), SECOND.key_pem())
         port.held.look()
     assert (port.shown(), len(port.told)) == (der(FIRST), 1)
+    for _ in range(3 * RESTLESS_LOOKS_MAX):
+        port.write(SECOND.cert_pem(), SECOND.key_pem())
+        port.held.look()
+        assert (port.shown(), len(port.told)) == (der(SECOND), 2)
+    assert (port.told[-1].fingerprint, port.told[-1].refused) == (SECOND.fingerprint, "")
+
+
+def test_halves_that_keep_changing_are_refused_when_they_stay(port: Port) -> None:
+    """Until then nobody is told: they are being written."""
+    for _ in range(3 * RESTLESS_LOOKS_MAX):
+        port.write(SECOND.cert_pem(), FIRST.key_pem())
+        port.held.look()
+    assert (port.shown(), len(port.told)) == (der(FIRST), 1)
     port.held.look()
-    assert port.shown() == der(SECOND)
+    assert (port.shown(), port.told[-1].refused) == (der(FIRST), "key values mismatch")
 
 
 @pytest.mark.parametrize(
