@@ -121,7 +121,7 @@ def read(raw: bytes) -> Any:
 def _may_repeat(raw: bytes, value: Any) -> bool:
     """Say whether an object in a text may have a name twice: orjson keeps the last value only.
 
-    Who is gone from the value has taken a colon along. Parsing once more would take longer than this.
+    A name that was lost took its colon with it. Counting colons takes less time than parsing once more.
     """
     colons = raw.count(b":")
     if colons < 2:

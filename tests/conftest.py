@@ -16,12 +16,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine than of the code; in CI hypothesis
+# leaves it out by itself.
+settings.register_profile(
+    "unhurried", settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("unhurried")
 
 TESTS = Path(__file__).parent
 TIERS = frozenset({"unit", "properties", "golden", "contract", "http", "ray", "e2e", "docs"})
@@ -50,23 +57,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """Load Hypothesis for files that use it only: it takes a third of the start of a lane."""
-    if "hypothesis" in module_path.read_text():
-        _set_no_deadline()
-
-
-@cache
-def _set_no_deadline() -> None:
-    """Allow examples any time, as Hypothesis itself does in CI: how long one takes says more of the machine
-    than of the code."""
-    from hypothesis import settings
-
-    usual = settings.get_profile(settings.get_current_profile_name())
-    settings.register_profile("unhurried", usual, deadline=None)
-    settings.load_profile("unhurried")
 
 
 def pytest_unconfigure() -> None:

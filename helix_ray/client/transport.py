@@ -33,7 +33,7 @@ HOPELESS = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.TooManyRe
 CONNECTIONS_MAX = 16
 # The user agent in the journal's facts.
 AGENT = f"helix-ray/{__version__}"
-# Every response of the API has these; who lacks one is another program, whatever its body says.
+# Every response of the API has these: one without them is another program's, whatever its body says.
 MARKS = ("X-Request-ID", "X-RateLimit-Limit")
 
 

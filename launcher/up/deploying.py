@@ -91,7 +91,10 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for step in (_load, partial(_deploy, sys.argv[1])):
         outcome = _outcome(step)
-        print(json.dumps(outcome), file=answers, flush=True)
+        try:
+            print(json.dumps(outcome), file=answers, flush=True)
+        except BrokenPipeError:
+            break  # the session is gone
         if outcome != DeployOutcome():
             break
     # Without Ray's orderly shutdown: the session waits for this process to end.
