@@ -144,9 +144,7 @@ def _widen(gate: Gate, other: Gate) -> None:
 
 
 def _arithmetic(name: str) -> str:
-    """Say what computed a variant here. Without VNNI the sums of INT8 products may saturate on x86."""
-    flags = cpu_flags()
-    if name not in (INT8_STATIC, INT8_DYNAMIC):
-        return f"{cpu_arithmetic(name, flags)} arithmetic"
-    vnni = "avx512_vnni" in flags or "avx_vnni" in flags
-    return "INT8 arithmetic of this CPU" + ("" if vnni else ", without VNNI")
+    """Say what computed a variant here."""
+    if name in (INT8_STATIC, INT8_DYNAMIC):
+        return "INT8 arithmetic of this CPU"
+    return f"{cpu_arithmetic(name, cpu_flags())} arithmetic"

@@ -72,6 +72,20 @@ def test_static_int8_of_a_convolutional_net(resnet: Examined) -> None:
     assert {"QuantizeLinear", "DequantizeLinear"} <= operators(blobs, static)
 
 
+@pytest.mark.parametrize("name", ["int8-static", "int8-dynamic"])
+def test_int8_weights_never_saturate(resnet: Examined, name: str) -> None:
+    """Two products of a weight and an unsigned activation fit into 16 bits: sums are exact without VNNI."""
+    blobs, report, _ = resnet
+    graph = onnx.load(blobs / str(by_name(report)[name]["digest"])).graph
+    weights = [
+        onnx.numpy_helper.to_array(each)
+        for each in graph.initializer
+        if each.data_type == onnx.TensorProto.INT8 and len(each.dims) > 1
+    ]
+    assert weights
+    assert max(np.abs(each.astype(int)).max() for each in weights) * 255 * 2 <= np.iinfo(np.int16).max
+
+
 def test_dynamic_int8_never_has_convolutions(resnet: Examined) -> None:
     """ConvInteger takes about ten times as long as FP32, so no dynamic variant has it."""
     blobs, report, _ = resnet
