@@ -246,7 +246,8 @@ def test_a_node_that_was_cut_off_ends_its_work_and_comes_back(cluster: RayUp) ->
     finally:
         host.join()
     right_within(client, RETURN_S_MAX, host1=True, host2=True, host3=True)
-    assert ended(client, task_id)["losses"] >= 1
+    # It may be seen for a moment before it learns that Ray has given it up, and then starts again.
+    assert ended(client, task_id, RETURN_S_MAX)["losses"] >= 1
     nothing_lost_nothing_twice(cluster, client)
 
 
