@@ -55,7 +55,7 @@ CREATE TABLE IF NOT EXISTS clock (
 CREATE TABLE IF NOT EXISTS turns (one INTEGER PRIMARY KEY CHECK (one = 1), stored INTEGER NOT NULL);
 """
 # How many messages of a webhook are kept in each state that is an end: there may be millions. Whoever changes
-# such states counts them in the same transaction (ended_counts.py): triggers cost each delivery a twentieth.
+# such states counts them in the same transaction (ended_counts.py): triggers would run for each row.
 _COUNT = """
 CREATE TABLE ended_counts (
     hook TEXT NOT NULL, state INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (hook, state)
