@@ -22,6 +22,8 @@ from tests.http.api_server import PASSWORD, PLENTY, TASK
 
 # What the framework calls: a query is read there, and anybody may come in.
 BY_FRAMEWORK = {
+    ("HEAD", "/healthz"),
+    ("HEAD", "/readyz"),
     ("GET", "/api/v1/tasks"),
     ("GET", "/api/v1/tasks/{task_id}/logs"),
     ("GET", "/api/v1/auth/tokens"),

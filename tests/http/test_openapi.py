@@ -21,6 +21,8 @@ from tests.http.api_server import Api, error_of, serving_api
 from tests.http.test_access import DOCUMENT, PUBLIC, application
 
 METHODS_OF_DOCS = {("get", "/docs"), ("get", "/openapi.json")}
+# The same as GET, without the body.
+METHODS_OF_MONITORS = {("head", "/healthz"), ("head", "/readyz")}
 
 
 def routes_of(app: FastAPI) -> set[tuple[str, str]]:
@@ -43,7 +45,7 @@ def references(value: Any) -> set[str]:
 
 def test_documented_operations_are_the_routes() -> None:
     documented = {(method, path) for path, method, _ in operations(DOCUMENT)}
-    assert documented | METHODS_OF_DOCS == routes_of(application())
+    assert documented | METHODS_OF_DOCS | METHODS_OF_MONITORS == routes_of(application())
 
 
 def test_every_reference_leads_to_a_component_and_every_component_is_referred_to() -> None:
