@@ -164,7 +164,7 @@ class ChainCheck:
         return True
 
     async def _tell(self) -> None:
-        """Tell what was found, in its order; what cannot be told now is told later."""
+        """Report what was found, oldest first; what cannot be reported now is tried again later."""
         while self._audit is not None and self._untold:
             await self._audit.tell(self._untold[0])
             del self._untold[0]

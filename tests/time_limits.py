@@ -12,7 +12,7 @@ LIMITS_S = (0.5, 2.0, 8.0, 32.0)
 
 
 def with_time_enough(attempt: Callable[[float], T], had_begun: Callable[[T], bool]) -> T:
-    """Return the first attempt that had come to its end's beginning when its time was over.
+    """Return the first attempt that had done what is tested before its time was over.
 
     `attempt(limit_s)` makes one with a time limit; each has more time than the one before it.
     """

@@ -25,7 +25,7 @@ FIELDS: Final = {
             "When the last shard is expected to end (median), in ISO 8601; null: the reason is beside it."
         ),
         "estimated_completion_p90": (
-            "By when it ends in nine of ten cases, in ISO 8601; null: there is no estimate."
+            "The time by which it ends in nine of ten cases, in ISO 8601; null: there is no estimate."
         ),
         "estimated_completion_reason": "On what it is based, or why there is none; null: not known.",
         "strategy": "How the nodes were chosen.",
@@ -54,12 +54,12 @@ FIELDS: Final = {
         "preempts": "Whose place it would take; null: nobody's.",
         "holds": "Ids of the nodes that are reserved for it; missing unless it is pending.",
         "queued_ahead": "How many tasks are ahead of it in the queue; missing unless it is pending.",
-        "estimated_start": "When it is expected to start, in ISO 8601; null: nothing has been measured yet.",
+        "estimated_start": "When it is expected to start, in ISO 8601; null: nothing was measured yet.",
         "estimated_completion": (
-            "By when it ends in half of all cases, in ISO 8601; null: nothing has been measured yet."
+            "The time by which it ends in half of all cases, in ISO 8601; null: nothing was measured yet."
         ),
         "estimated_completion_p90": (
-            "By when it ends in nine of ten cases, in ISO 8601; null: nothing has been measured yet."
+            "The time by which it ends in nine of ten cases, in ISO 8601; null: nothing was measured yet."
         ),
         "history": "Why tasks of its class have waited so far; missing unless it is pending.",
         "waits_for": "Ids of the unfinished tasks on which it depends; missing unless it is `waiting`.",

@@ -33,8 +33,7 @@ from tests.own_time import OwnTime
 from tests.processes import command_line
 
 MARKER = "HELIX_UP_ID"
-GONE_S_MAX = 60.0
-ANSWER_S_MAX = 60.0
+GONE_S_MAX = ANSWER_S_MAX = 60.0
 START_S_MAX = 200.0
 CONNECTIONS = 500
 CTRL_C = b"\x03"

@@ -119,7 +119,7 @@ def test_files_that_keep_changing_are_read_at_the_fourth_look(port: Port) -> Non
 
 
 def test_halves_that_keep_changing_are_refused_when_they_stay(port: Port) -> None:
-    """Until then nobody is told: they are being written."""
+    """While they change, no event says so: they may be half written."""
     for _ in range(3 * RESTLESS_LOOKS_MAX):
         port.write(SECOND.cert_pem(), FIRST.key_pem())
         port.held.look()

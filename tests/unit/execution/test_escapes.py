@@ -16,7 +16,6 @@ import pytest
 from helix_ray.execution.starter.lane import CommandLimits
 from helix_ray.execution.starter.levels import Wanted, Wish
 from tests.processes import end_all, processes_with
-from tests.ray.signals import until
 from tests.unit.execution.starter_end import StarterEnd, needs
 
 # No other run of these tests has processes with these arguments.
@@ -100,7 +99,7 @@ def test_a_killed_starter_takes_everything_along(
         end.process.wait()
         assert is_gone(cell)
         if level == "namespaces":
-            until(lambda: processes_with(last) == [])
+            assert processes_with(last) == []
     finally:
         end_all(last)
         end.close()

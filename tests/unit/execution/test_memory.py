@@ -93,6 +93,7 @@ import os, sys, time
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 other = int(sys.argv[1]) if len(sys.argv) > 1 else None
 sys.stdin.readline()
+# The processor time of another process: its clock has this number (clock_getcpuclockid).
 used = lambda pid: time.clock_gettime(~pid << 3 | 2)
 if other is not None:
     # Both are busy from now on.
@@ -107,8 +108,8 @@ print((used(other) - theirs) / (time.process_time() - mine), flush=True)
 
 
 def burning(group: cgroups.Cgroup, *beside: int) -> subprocess.Popen[str]:
-    """Start a process in a group that uses all that it gets of one processor once it is told to. Beside
-    another such process it ends by itself, and prints how much that one has got in proportion."""
+    """Start a process in a group; when a line comes in, it keeps one processor as busy as it can. With the
+    id of another such process it ends by itself, and prints that one's processor time divided by its own."""
     command = [sys.executable, "-S", "-c", BURN, *map(str, beside)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     group.add(process.pid)
