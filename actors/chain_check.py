@@ -1,11 +1,11 @@
-"""Checks all facts of the journal from time to time, and compares the audit with them, while the server runs,
-in a process of its own.
+"""Checks all facts of the journal after each start and from time to time, and compares the audit with them,
+while the server runs, in a process of its own.
 
-A start checks only the facts since the newest snapshot. This check reads every fact and every node of the
-tree, and compares HEAD. Then it makes all records of the audit once more, and compares them with those that
-searches show (helix_ray/audit_compare.py). It takes 10 us of CPU a fact and 25 us a record, so its process
-has the lowest priority and rests as long as it works: neither the write-ahead log nor anybody's questions
-wait for it. It ends with the process that started it.
+A start itself checks only the facts since the newest snapshot, and files can be edited while nothing runs.
+This check reads every fact and every node of the tree, and compares HEAD. Then it makes all records of the
+audit once more, and compares them with those that searches show (helix_ray/audit_compare.py). It takes 10 us
+of CPU a fact and 25 us a record, so its process has the lowest priority and rests as long as it works:
+neither the write-ahead log nor anybody's questions wait for it. It ends with the process that started it.
 
     python -m actors.chain_check DATA_DIR [audit]     # what that process runs
 
@@ -14,10 +14,9 @@ page. A request is a line on standard output, `page AFTER THROUGH`; the answer o
 of the page in 8 bytes, and the page. `checked JSON` and `compared JSON` are what was found; all other lines
 say why something could not be checked.
 
-The results are also kept in signed files (helix_ray/monitoring/checked.py), so that a start need not check at
-once what was checked an hour ago. They say nothing else: figures and the journal are told what this process
-has seen found, and while the journal says that something is wrong, a start checks, whatever the files say.
-Who has the key that signs them delays the first check of a start by `every_s` at most.
+The results are also kept in signed files (helix_ray/monitoring/checked.py), for figures until the first check
+of a start has ended. They say nothing else: no check is left out for what a file says, and the journal is
+told only what this process has seen found.
 """
 
 from __future__ import annotations
@@ -54,24 +53,23 @@ FOLLOWED_LOOK_S = 0.5
 @dataclass(frozen=True, slots=True)
 class AuditSide:
     """The audit of the process that has the history: its pages (views/audit_page.py), once the history has
-    `followed` the journal, who is told what was found, and whether the journal says that something is
-    wrong."""
+    `followed` the journal, and who is told what was found."""
 
     page: Callable[[int, int], bytes]
     followed: threading.Event
     tell: Callable[[JournalCheck | AuditCheck], Awaitable[None]]
-    is_wrong: Callable[[], Awaitable[bool]]
 
 
 class ChainCheck:
-    """Checks the journal of a data directory every `every_s` seconds, across restarts, and compares an audit
-    with it; what was damaged or differed is looked at again after each start, which may have another one."""
+    """Checks the journal of a data directory when it begins to run and every `every_s` seconds, and compares
+    an audit with it."""
 
     def __init__(self, data_dir: Path, every_s: float, audit: AuditSide | None = None) -> None:
         self._data_dir = data_dir
         self._every_s = every_s
         self._audit = audit
-        self._compare_at = 0.0
+        # By time.monotonic().
+        self._due_at = 0.0
         self._has_doubted = False
         # What this process has seen found last, and what of it is still to be told.
         self._checked: JournalCheck | None = None
@@ -86,31 +84,21 @@ class ChainCheck:
         )
 
     async def check_if_due(self) -> None:
-        """Check where the last check is too long ago, or that time is in the future; and once where this
-        start has found another journal than that of its checkpoint, or the last check has found damage."""
-        last, compared = await asyncio.to_thread(self.known)
-        if not self._is_fresh(last) or self._is_doubtful(last) or await self._is_to_compare(compared):
+        """Check where no check of this process is recent, and once where the journal was opened and found to
+        be another than that of its checkpoint."""
+        is_doubtful = await asyncio.to_thread(self._is_doubtful)
+        if is_doubtful or time.monotonic() >= self._due_at:
             await self._check_beside()
 
-    def _is_doubtful(self, last: JournalCheck | None) -> bool:
-        is_damaged = last is not None and last.damage is not None
-        if self._has_doubted or not (is_damaged or (self._data_dir / UNMET_FILE).exists()):
+    def _is_doubtful(self) -> bool:
+        if self._has_doubted or not (self._data_dir / UNMET_FILE).exists():
             return False
         self._has_doubted = True
         return True
 
-    def _is_fresh(self, last: JournalCheck | AuditCheck | None) -> bool:
-        return last is not None and 0 <= time.time() - last.at < self._every_s
-
-    async def _is_to_compare(self, last: AuditCheck | None) -> bool:
-        if self._audit is None or time.monotonic() < self._compare_at:
-            return False
-        return not self._is_fresh(last) or bool(last and last.difference) or await self._audit.is_wrong()
-
     async def _check_beside(self) -> None:
         command = [sys.executable, "-m", "actors.chain_check", str(self._data_dir)]
         if self._audit is not None:
-            self._compare_at = time.monotonic() + self._every_s
             command.append("audit")
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
@@ -154,6 +142,7 @@ class ChainCheck:
     def _found(self, line: bytes) -> bool:
         """Keep what a line says was found; False for a line that says something else."""
         if line.startswith(CHECKED):
+            self._due_at = time.monotonic() + self._every_s
             self._checked = JournalCheck(*json.loads(line[len(CHECKED) :]))
             self._untold.append(self._checked)
         elif line.startswith(COMPARED):

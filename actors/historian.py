@@ -53,7 +53,7 @@ from helix_ray.core.proof_questions import (
     ProveConsistency,
     ProveInclusion,
 )
-from helix_ray.core.questions import Counts, Metrics
+from helix_ray.core.questions import Counts
 from helix_ray.core.views.monitoring import SeriesView
 from helix_ray.core.views.tasks import ItemsView, LogView
 from helix_ray.derived import set_aside
@@ -143,12 +143,12 @@ class Historian(LivingActor):
         return None if why is None else f"it is open for reading only: {reason_of(why)}"
 
     def loops(self) -> Sequence[Work]:
-        """Follow the journal, check all of it from time to time, and compare the audit with it."""
+        """Follow the journal, check all of it at the start and each day, and compare the audit with it."""
         return (self._follow, self._check_all)
 
     def _daily_check(self) -> ChainCheck:
         settings = self._settings
-        side = AuditSide(self._history.audit_page, self._followed, self._note_found, self._is_wrong)
+        side = AuditSide(self._history.audit_page, self._followed, self._note_found)
         return ChainCheck(settings.data_dir, settings.journal_check_every_s, side)
 
     async def _check_all(self) -> None:
@@ -163,11 +163,6 @@ class Historian(LivingActor):
         answer = await self._plane.execute(Order(body, SYSTEM, "req-historian", new_seed()))
         if isinstance(answer, Rejected):
             raise Refused(answer)
-
-    async def _is_wrong(self) -> bool:
-        """Say whether the journal says that something is wrong, or may say it."""
-        figures = await self._plane.query(Metrics(), SYSTEM)
-        return isinstance(figures, Rejected) or figures["journal_damaged"] or figures["audit_differs"]
 
     async def stop(self) -> None:
         """Stop following the journal and close the file."""

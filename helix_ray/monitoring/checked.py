@@ -1,9 +1,9 @@
 """When all facts of the journal were last checked, and the audit was compared with them, and with which
 results: files in the data directory, each one line, `JSON <HMAC-SHA256, hex>`.
 
-They are signed with the journal's key, as HEAD is: who changes one without the key is not believed, and the
-next start checks at once. What was found to be wrong is a fact of the journal as well (JournalChecked,
-AuditCompared), which no file takes back.
+They are signed with the journal's key, as HEAD is: one that was changed without the key is not believed.
+Figures show them until the first check of a start has ended, and no check is left out for them. What was
+found to be wrong is a fact of the journal as well (JournalChecked, AuditCompared), which no file takes back.
 """
 
 from __future__ import annotations
