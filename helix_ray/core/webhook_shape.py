@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 
 from helix_ray.core.errors import Rejected, invalid
-from helix_ray.core.names import LINE_PATTERN
 from helix_ray.core.sealed import is_sealed, sealed_bytes
 from helix_ray.core.webhooks import (
     CA_BYTES_MAX,
@@ -25,7 +24,6 @@ from helix_ray.core.webhooks import (
     SIGNING_KEY_BYTES_MIN,
     SIGNING_KEY_PREFIX,
     URL_CHARS_MAX,
-    WEBHOOK_NAME_CHARS_MAX,
 )
 
 URL_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-~]+$"
@@ -45,7 +43,6 @@ RESERVED_PREFIXES = ("helix-", "x-helix-")
 _URL = re.compile(URL_PATTERN[1:-1])
 _HEADER_NAME = re.compile(HEADER_NAME_PATTERN[1:-1])
 _HEADER_VALUE = re.compile(HEADER_VALUE_PATTERN[1:-1])
-_LINE = re.compile(LINE_PATTERN[1:-1])
 
 
 def refuse_url(url: str) -> Rejected | None:
@@ -60,17 +57,6 @@ def receiver_of(url: str) -> str:
     """Return what a URL has before its path: its scheme, host and port."""
     scheme, _, rest = url.lower().partition("://")
     return f"{scheme}://{re.split('[/?#]', rest, maxsplit=1)[0]}"
-
-
-def refuse_name(name: str) -> Rejected | None:
-    """Return why a text is no name of a webhook."""
-    if len(name) <= WEBHOOK_NAME_CHARS_MAX and _LINE.fullmatch(name) is not None:
-        return None
-    message = (
-        f"Invalid name of a webhook: it must have at most {WEBHOOK_NAME_CHARS_MAX} characters, "
-        "and no control characters"
-    )
-    return invalid(message, field="name", chars_max=WEBHOOK_NAME_CHARS_MAX)
 
 
 def refuse_headers(headers: Mapping[str, str], *, plain: bool = False) -> Rejected | None:

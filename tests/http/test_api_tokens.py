@@ -223,7 +223,12 @@ def test_requests_are_counted_for_the_user_and_its_look_ups_are_few() -> None:
     ("path", "body", "message"),
     [
         ("/auth/tokens", {"roles": ["viewer"]}, "token name: it must have 1 to 128 printable characters"),
-        ("/projects", {"id": "p"}, "project name: it must have at most 200 characters, all printable"),
+        ("/projects", {"id": "p"}, "project name: it must have at most 200 printable characters"),
+        (
+            "/webhooks",
+            {"url": "https://example.com", "events": ["*"]},
+            "webhook name: it must have at most 200 printable characters",
+        ),
     ],
 )
 def test_a_name_is_refused_in_words(api: Api, path: str, body: dict[str, object], message: str) -> None:

@@ -21,6 +21,7 @@ from helix_ray.core.devices import (
     Follows,
     follows_own,
 )
+from helix_ray.core.display_names import refuse_display_name
 from helix_ray.core.errors import ErrorCode, Rejected, conflict, invalid, not_found
 from helix_ray.core.events import (
     DeviceCodeIssued,
@@ -65,7 +66,7 @@ def enrol(body: EnrolDevice, ctx: Context) -> Decision[EnrolledData] | Rejected:
     code = ctx.state.device_codes.get(body.code_hash)
     if code is None or code.until <= ctx.now or not ctx.state.users[code.user_id].roles:
         return CODE_REFUSED
-    refused = _check_name(body.name)
+    refused = refuse_display_name("device", body.name, DEVICE_NAME_CHARS_MAX)
     if refused is None and body.type not in DEVICE_TYPES:
         refused = invalid("Invalid device type", field="type", allowed_values=[*DEVICE_TYPES])
     if refused is not None:
@@ -95,7 +96,7 @@ def change(body: ChangeDevice, ctx: Context) -> Decision[IdData] | Rejected:
         return device
     events: list[Event] = []
     if body.name is not None:
-        refused = _check_name(body.name)
+        refused = refuse_display_name("device", body.name, DEVICE_NAME_CHARS_MAX)
         if refused is not None:
             return refused
         if body.name != device.name:
@@ -130,13 +131,6 @@ def _find(device_id: str, ctx: Context) -> EnrolledDevice | Rejected:
     if device is None or not sees(ctx.order.by, device):
         return not_found("Device", device_id)
     return device
-
-
-def _check_name(name: str) -> Rejected | None:
-    if name.strip() and len(name) <= DEVICE_NAME_CHARS_MAX and name.isprintable():
-        return None
-    message = f"Invalid device name: it must have 1 to {DEVICE_NAME_CHARS_MAX} printable characters"
-    return invalid(message, field="name", chars_max=DEVICE_NAME_CHARS_MAX)
 
 
 def _follows(wanted: Follows, ctx: Context) -> Follows | Rejected:

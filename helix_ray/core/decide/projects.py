@@ -6,6 +6,7 @@ import re
 
 from helix_ray.core.access import USER_PREFIX
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.display_names import refuse_display_name
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import MemberAdded, MemberRemoved, ProjectRemoved, ProjectSet
 from helix_ray.core.orders import AddMember, ChangeProject, CreateProject, RemoveMember, RemoveProject
@@ -26,7 +27,7 @@ _PROJECT_ID = re.compile(PROJECT_ID_PATTERN[1:-1])
 
 def create(body: CreateProject, ctx: Context) -> Decision[IdData] | Rejected:
     """Create a project. Once a project exists, only administrators can use ids of undefined projects."""
-    refusal = _check_id(body.project_id) or _check_name(body.name)
+    refusal = _check_id(body.project_id) or _refuse_name(body.name)
     if refusal is not None:
         return refusal
     if body.project_id in ctx.state.projects:
@@ -45,7 +46,7 @@ def change(body: ChangeProject, ctx: Context) -> Decision[IdData] | Rejected:
     if isinstance(project, Rejected):
         return project
     name = project.name if body.name is None else body.name
-    refusal = _check_name(name)
+    refusal = _refuse_name(name)
     if refusal is not None:
         return refusal
     members = list(project.members) if body.members is None else _members(body.members, ctx)
@@ -120,11 +121,8 @@ def _check_id(project_id: str) -> Rejected | None:
     )
 
 
-def _check_name(name: str) -> Rejected | None:
-    if len(name) <= PROJECT_NAME_CHARS_MAX and name.isprintable():
-        return None
-    message = f"Invalid project name: it must have at most {PROJECT_NAME_CHARS_MAX} characters, all printable"
-    return invalid(message, field="name", chars_max=PROJECT_NAME_CHARS_MAX)
+def _refuse_name(name: str) -> Rejected | None:
+    return refuse_display_name("project", name, PROJECT_NAME_CHARS_MAX, may_be_empty=True)
 
 
 PROJECT_ORDERS: dict[type, Decider] = {

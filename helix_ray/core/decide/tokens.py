@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from helix_ray.core.access import ROLES, may_give
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.display_names import refuse_display_name
 from helix_ray.core.errors import Rejected, conflict, invalid, not_found
 from helix_ray.core.events import Event, TokenCreated, TokenRevoked, TokenUsed
 from helix_ray.core.orders import CreateToken, NoteTokenUse, RevokeToken
@@ -50,9 +51,9 @@ def create_token(body: CreateToken, ctx: Context) -> Decision[IdData] | Rejected
 
 
 def _check(body: CreateToken, ctx: Context, live: int) -> Rejected | None:
-    if not body.name.strip() or len(body.name) > TOKEN_NAME_CHARS_MAX or not body.name.isprintable():
-        message = f"Invalid token name: it must have 1 to {TOKEN_NAME_CHARS_MAX} printable characters"
-        return invalid(message, field="name", chars_max=TOKEN_NAME_CHARS_MAX)
+    refused = refuse_display_name("token", body.name, TOKEN_NAME_CHARS_MAX)
+    if refused is not None:
+        return refused
     mine = [role for role in ROLES if may_give(ctx.order.by.roles, role)]
     if not set(body.roles or ()) <= set(mine):
         return invalid(

@@ -7,6 +7,7 @@ projects. The notifier switches off and notes; it delivers by the facts.
 from __future__ import annotations
 
 from helix_ray.core.decide.outcome import Context, Decider, Decision
+from helix_ray.core.display_names import refuse_display_name
 from helix_ray.core.errors import Rejected, conflict, forbidden, invalid, not_found
 from helix_ray.core.events import (
     Event,
@@ -41,13 +42,13 @@ from helix_ray.core.webhook_shape import (
     receiver_of,
     refuse_ca,
     refuse_headers,
-    refuse_name,
     refuse_secret,
     refuse_url,
 )
 from helix_ray.core.webhooks import (
     OVERLAP_S_MAX,
     PENDING,
+    WEBHOOK_NAME_CHARS_MAX,
     WEBHOOK_PREFIX,
     WEBHOOKS_MAX,
     FilterRecord,
@@ -125,11 +126,15 @@ def _refuse_elsewhere(webhook: Webhook, changes: WebhookChanges) -> Rejected | N
 def _check(changes: WebhookChanges) -> Rejected | None:
     return (
         (refuse_url(changes["url"]) if "url" in changes else None)
-        or (refuse_name(changes["name"]) if "name" in changes else None)
+        or (_refuse_name(changes["name"]) if "name" in changes else None)
         or (refuse_headers(changes["headers"]) if "headers" in changes else None)
         or (refuse_ca(changes["ca"]) if "ca" in changes else None)
         or (refuse_filter(changes["filter"]) if "filter" in changes else None)
     )
+
+
+def _refuse_name(name: str) -> Rejected | None:
+    return refuse_display_name("webhook", name, WEBHOOK_NAME_CHARS_MAX, may_be_empty=True)
 
 
 def refuse_filter(asked: FilterRecord) -> Rejected | None:
