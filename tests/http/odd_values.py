@@ -85,6 +85,10 @@ def a_function(**run: Any) -> dict[str, Any]:
     return {**TASK, "run": {"kind": "function", "function": "helix_ray.samples:add", **run}}
 
 
+def a_webhook(**fields: Any) -> dict[str, Any]:
+    return {"url": "https://example.com/odd", "events": ["*"], **fields}
+
+
 TEXT_DOORS = {
     "title": Door("POST", "/tasks", {**TASK, "title": HERE}, _task("title")),
     "description": Door("POST", "/tasks", {**TASK, "description": HERE}, _task("description")),
@@ -132,6 +136,17 @@ TEXT_DOORS = {
     "erased task": Door("POST", "/aurora/erasures", {"tasks": [HERE], "reason": "r"}),
     "erased user": Door("POST", "/aurora/erasures", {"users": [HERE], "reason": "r"}),
     "distribute": Door("POST", "/harmony/distribute", {"task_id": HERE}),
+    "webhook name": Door("POST", "/webhooks", a_webhook(name=HERE)),
+    "webhook url": Door("POST", "/webhooks", a_webhook(url=HERE)),
+    "webhook event": Door("POST", "/webhooks", a_webhook(events=[HERE])),
+    "webhook project": Door("POST", "/webhooks", a_webhook(projects=[HERE])),
+    "webhook label": Door("POST", "/webhooks", a_webhook(labels={HERE: HERE})),
+    "webhook secret": Door("POST", "/webhooks", a_webhook(secret=HERE)),
+    "webhook header": Door("POST", "/webhooks", a_webhook(headers={"X-Odd": HERE})),
+    "webhook header name": Door("POST", "/webhooks", a_webhook(headers={HERE: "odd"})),
+    "webhook ca": Door("POST", "/webhooks", a_webhook(ca=HERE)),
+    "device code": Door("POST", "/devices", {"code": HERE, "name": "n"}),
+    "device name": Door("POST", "/devices", {"code": "7K2QD-M4XN9", "name": HERE}),
 }  # fmt: skip
 
 VALUE_DOORS = {

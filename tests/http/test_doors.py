@@ -43,7 +43,7 @@ NODE = "worker-odd"
 LISTINGS = (
     "/tasks", "/workers", "/harmony/nodes", "/harmony/cluster/status", "/harmony/quotas", "/users",
     "/projects",
-    "/auth/tokens", "/auth/me", "/aurora/erasures",
+    "/auth/tokens", "/auth/me", "/aurora/erasures", "/webhooks", "/devices",
 )  # fmt: skip
 
 
