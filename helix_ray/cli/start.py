@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+from helix_ray.interrupts import end_at_interrupt
+
 
 def start() -> None:
     """Run the program."""
-    # Its modules take a while to load: until then the signal itself ends this process, without Python.
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    handler = end_at_interrupt()
     from helix_ray.cli.main import app
 
     signal.signal(signal.SIGINT, handler)
