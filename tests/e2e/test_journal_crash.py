@@ -58,8 +58,14 @@ class Ledger:
     started: set[str] = field(default_factory=set)
     completed: set[str] = field(default_factory=set)
     keys: list[str] = field(default_factory=list)
+    grown: asyncio.Condition = field(default_factory=asyncio.Condition)
     resent: int = 0
     replayed: int = 0
+
+    async def reaches(self, tasks: int) -> None:
+        """Return when so many tasks have been acknowledged."""
+        async with self.grown:
+            await self.grown.wait_for(lambda: len(self.submitted) >= tasks)
 
 
 class Writer:
@@ -100,6 +106,8 @@ class Writer:
                 if not line.endswith(b"\n"):
                     break
                 self._acknowledged(orjson.loads(line))
+                async with self._ledger.grown:
+                    self._ledger.grown.notify_all()
                 self._order = self._next()
         except ConnectionError:
             pass
@@ -198,8 +206,9 @@ async def crash_often(folder: Path, runs: int, chance: random.Random) -> Ledger:
         lives = asyncio.gather(*(writer.write(path) for writer in writers))
         await asyncio.sleep(chance.uniform(0, LIFE_S_MAX))
         # A busy machine acknowledges hardly anything in that time, and a task for each life has to be.
-        while len(ledger.submitted) <= min(runs, number + SPARE_TASKS) and not lives.done():
-            await asyncio.sleep(0)
+        enough = asyncio.create_task(ledger.reaches(min(runs, number + SPARE_TASKS) + 1))
+        await asyncio.wait((enough, lives), return_when=asyncio.FIRST_COMPLETED)
+        enough.cancel()
         await nest.kill(pid)
         await lives
     pid, path = await nest.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,6 +59,7 @@ class StarterEnd:
     ) -> None:
         """`before` becomes the starter, `python` runs it; the environment is what commands may inherit."""
         self.folder = folder
+        self.open_folder = f"{folder}-open"
         self.log_dir = folder / "logs"
         self.items: list[tuple[str, Any]] = []
         self.returned: list[SlotReturned] = []
@@ -66,7 +68,7 @@ class StarterEnd:
         self._made = 0
         self.connection, theirs = socket.socketpair()
         with theirs:
-            config = Config(wanted, limits, str(folder / "node"), f"{folder}-open")
+            config = Config(wanted, limits, str(folder / "node"), self.open_folder)
             self.process = subprocess.Popen(
                 [*before, python, *starter_command(theirs.fileno(), config)[1:]],
                 pass_fds=(theirs.fileno(),), env=server_variables() | environment,
@@ -157,6 +159,7 @@ class StarterEnd:
         finally:
             self.process.kill()
             self.process.wait()
+            shutil.rmtree(self.open_folder, ignore_errors=True)
 
     def _find(self, kind: type, task_id: str) -> Any:
         return next(

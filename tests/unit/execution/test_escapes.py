@@ -54,8 +54,7 @@ def starter(request: pytest.FixtureRequest) -> Iterator[StarterEnd]:
     )
     yield end
     end.close()
-    for made in (str(folder), f"{folder}-open"):
-        shutil.rmtree(made, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -126,7 +126,6 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         victim.kill()
         victim.wait()
     shutil.rmtree(folder)
-    shutil.rmtree(f"{folder}-open", ignore_errors=True)
 
 
 class listening:  # noqa: N801 - reads as a verb
