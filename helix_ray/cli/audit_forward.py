@@ -27,6 +27,8 @@ TLS, CLEAR, HTTPS = "syslog+tls", "syslog+tcp", "https"
 PORTS: Final = {TLS: 6514, CLEAR: 601, HTTPS: 443}
 NO_ADDRESS: Final = "{!r} is not syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT or https://..."
 PASSING: Final = ("UNREACHABLE", "SERVICE_UNAVAILABLE", "RATE_LIMIT_EXCEEDED", "INTERNAL_ERROR")
+# Of forward and witness: a day, since whoever looks less often than that can use --once.
+EVERY_S_MAX: Final = 86_400.0
 
 PathOption = Path | None
 
@@ -42,7 +44,7 @@ def forward(
     allow_clear: Annotated[bool, typer.Option("--allow-clear", help="Send in clear beyond this machine: "
                                               "whoever is between can read and change it.")] = False,
     after: Annotated[int, typer.Option(min=0, help="Begin after this seq, at the first start.")] = 0,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 2.0,
+    every: Annotated[float, typer.Option(min=0.1, max=EVERY_S_MAX, help="Seconds between two looks.")] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Send what there is, and end.")] = False,
 ) -> None:  # fmt: skip
     """Send every record of the audit, in order and at least once, from where it was left."""

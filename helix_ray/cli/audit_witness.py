@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from helix_ray.cli.audit_forward import PASSING
+from helix_ray.cli.audit_forward import EVERY_S_MAX, PASSING
 from helix_ray.cli.backup import EXIT_FAILED
 from helix_ray.cli.connection import connect
 from helix_ray.cli.failures import plainly
@@ -34,7 +34,7 @@ def witness(
     name: Annotated[
         str | None, typer.Option(help="Name to sign under; by default that of this host.")
     ] = None,
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 10.0,
+    every: Annotated[float, typer.Option(min=0.1, max=EVERY_S_MAX, help="Seconds between two looks.")] = 10.0,
     once: Annotated[bool, typer.Option("--once", help="Look once and end.")] = False,
     webhook: Annotated[str | None, typer.Option(help="URL to tell when the log is not consistent.")] = None,
 ) -> None:

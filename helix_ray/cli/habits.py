@@ -31,6 +31,9 @@ OTHER_NAMES = {
 HERE = ("localhost", "0.0.0.0")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+TYPED_CHARS_SHOWN = 40
+# A thousand years.
+DURATION_DAYS_MAX = 365_000
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
 _MIB = {"K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0 * 1024.0}
 
@@ -67,8 +70,18 @@ def seconds(text: str) -> float:
     """Return the seconds of `90`, `90s`, `5m`, `1.5h`, `2d`; raises BadParameter."""
     found = _DURATION.fullmatch(text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} must be a number of seconds, or one followed by s, m, h or d: 5m")
-    return float(found[1]) * _SECONDS[found[2] or "s"]
+        raise typer.BadParameter(
+            f"{shortened(text)} must be a number of seconds, or one followed by s, m, h or d: 5m"
+        )
+    duration_s = float(found[1]) * _SECONDS[found[2] or "s"]
+    if duration_s > DURATION_DAYS_MAX * _SECONDS["d"]:
+        raise typer.BadParameter(f"{shortened(text)} is too long: it must be at most {DURATION_DAYS_MAX}d")
+    return duration_s
+
+
+def shortened(text: str) -> str:
+    """Return a text as a message repeats it."""
+    return repr(text if len(text) <= TYPED_CHARS_SHOWN else f"{text[:TYPED_CHARS_SHOWN]}...")
 
 
 def moment(text: str | None, now: float) -> float | None:
@@ -83,9 +96,12 @@ def moment(text: str | None, now: float) -> float | None:
         pass
     if _DURATION.fullmatch(text.strip()) is None:
         raise typer.BadParameter(
-            f"{text!r} must be a time such as 2025-11-07T10:00:00Z, or how long ago: 30m, 1h, 7d"
+            f"{shortened(text)} must be a time such as 2025-11-07T10:00:00Z, or how long ago: 30m, 1h, 7d"
         )
-    return now - seconds(text)
+    then = now - seconds(text)
+    if then < 0:
+        raise typer.BadParameter(f"{shortened(text)} ago is before 1970, where no record can be")
+    return then
 
 
 def web_address(text: str) -> str:

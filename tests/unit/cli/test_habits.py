@@ -72,6 +72,27 @@ def test_durations(text: str, value: float) -> None:
     assert seconds(text) == value
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "audit list --since 3000000d",
+        "audit list --until 99999999999999999999d",
+        "audit export --format csv --out x --since 30000d",
+        "system --since 3000000d",
+        "system --since 1h --step " + "9" * 400,
+        "task submit --timeout 400000d -- ls",
+        "audit witness --state x --key x --every inf",
+        "audit forward syslog+tls://siem.example --state x --every 86401",
+    ],
+)
+def test_a_time_beyond_what_there_can_be_is_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line that names it, before anything is asked of a server."""
+    code, text = said(capsys, *words.split())
+    assert (code, text.count("\n")) == (2, 1), text
+    assert text.startswith("helix: USAGE: Invalid value")
+    assert len(text) < 200
+
+
 @pytest.mark.parametrize("text", ["", "m", "5 minutes", "-1", "1e3", "inf", "5y"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     """The message gives the forms."""
