@@ -27,7 +27,7 @@ from typing import Final, Generic, TypeVar
 
 from helix_ray.core.networks import network_of
 from helix_ray.core.orders import Refusal
-from helix_ray.core.usernames import name_key
+from helix_ray.core.usernames import STRANGER_PREFIX, name_key
 
 PAIR_WAIT_S_MAX: Final = 60.0
 ACCOUNT_WAIT_S_MAX: Final = 900.0
@@ -88,14 +88,15 @@ class SignIns:
 
     def stranger(self, name: str) -> str:
         """Return the key under which failed sign-ins with a name that no account has are counted."""
-        return f"unknown-{hmac.digest(self._key, name_key(name).encode(errors='replace'), 'sha256').hex()}"
+        digest = hmac.digest(self._key, name_key(name).encode(errors="replace"), "sha256")
+        return f"{STRANGER_PREFIX}{digest.hex()}"
 
     def shown(self, stranger: str) -> str:
         """Return what the audit shows for a name that no account has: people type passwords into that field.
 
         Equal names are recorded equally, and the name cannot be told from it.
         """
-        return stranger[: len("unknown-") + SHOWN_DIGEST_CHARS]
+        return stranger[: len(STRANGER_PREFIX) + SHOWN_DIGEST_CHARS]
 
     def note(self, refusal: Refusal, now: float, known: Container[str]) -> None:
         """Count failures of an account; `known` are the addresses from which somebody has signed in."""

@@ -55,6 +55,10 @@ def test_a_user_is_found_by_name_and_an_address_in_any_spelling(world: World) ->
         assert answer.status_code == 200, answer.text
         logs = answer.json()["logs"]
         assert {(log["user_id"], log["ip_address"]) for log in logs} == {(user_id, "127.0.0.1")}
+    worker = world.api.add("worker-7", "worker").get("/auth/me").json()["id"]
+    world.archive()
+    logs = admin.get("/aurora/audit", params={"user": "worker-7"}).json()["logs"]
+    assert {log["user_id"] for log in logs} == {worker}
     world.archive()
     assert admin.get("/aurora/audit", params={"user": "job:1"}).json()["logs"] == []
     refused = admin.get("/aurora/audit", params={"action": "logn"})

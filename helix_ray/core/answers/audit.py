@@ -8,6 +8,7 @@ from helix_ray.core.access import ANONYMOUS_ID, SYSTEM, USER_PREFIX, Principal
 from helix_ray.core.answers.picture import Answerers, Picture
 from helix_ray.core.errors import Rejected, invalid
 from helix_ray.core.names import WORKER_PREFIX
+from helix_ray.core.state import State
 from helix_ray.core.usernames import find_user_id
 from helix_ray.core.views.audit import AuditPageView, RecordedReadsView
 
@@ -17,8 +18,8 @@ _OTHERS = (SYSTEM.id, ANONYMOUS_ID)
 
 def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageView | Rejected:
     user = question.user
-    if user is not None and not _is_id(user):
-        user = find_user_id(picture.state, user)
+    if user is not None:
+        user = _author(picture.state, user)
         if user is None:
             return _nobody()
     return {
@@ -27,8 +28,18 @@ def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageVi
     }  # fmt: skip
 
 
-def _is_id(author: str) -> bool:
-    return author in _OTHERS or ":" in author or author.startswith((USER_PREFIX, WORKER_PREFIX))
+def _author(state: State, named: str) -> str | None:
+    """Return the id of an author from their id or name; None where nobody can be meant.
+
+    A name may look like an id: of workers' accounts, as `worker-7`, and in older journals. It is taken for an
+    id first of all of those that exist, and last for that of somebody who was removed.
+    """
+    if named in _OTHERS or ":" in named or named in state.users or named in state.workers:
+        return named
+    known = find_user_id(state, named)
+    if known is None and named.startswith((USER_PREFIX, WORKER_PREFIX)):
+        return named
+    return known
 
 
 def _nobody() -> Rejected:

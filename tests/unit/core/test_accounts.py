@@ -273,10 +273,14 @@ class TestNames:
             "zo\u00eb",
             "System",
             "anonymous",
+            "user-0123456789abcdefghjk",
+            "USER-7",
+            "unknown-0123abcd",
         ],
     )
     def test_odd_names_are_refused_at_every_door(self, stage: Stage, name: str) -> None:
-        """One rule, in the core: ASCII letters, digits and . _ @ + -; and two names are reserved."""
+        """One rule, in the core: ASCII letters, digits and . _ @ + -; what the audit calls others, and what
+        looks like an id of theirs, is reserved."""
         assert stage.refuse(o.CreateUser(name, "argon", ("viewer",)), SYSTEM).details["field"] == "username"
 
     def test_an_old_journal_with_both_spellings_stays_usable(self, stage: Stage) -> None:
