@@ -26,6 +26,7 @@ from typing import Any, Final, Literal, NamedTuple
 from helix_ray.core import events as ev
 from helix_ray.core.access import Principal, in_scope, may
 from helix_ray.core.lifecycle import after
+from helix_ray.core.membership import is_open
 from helix_ray.core.questions import ListAudit, ListQuotas, ListWorkers
 from helix_ray.core.specs import TaskEdits, TaskSpec
 from helix_ray.core.state import State, Task, project_of
@@ -218,7 +219,7 @@ def _usable(state: State, owner: str, name: str | None) -> About:
     if name is None:
         return About(Audience("models", (owner,)))
     project = state.projects.get(name)
-    if project is None and not state.projects and name not in state.users:
+    if project is None and is_open(state, name):
         return About(Audience("everybody", (), name), name)
     members = () if project is None else tuple(project.members)
     # A project may be a user's own, which has the user's id.

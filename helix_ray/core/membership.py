@@ -4,9 +4,11 @@ A task counts against its project's quota and fair share, else against its owner
 project could fill the queue of others, or evade their own limits.
 
     no project, or one's own user id     always, it is one's own
-    another user's id                    never
+    another user's id                    never, also after they were removed
     a defined project                    its members
-    an undefined id                      everybody while no project exists at all, otherwise nobody
+    the id of a removed project that     nobody: what is left there was not for everybody
+    had models or data sets
+    another undefined id                 everybody while no project exists at all, otherwise nobody
     that of the task whose code asks     always: whoever may run there may go on there
 
 Administrators and the system may use all of them. The refusal does not tell whether a project exists.
@@ -14,7 +16,7 @@ Administrators and the system may use all of them. The refusal does not tell whe
 
 from __future__ import annotations
 
-from helix_ray.core.access import PUBLISHERS, Principal, in_scope
+from helix_ray.core.access import PUBLISHERS, USER_PREFIX, Principal, in_scope
 from helix_ray.core.datasets import DataSet
 from helix_ray.core.errors import Rejected, forbidden
 from helix_ray.core.models import ModelRecord
@@ -29,13 +31,17 @@ def refuse_use(state: State, by: Principal, project_id: str | None) -> Rejected 
     if by.capability is not None and project_id in (by.projects or ()):
         return None
     project = state.projects.get(project_id)
-    if project is not None:
-        allowed = by.id in project.members
-    else:
-        allowed = not state.projects and project_id not in state.users
+    allowed = is_open(state, project_id) if project is None else by.id in project.members
     if allowed:
         return None
     return forbidden("You are not a member of this project", field="project_id", project_id=project_id)
+
+
+def is_open(state: State, project_id: str) -> bool:
+    """Say whether everybody may use an id of which no project is defined."""
+    if state.projects or project_id in state.closed_projects:
+        return False
+    return project_id not in state.users and not project_id.startswith(USER_PREFIX)
 
 
 def refuse_use_within(state: State, by: Principal, project_id: str | None) -> Rejected | None:

@@ -55,7 +55,7 @@ from helix_ray.core.state import (
 )
 from helix_ray.core.webhooks import Webhook
 
-FOLD_VERSION = 27
+FOLD_VERSION = 28
 # Fields of a worker that are rebuilt.
 WORKER_INDEXES = ("running", "load", "inbox")
 
@@ -296,6 +296,10 @@ def _load_quotas(state: State, quotas: Mapping[str, list[Any]]) -> None:
     state.quotas = {name: Quota(dict(limits), weight) for name, (limits, weight) in quotas.items()}
 
 
+def _load_closed(state: State, names: Iterable[str]) -> None:
+    state.closed_projects = dict.fromkeys(names)
+
+
 def _load_datasets(state: State, rows: Iterable[list[Any]]) -> None:
     state.datasets = unpacked_datasets(rows)
 
@@ -349,6 +353,7 @@ PARTS: tuple[Piece, ...] = (
     Piece("quotas", lambda s: {n: [dict(q.limits), q.weight] for n, q in s.quotas.items()}, _load_quotas),
     _objects("erasures", Erasure),
     _objects("projects", Project, plain={"members": list}, members=dict.fromkeys),
+    Piece("closed_projects", lambda s: list(s.closed_projects), _load_closed),
     Piece("models", lambda s: [packed(model) for model in s.models.values()], _load_models),
     Piece("datasets", lambda s: packed_datasets(s.datasets), _load_datasets),
     _objects("workers", Worker, _index_worker, WORKER_INDEXES, capabilities=frozenset),

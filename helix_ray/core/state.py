@@ -188,6 +188,8 @@ class State:
     endings: list[list[int]] = field(default_factory=list)
     quotas: dict[str, Quota] = field(default_factory=dict)
     projects: dict[str, Project] = field(default_factory=dict)
+    # Removed projects that had models or data sets: their ids stay closed (core/membership.py).
+    closed_projects: dict[str, None] = field(default_factory=dict)
     models: dict[str, ModelRecord] = field(default_factory=dict)
     datasets: DataSets = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)

@@ -8,6 +8,7 @@ import pytest
 
 from helix_ray.core import orders as o
 from helix_ray.core import questions as q
+from helix_ray.core import snapshot
 from helix_ray.core.access import Principal
 from helix_ray.core.answers import answer
 from helix_ray.core.errors import ErrorCode, Rejected
@@ -57,6 +58,39 @@ def test_who_sees_a_model(stage: ModelStage) -> None:
     assert stage.refuse(o.ActivateModel("shared", 1), RIVAL).code is ErrorCode.NOT_FOUND
     taken = stage.refuse(o.PushModel(name="own", file=file_of("x")), RIVAL)
     assert "taken" in taken.message
+
+
+def test_what_a_project_leaves_is_not_for_everybody(stage: ModelStage) -> None:
+    """When the last project is removed, its models, data sets and their facts stay closed, and so do those in
+    a removed user's own; what nobody has closed is for everybody as before."""
+    rows, own = file_of("rows"), file_of("own")
+    stage.ready("one", name="open", project_id="made-up")
+    stage.give(o.CreateProject("vision", "", ("dev", "pub")), ADMIN)
+    stage.ready("two", name="shared", project_id="vision")
+    stage.give(o.UploadDataset(rows["digest"], 10, "vision"), PUBLISHER)
+    stage.ready("three", name="mine", project_id=PUBLISHER.id)
+    stage.give(o.UploadDataset(own["digest"], 10, PUBLISHER.id), PUBLISHER)
+    stage.give(o.RemoveProject("vision"), ADMIN)
+    stage.give(o.RemoveUser("pub"), ADMIN)
+
+    def seen(by: Principal) -> tuple[list[str], int]:
+        models, datasets = (
+            stage.ask(q.ListModels(), by)["models"],
+            stage.ask(q.ListDatasets(), by)["datasets"],
+        )
+        return [each["name"] for each in models], len(datasets)
+
+    stage.state = snapshot.load(snapshot.dump(stage.state))
+    for by in (DEV, OTHER, RIVAL):
+        assert seen(by) == (["open"], 0)
+        assert stage.refuse(o.UploadDataset(rows["digest"], 10, "vision"), by).code is ErrorCode.FORBIDDEN
+        heard = [subject_of(fact.event) for fact in shown_to(by, tuple(stage.facts), stage.state)]
+        assert {"open"} <= set(heard)
+        assert not {"shared", "mine", rows["digest"], own["digest"]} & set(heard)
+    assert seen(ADMIN) == (["mine", "open", "shared"], 2)
+    assert stage.refuse(o.DeleteModel("shared"), RIVAL).code is ErrorCode.NOT_FOUND
+    stage.give(o.CreateProject("vision", "", ("dev",)), ADMIN)
+    assert seen(DEV) == (["shared"], 1)
 
 
 def test_publishers_of_a_project_share_its_models(stage: ModelStage) -> None:
