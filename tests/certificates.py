@@ -51,8 +51,10 @@ def made(
     signed_by: Pair | None = None,
     begins_days: float = -1.0,
     ends_days: float = 1.0,
+    names: x509.ExtensionType = ADDRESS,
 ) -> Pair:
-    """Make a certificate that signs itself, or that another one signs; it may sign others."""
+    """Make a certificate that signs itself, or that another one signs; it may sign others. `names` is its
+    extension of further names."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.fromtimestamp(time.time(), UTC)
@@ -61,7 +63,7 @@ def made(
         x509.CertificateBuilder(issuer, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now + timedelta(days=begins_days))
         .not_valid_after(now + timedelta(days=ends_days))
-        .add_extension(ADDRESS, critical=False)
+        .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=signed_by is None, path_length=None), critical=True)
         .sign(key if signed_by is None else signed_by.key, hashes.SHA256())
     )

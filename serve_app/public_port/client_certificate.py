@@ -36,7 +36,12 @@ def shown_by(transport: Any) -> ClientCertificate | None:
             found.fingerprint(hashes.SHA256()).hex(),
             found.not_valid_after_utc.timestamp(),
         )
-    except ValueError as error:
+    except (
+        ValueError,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         # OpenSSL takes more than the library reads: who showed it is not known, as if it had not been shown.
         log.warning("a client certificate cannot be read: %s", error)
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
 
 from helix_ray.client import Client
 from helix_ray.config import Settings
@@ -125,6 +126,15 @@ def test_other_certificates_do_not_get_through_the_handshake(workers: Workers, f
     workers.certificate("hand-4", signed_by=other, ends_days=-0.5 if fault == "expired" else 1.0)
     with pytest.raises((httpx.TransportError, ssl.SSLError)):
         workers.client("hand-4")
+
+
+def test_names_that_cannot_be_read_are_as_no_certificate(workers: Workers) -> None:
+    """OpenSSL takes an X.400 address among the names of a certificate; who it is of is not known then."""
+    x400 = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x02\xa3\x00")
+    made("hand-6", signed_by=workers.authority, names=x400).write(workers.folder, "hand-6")
+    client = workers.client("hand-6")
+    error = error_of(client.post("/workers/register", json=HELLO), 403, "FORBIDDEN")
+    assert error["details"]["reason"] == "certificate_missing"
 
 
 def test_the_client_shows_a_certificate(workers: Workers) -> None:
