@@ -1,19 +1,39 @@
-"""Whether the journal's files are still those that were opened.
+"""Whether the journal's files are still those that were opened, and whole.
 
 A file that is removed or replaced under a running process stays open: SQLite would go on writing where nobody
-finds it again. So before each commit the files are looked at (three stat calls), and while one is not the one
-that was opened nothing is recorded. Put back, it is written as before.
+finds it again. Nor does it notice when the log is emptied or cut, as programs that clean up logs do: it would
+write on behind the hole, and a start would read nothing of it. So before each commit the files are looked at
+(three stat calls, and the head of the log), and while one is not the one that was opened, or lacks its end,
+nothing is recorded. Put back, it is written as before.
+
+A log becomes shorter by itself in two ways: SQLite begins it anew, with other salts in its head, or a
+checkpoint empties it (journal/erasing.py), and then all that it had is in the main file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from helix_ray.journal.layout import connect
 from helix_ray.journal.room import Hindrance
 from helix_ray.journal.sqlite import FILE_NAME
 
 FILES: Final = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
+_MAIN, _LOG = 0, 1
+# The head of the log: its salts tell each beginning from those before (sqlite.org/fileformat2.html, 4.1).
+_HEAD_BYTES: Final = 32
+_SALTS: Final = slice(16, 24)
+
+
+class _Log(NamedTuple):
+    """How the log was at the last look."""
+
+    salts: bytes = b""
+    size: int = 0
 
 
 class OpenedFiles:
@@ -22,24 +42,67 @@ class OpenedFiles:
     def __init__(self, data_dir: Path) -> None:
         """Note which files those are now; where one is not there yet, it is noted when it is."""
         self._paths = [data_dir / name for name in FILES]
-        self._opened: list[tuple[int, int] | None] = [_identity(path) for path in self._paths]
+        self._opened = [None if (seen := _stat(path)) is None else _identity(seen) for path in self._paths]
+        self._log = _Log()
+        self.hindrance()
 
     def hindrance(self) -> Hindrance | None:
         """Return why nothing may be written."""
         for place, path in enumerate(self._paths):
-            found, opened = _identity(path), self._opened[place]
+            seen, opened = _stat(path), self._opened[place]
             if opened is None:
-                self._opened[place] = found
-            elif found is None:
+                self._opened[place] = None if seen is None else _identity(seen)
+            elif seen is None:
                 return Hindrance("journal_missing", {})
-            elif found != opened:
+            elif _identity(seen) != opened:
                 return Hindrance("journal_replaced", {})
+            elif (place == _MAIN and not seen.st_size) or (place == _LOG and self._is_cut()):
+                return Hindrance("journal_cut", {})
         return None
 
+    def _is_cut(self) -> bool:
+        """Say whether the log lacks what it had, and note how it is where it does not."""
+        try:
+            found = _log_now(self._paths[_LOG])
+        except OSError:
+            return True
+        if found.size == 0:
+            is_cut = self._log.size > 0 and not _can_read(self._paths[_MAIN])
+        else:
+            # In an emptied log that was written on, the head is a hole.
+            is_cut = not any(found.salts) or (found.salts == self._log.salts and found.size < self._log.size)
+        if not is_cut:
+            self._log = found
+        return is_cut
 
-def _identity(path: Path) -> tuple[int, int] | None:
+
+def _can_read(path: Path) -> bool:
+    """Say whether SQLite finds all that it believes to be in the log: it knows from its index."""
     try:
-        seen = path.stat()
+        with contextlib.closing(connect(path, "ro")) as con:
+            con.execute("SELECT max(seq) FROM facts").fetchone()
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _log_now(path: Path) -> _Log:
+    # Closing it gives no lock of SQLite's away: those are on the other two files.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = os.pread(handle, _HEAD_BYTES, 0)
+        # Afterwards: an erasure may empty it meanwhile, on a thread.
+        return _Log(head[_SALTS], os.fstat(handle).st_size)
+    finally:
+        os.close(handle)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
     except OSError:
         return None
+
+
+def _identity(seen: os.stat_result) -> tuple[int, int]:
     return seen.st_dev, seen.st_ino

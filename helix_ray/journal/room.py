@@ -38,7 +38,14 @@ PROBE_EVERY_S = 1.0
 _LIMITS = (errno.EDQUOT, errno.EFBIG, errno.ENOSPC)
 
 Reason = Literal[
-    "disk_full", "no_inodes", "read_only", "quota", "unreachable", "journal_missing", "journal_replaced"
+    "disk_full",
+    "no_inodes",
+    "read_only",
+    "quota",
+    "unreachable",
+    "journal_missing",
+    "journal_replaced",
+    "journal_cut",
 ]
 _WORDS: dict[Reason, str] = {
     "disk_full": "the disk of the data directory is full",
@@ -48,6 +55,7 @@ _WORDS: dict[Reason, str] = {
     "unreachable": "the data directory cannot be reached",
     "journal_missing": "a file of the journal was removed or renamed",
     "journal_replaced": "a file of the journal was replaced by another one",
+    "journal_cut": "a file of the journal was emptied or cut off",
 }
 
 

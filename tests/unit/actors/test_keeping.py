@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,60 @@ def test_a_file_of_the_journal_is_moved_away(tmp_path: Path, name: str) -> None:
     keeping.journal.close()
     keeping, engine = life(tmp_path)
     assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.999])
+def test_a_log_that_is_emptied_or_cut_is_not_written_on(tmp_path: Path, left: float) -> None:
+    """SQLite would not notice, and a start would find nothing of what was written behind the hole. With its
+    bytes put back, it is written as before."""
+    keeping, engine = life(tmp_path)
+    assert isinstance(give(engine, TASK), Receipt)
+    # As the master looks after each commit.
+    assert keeping.hindrance() is None
+    path = tmp_path / "journal.sqlite-wal"
+    whole = path.read_bytes()
+    os.truncate(path, int(len(whole) * left))
+    displaced(engine, keeping, "journal_cut")
+    # As if a commit had been under way.
+    os.truncate(path, len(whole) if left == 0.0 else int(len(whole) * left))
+    displaced(engine, keeping, "journal_cut")
+    with path.open("r+b") as file:
+        file.write(whole)
+    assert keeping.hindrance() is None
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+    keeping, engine = life(tmp_path)
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
+
+
+def test_an_emptied_main_file_is_not_written_on(tmp_path: Path) -> None:
+    """Whatever SQLite still has in memory."""
+    keeping, engine = life(tmp_path)
+    assert isinstance(give(engine, TASK), Receipt)
+    whole = (tmp_path / "journal.sqlite").read_bytes()
+    os.truncate(tmp_path / "journal.sqlite", 0)
+    displaced(engine, keeping, "journal_cut")
+    with (tmp_path / "journal.sqlite").open("r+b") as file:
+        file.write(whole)
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+
+
+def test_a_log_that_sqlite_empties_or_begins_anew_is_written_on(tmp_path: Path) -> None:
+    """By an erasure, and after each checkpoint that nobody's reading delays."""
+    keeping, engine = life(tmp_path)
+    sizes = []
+    for number in range(30):
+        assert isinstance(give(engine, *[LARGE] * 50), Receipt)
+        assert keeping.hindrance() is None
+        if number % 10 == 5:
+            assert keeping.journal.cut_log()
+            assert (tmp_path / "journal.sqlite-wal").stat().st_size == 0
+            assert keeping.hindrance() is None
+        sizes.append((tmp_path / "journal.sqlite-wal").stat().st_size)
+    assert any(later < earlier for earlier, later in pairwise(sizes))
     keeping.journal.close()
 
 
