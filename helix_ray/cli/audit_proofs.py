@@ -81,7 +81,11 @@ def verify(
         list[Path] | None, typer.Option(help="Checkpoint that was kept elsewhere; can be repeated.")
     ] = None,
     key: Annotated[
-        list[str] | None, typer.Option("--key", help="Verifier line of who signed it; can be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--key",
+            help="Verifier line of who signed it, from `helix journal key` or a witness; can be repeated.",
+        ),
     ] = None,
 ) -> None:
     """Check every line of an export, and compare it with old checkpoints; needs no server."""

@@ -30,7 +30,10 @@ TELL_S_MAX = 10.0
 
 def witness(
     state: Annotated[Path, typer.Option(help="Folder of the witness: what it saw, and its key.")],
-    key: Annotated[list[str], typer.Option("--key", help="Verifier line of the log; can be repeated.")],
+    key: Annotated[
+        list[str],
+        typer.Option("--key", help="Verifier line of the log, from `helix journal key`; can be repeated."),
+    ],
     name: Annotated[
         str | None, typer.Option(help="Name to sign under; by default that of this host.")
     ] = None,

@@ -38,7 +38,10 @@ def ask_password(
 
 def login(
     url: Annotated[str, typer.Option(envvar="HELIX_URL", help="Address of the API.")] = DEFAULT_URL,
-    username: Annotated[str | None, typer.Option("--username", "-u", envvar="HELIX_USERNAME")] = None,
+    username: Annotated[
+        str | None,
+        typer.Option("--username", "-u", envvar="HELIX_USERNAME", help="Username; asked for without it."),
+    ] = None,
     password_stdin: PasswordStdin = False,
     ca_file: Annotated[
         str | None,

@@ -16,8 +16,10 @@ Argv = Annotated[
 ]
 Title = Annotated[str | None, typer.Option("--title", "-t", help="Title; default: what the task runs.")]
 TaskType = Annotated[str, typer.Option("--type", help="planning, building, testing, ...")]
-PriorityOf = Annotated[Priority | None, typer.Option(show_default="normal")]
-Description = Annotated[str | None, typer.Option()]
+PriorityOf = Annotated[
+    Priority | None, typer.Option(show_default="normal", help="The more urgent task goes first.")
+]
+Description = Annotated[str | None, typer.Option(help="What people should know of the task.")]
 Project = Annotated[str | None, typer.Option(help="Project id.")]
 Command = Annotated[str | None, typer.Option(help="Command line for /bin/sh.")]
 Env = Annotated[
@@ -51,7 +53,9 @@ Resources = Annotated[
     list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="Resources that the task needs.")
 ]
 Capabilities = Annotated[list[str] | None, typer.Option(help="Capability that the worker must have.")]
-Labels = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")]
+Labels = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Label of tasks; can be repeated.")
+]
 DependsOn = Annotated[list[str] | None, typer.Option(metavar="TASK", help="Task that must complete first.")]
 StrategyOf = Annotated[
     Strategy | None, typer.Option(help="Placement strategy; manual: wait for `helix task distribute`.")
@@ -59,7 +63,7 @@ StrategyOf = Annotated[
 Shards = Annotated[int | None, typer.Option(min=1, help="Number of shards.")]
 Gang = Annotated[bool, typer.Option("--gang", help="Start all shards together.")]
 NotPreemptible = Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")]
-MaxRetries = Annotated[int | None, typer.Option(min=0)]
+MaxRetries = Annotated[int | None, typer.Option(min=0, help="How often it is tried again when it fails.")]
 Timeout = Annotated[
     float | None, typer.Option(metavar="DURATION", parser=seconds, help="Seconds, or 5m, 2h, 1d.")
 ]
@@ -71,4 +75,7 @@ IdempotencyKey = Annotated[str | None, typer.Option(help="Key that makes a repea
 Wait = Annotated[
     bool, typer.Option("--wait", "--watch", help="Wait: print its output, end with its exit code.")
 ]
-WaitTimeout = Annotated[float | None, typer.Option(metavar="DURATION", parser=seconds)]
+WaitTimeout = Annotated[
+    float | None,
+    typer.Option(metavar="DURATION", parser=seconds, help="How long to wait at most: 30s, 5m, 2h."),
+]

@@ -34,15 +34,15 @@ TaskIds = Annotated[list[str], typer.Argument(metavar="TASK...", help="Task ids.
 
 @app.command("list")
 def list_tasks(
-    status: Annotated[Status | None, typer.Option()] = None,
-    priority: Annotated[Priority | None, typer.Option()] = None,
-    task_type: Annotated[str | None, typer.Option("--type")] = None,
+    status: Annotated[Status | None, typer.Option(help="Only those in this status.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Only those of this priority.")] = None,
+    task_type: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
     project: Annotated[str | None, typer.Option(help="Project id.")] = None,
     worker: Annotated[str | None, typer.Option(help="Worker id.")] = None,
     since: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created at or after.")] = None,
     until: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created before.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
-    offset: Annotated[int, typer.Option(min=0)] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many to leave out at the beginning.")] = 0,
     watched: Annotated[bool, typer.Option("--watch", help="Follow the newest: helix task watch.")] = False,
     as_json: Json = False,
 ) -> None:

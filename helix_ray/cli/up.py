@@ -25,8 +25,10 @@ def up(
     node_resources: Annotated[
         str | None, typer.Option(metavar="JSON", help='Logical resources of each node: [{},{"GPU":1}].')
     ] = None,
-    tls_cert: Annotated[str | None, typer.Option(metavar="FILE")] = None,
-    tls_key: Annotated[str | None, typer.Option(metavar="FILE")] = None,
+    tls_cert: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Certificate chain in PEM; turns TLS on.")
+    ] = None,
+    tls_key: Annotated[str | None, typer.Option(metavar="FILE", help="Its private key.")] = None,
     plain_http: Annotated[
         bool,
         typer.Option(

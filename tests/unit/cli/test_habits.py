@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import typer
 from typer.main import get_command
@@ -56,6 +59,20 @@ def test_names_that_people_try_are_commands(words: str, capsys: pytest.CaptureFi
     code, text = said(capsys, *words.split())
     assert code == 0
     assert "Usage:" in text
+
+
+def test_every_option_says_what_it_is() -> None:
+    """And so does every argument, of every command."""
+
+    def silent(command: Any, words: str) -> Iterator[str]:
+        for each in command.params:
+            if not getattr(each, "help", None):
+                yield f"{words} {each.name}"
+        context = command.make_context("helix", [], resilient_parsing=True)
+        for name in command.list_commands(context) if hasattr(command, "list_commands") else ():
+            yield from silent(command.get_command(context, name), f"{words} {name}")
+
+    assert list(silent(PROGRAM, "helix")) == []
 
 
 def test_the_version_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
