@@ -43,11 +43,10 @@ AGENT_COMMAND = Seam(
     "_build_python_executable_command_memory_profileable",
     ("component", "session_dir", "unbuffered"),
 )
-# Used in the agent's process (actors/ray_agent.py), which loads all modules where the seam does not fit.
-AGENT_MODULES = Seam("ray", "ray.dashboard.utils", "get_all_modules", ("module_type",))
 
-AGENT, AGENT_PROGRAM = "dashboard_agent", "actors.ray_agent"
-# A file, because the raylet knows no modules.
+AGENTS = ("dashboard_agent", "runtime_env_agent")
+# Files, because the raylet knows no modules.
+AGENT_PROGRAM = str(Path(__file__).with_name("ray_agent.py"))
 WORKER_PROGRAM = {"worker_path": str(Path(__file__).with_name("worker_seams.py"))}
 
 SEAMS = (
@@ -87,7 +86,7 @@ def end_node(node: Node) -> None:
 
 def without_dashboard() -> None:
     """Make Ray start as it does without the dashboard's packages: no API server, and
-    agents that serve nothing.
+    agents that load nothing of Ray before they are asked (actors/ray_agent.py).
 
     We do not use them, and the API server alone costs 70 MiB and most of a second of CPU time.
     """
@@ -100,20 +99,11 @@ def without_dashboard() -> None:
 
     def python_command(component: str, session_dir: str, unbuffered: bool = True) -> list[str]:
         command = [sys.executable, *(["-u"] if unbuffered else [])]
-        return [*command, "-m", AGENT_PROGRAM] if component == AGENT else command
+        return [*command, "-S", AGENT_PROGRAM] if component in AGENTS else command
 
     AGENT_COMMAND.replace(python_command)
     LACKS_DASHBOARD.replace(lacks_dashboard)
     API_SERVER.replace(without_api_server)
-
-
-def leave_out_agent_modules() -> None:
-    """Make the agent in this process load no dashboard modules. Raises SeamMoved."""
-
-    def none_of_them(module_type: type[Any]) -> list[type[Any]]:
-        return []
-
-    AGENT_MODULES.replace(none_of_them)
 
 
 def free_by_node() -> dict[str, dict[str, float]]:

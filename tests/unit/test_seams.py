@@ -19,7 +19,6 @@ ALL = {
     f"{seam.place}.{seam.name}": seam
     for seam in (
         *ray_seams.SEAMS,
-        ray_seams.AGENT_MODULES,
         *serve_seams.SEAMS,
         serve_seams.PROXY_START,
         *uvicorn_seams.SEAMS,
