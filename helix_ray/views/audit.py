@@ -9,8 +9,8 @@ import duckdb
 
 from helix_ray.core.audit.kinds import ACTS
 from helix_ray.core.audit.records import AuditRecord
-from helix_ray.core.audit.settings import Settings
-from helix_ray.core.events import RequestsRefused
+from helix_ray.core.audit.settings import MEMBERS, Settings, SettingsChange
+from helix_ray.core.events import ProjectSet, RequestsRefused
 from helix_ray.core.views.security import SignInsView
 from helix_ray.plain import stored
 from helix_ray.views.batch import as_table, insert, stored_text
@@ -47,6 +47,8 @@ SHOWN = ", ".join(column.name for column in AUDIT if column.name != "named")
 SAID = ("action", "user_id", "address", "user_agent")
 SAID_IN_JSON = ("named", "details", "before", "after")
 REFUSED = ACTS[RequestsRefused]
+# How the keys of what is known of projects begin.
+_OF_PROJECTS = f"{ACTS[ProjectSet].resource} "
 _LOST = """
 EXISTS (SELECT 1 FROM (SELECT unnest(?::BIGINT[]) AS lost) WHERE lost BETWEEN audit.seq AND audit.last_seq)
 """
@@ -66,7 +68,7 @@ WHERE {_LOST}
 def write(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord], erased: Sequence[int]) -> None:
     """Write records, and forget what those of erased facts say, in the caller's transaction."""
     if records:
-        _compare(con, [record for record in records if record.change is not None])
+        _compare(con, [record for record in records if record.change or record.leaver])
         insert(con, "audit", AUDIT, [_row(record) for record in records])
     if erased:
         _forget(con, erased)
@@ -91,22 +93,45 @@ def compare(record: AuditRecord, known: dict[str, Settings]) -> None:
         thing = thing_of(record)
         before, after, known[thing] = record.change.over(known.get(thing, {}))
         record.before, record.after = before or None, after or None
+    if record.leaver:
+        left = SettingsChange(left=record.leaver)
+        for thing, settings in known.items():
+            if thing.startswith(_OF_PROJECTS) and record.leaver in _members(settings):
+                _, _, known[thing] = left.over(settings)
+
+
+def _members(settings: Settings) -> Sequence[str]:
+    members: Any = settings.get(MEMBERS, ())
+    return members
 
 
 def _compare(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord]) -> None:
     """Say in records what was there before and after, and keep what is there then."""
-    things = list({thing_of(record) for record in records})
-    if not things:
+    if not records:
         return
+    things = list({thing_of(record) for record in records if record.change is not None})
     found = con.execute("SELECT thing, settings FROM configured WHERE list_contains(?, thing)", [things])
     known: dict[str, Settings] = {thing: stored(settings) for thing, settings in found.fetchall()}
+    if leavers := [record.leaver for record in records if record.leaver]:
+        known = _projects_with(con, leavers) | known
     for record in records:
         compare(record, known)
-    con.execute("DELETE FROM configured WHERE list_contains(?, thing)", [things])
+    con.execute("DELETE FROM configured WHERE list_contains(?, thing)", [[*{*things, *known}]])
     left = [(thing, text_of(settings)) for thing, settings in known.items() if settings]
     if left:
         with as_table(con, CONFIGURED, left):
             con.execute("INSERT INTO configured SELECT * FROM batch")
+
+
+def _projects_with(con: duckdb.DuckDBPyConnection, users: Sequence[str]) -> dict[str, Settings]:
+    """Return what is known of the projects of which one of some users may be a member."""
+    found = con.execute("SELECT thing, settings FROM configured WHERE starts_with(thing, ?)", [_OF_PROJECTS])
+    named = [text_of(user) for user in users]
+    return {
+        thing: stored(settings)
+        for thing, settings in found.fetchall()
+        if any(user in settings for user in named)
+    }
 
 
 def thing_of(record: AuditRecord) -> str:

@@ -23,7 +23,7 @@ from helix_ray.core.secrets import MASK, masked
 
 Result = Literal["success", "failure", "denied"]
 # Changes with what the same facts are recorded as: the history is then rebuilt (views/file.py).
-RECORDS_VERSION: Final = 5
+RECORDS_VERSION: Final = 6
 # What checks found.
 _WRONG: Final = ("differs", "damaged")
 # Of an act on many things, the first ones are named.
@@ -67,6 +67,8 @@ class AuditRecord:
     erased: bool = False
     # What it has set; before and after are known where the records before it are (views/audit.py).
     change: SettingsChange | None = None
+    # The user who is no member of any project after it, since they are removed.
+    leaver: str = ""
     before: Settings | None = None
     after: Settings | None = None
 
@@ -165,7 +167,9 @@ def _record(fact: ev.Fact, act: Act) -> AuditRecord:
         act.resource, subject, ids=[subject] if act.many else [], details=details,
         change=None if act.many else change_of(event),
     )  # fmt: skip
-    if isinstance(event, (ev.LoginRefused, ev.CertificateRefused)):
+    if isinstance(event, ev.UserRemoved):
+        found.leaver = event.id
+    elif isinstance(event, (ev.LoginRefused, ev.CertificateRefused)):
         found.result = "failure"
     elif isinstance(event, ev.RequestsRefused):
         found.result = "denied"
@@ -188,6 +192,7 @@ def _erased(fact: ev.Fact, act: Act) -> AuditRecord:
     return AuditRecord(
         fact.seq, fact.seq, fact.at, act.type, act.action, _RESULTS.get(event.kind, "success"), fact.actor,
         fact.request_id, fact.origin, act.resource, "", erased=True,
+        leaver=event.id if event.kind == ev.UserRemoved.__name__ else "",
     )  # fmt: skip
 
 

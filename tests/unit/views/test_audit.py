@@ -364,7 +364,13 @@ def test_a_record_says_what_was_there_before_and_after(history: History) -> None
     was = {"username": "ada", "roles": ["viewer"], "password": "***"}
     assert shown("user-ada") == [(was, None), ({"roles": ["admin"]}, {"roles": ["viewer"]})]
     assert len(history.audit(ListAudit(text="viewer"))["rows"] or ()) == 2
-    ingest(13, ev.FactsErased([1, 11, 12], "asked for"))
+    ingest(13, ev.ProjectSet("q", "", ["user-bob", "user-cid", "user-dan"]), ev.UserRemoved("user-bob"))
+    ingest(15, ev.MemberAdded("q", "user-eva"), ev.Erased("user-cid", "UserRemoved"), ev.ProjectRemoved("q"))
+    left = ["user-dan", "user-eva"]
+    assert [before for before, _ in shown("q")][:2] == [  # type: ignore[misc]
+        {"name": "", "members": left}, {"members": ["user-cid", "user-dan"]}
+    ]  # fmt: skip
+    ingest(18, ev.FactsErased([1, 11, 12], "asked for"))
     assert {
         (row["before"], row["after"]) for row in history.audit(ListAudit())["rows"] or () if row["erased"]
     } == {(None, None)}
