@@ -27,6 +27,7 @@ FORMAT = 1
 BEGINS_WITH = b'{"helix_export":'
 HASH_BYTES = 32
 LINE_BYTES_MAX = 1 << 20
+NO_HEADER = "its first line is not that of an export of facts; other formats cannot be verified by themselves"
 
 
 class NotAnExport(Exception):
@@ -53,11 +54,11 @@ class Beginning(NamedTuple):
             version, origin, after = said["helix_export"], said["origin"], said["after"]
             peaks = [bytes.fromhex(peak) for peak in said["peaks"]]
         except (ValueError, TypeError, KeyError) as error:
-            raise NotAnExport("its first line is not the header of an export") from error
+            raise NotAnExport(NO_HEADER) from error
         if version != FORMAT:
             raise NotAnExport(f"it has format {version}; this release supports format {FORMAT}")
         if type(after) is not int or after < 0 or not isinstance(origin, str):
-            raise NotAnExport("its first line is not the header of an export")
+            raise NotAnExport(NO_HEADER)
         if len(peaks) != after.bit_count() or any(len(peak) != HASH_BYTES for peak in peaks):
             raise NotAnExport(f"its first line does not have the hashes of a tree of {after} facts")
         beginning = cls(origin, Frontier(after, peaks))

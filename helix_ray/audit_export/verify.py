@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from helix_ray.audit_export.lines import LINE_BYTES_MAX, Beginning, leaf_in
+from helix_ray.audit_export.lines import LINE_BYTES_MAX, Beginning, NotAnExport, leaf_in
 from helix_ray.checkpoints import Checkpoint, origin_of
 from helix_ray.journal.merkle import Frontier
 
@@ -42,7 +42,10 @@ def verify_file(
 ) -> VerifiedExport:
     """Verify the export in a file. Raises OSError, NotAnExport, Tampered."""
     with path.open("rb") as file:
-        return verify(file, checkpoints, on_facts)
+        try:
+            return verify(file, checkpoints, on_facts)
+        except NotAnExport as error:
+            raise NotAnExport(f"{path}: {error}") from None
 
 
 def verify(

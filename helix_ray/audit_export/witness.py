@@ -34,6 +34,10 @@ class Inconsistent(Exception):
     """The log shows another past than the one that the witness saw; the message says what, in one line."""
 
 
+class StateChanged(NoteRefused):
+    """The witness's own record of what it saw is not what it wrote; the message says what, in one line."""
+
+
 class WatchedLog(NamedTuple):
     """Gives the newest checkpoint of a log, and the proof from one size to another: what a server says, which
     may be anything. `prove` raises Inconsistent where the log refuses to prove what it has signed."""
@@ -53,7 +57,7 @@ class Witness:
     """One witness of one log; its state is in a folder."""
 
     def __init__(self, folder: Path, name: str, log_keys: Sequence[Verifier]) -> None:
-        """`log_keys` may sign the log's checkpoints. Raises KeyFileUnsafe, OSError, NoteRefused."""
+        """`log_keys` may sign the log's checkpoints. Raises KeyFileUnsafe, OSError, StateChanged."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         ring = keys.load_or_create_key(folder, KEY_FILE)
         self._folder = folder
@@ -65,11 +69,14 @@ class Witness:
 
     def _read(self) -> Checkpoint | None:
         try:
-            note = notes.text_in(self._folder / SEEN_FILE)
+            # What this witness has signed itself: nobody else can have put it there.
+            return Checkpoint.of(notes.read_file(self._folder / SEEN_FILE, [self.verifier])[0])
         except FileNotFoundError:
             return None
-        # What this witness has signed itself: nobody else can have put it there.
-        return Checkpoint.of(notes.read(note, [self.verifier])[0])
+        except NoteRefused as refused:
+            raise StateChanged(
+                f"{refused}. It is not what this witness wrote: put a copy of it back"
+            ) from None
 
     def look(self, source: WatchedLog, now: float) -> Sighting:
         """Look at the log once: what extends the last checkpoint is cosigned and kept.

@@ -49,7 +49,7 @@ def _export(tree: StoredTree, out: Path, after: int, on_facts: Callable[[int], N
         raise CheckpointFailed(f"the journal has {newest} facts: there are none after fact {after}")
     handle = os.open(out, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "r+b") as file:
-        _drop_torn_line(handle)
+        _drop_torn_line(handle, out)
         if os.fstat(handle).st_size:
             after, start = _continued(tree, out, newest)
         else:
@@ -80,11 +80,11 @@ def _continued(tree: StoredTree, out: Path, newest: int) -> tuple[int, int]:
     return found.beginning.frontier.size, frontier.size
 
 
-def _drop_torn_line(handle: int) -> None:
+def _drop_torn_line(handle: int, out: Path) -> None:
     """Remove what a kill left of a last line. Raises NotAnExport where nothing says that we wrote it."""
     size = end = os.fstat(handle).st_size
     if not BEGINS_WITH.startswith(os.pread(handle, len(BEGINS_WITH), 0)):
-        raise NotAnExport("it does not begin as an export does: give a file of another name")
+        raise NotAnExport(f"{out} does not begin as an export of facts does: give a file of another name")
     while end:
         start = max(0, end - READ_BACK_BYTES)
         cut = os.pread(handle, end - start, start).rfind(b"\n")

@@ -99,7 +99,7 @@ def verify(
 
     def run() -> None:
         known = [notes.Verifier.of(line) for line in key or ()]
-        read = [notes.read(notes.text_in(path), known) for path in checkpoint or ()]
+        read = [notes.read_file(path, known) for path in checkpoint or ()]
         signers = {Checkpoint.of(text): signer for text, signer in read}
         found = verify_file(file, [*signers])
         put(f"verified {file}: facts {found.beginning.frontier.size + 1} to {found.frontier.size}")

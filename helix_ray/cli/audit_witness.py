@@ -58,13 +58,14 @@ def witness(
 @contextmanager
 def _alarm(webhook: str | None) -> Iterator[None]:
     """Say what is not consistent, and end with code 1."""
-    from helix_ray.audit_export.witness import Inconsistent
+    from helix_ray.audit_export.witness import Inconsistent, StateChanged
     from helix_ray.security.notes import NoteRefused
 
     try:
         yield
     except (Inconsistent, NoteRefused) as error:
-        say(f"helix audit: INCONSISTENT: {error}")
+        # Of its own state it says nothing about the log.
+        say(f"helix audit: {'' if isinstance(error, StateChanged) else 'INCONSISTENT: '}{error}")
         if webhook is not None:
             _tell(webhook, str(error))
         raise typer.Exit(EXIT_FAILED) from None

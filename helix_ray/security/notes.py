@@ -115,7 +115,15 @@ def text_in(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except UnicodeDecodeError:
-        raise NoteRefused(f"{path} is not a signed note: it is not UTF-8") from None
+        raise NoteRefused("this is not a signed note: it is not UTF-8") from None
+
+
+def read_file(path: Path, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:
+    """Read the note in a file, as `read` does. Raises OSError, and NoteRefused, which names the file."""
+    try:
+        return read(text_in(path), verifiers)
+    except NoteRefused as refused:
+        raise NoteRefused(f"{path}: {refused}") from None
 
 
 def read(note: str, verifiers: Iterable[Verifier]) -> tuple[str, Verifier]:

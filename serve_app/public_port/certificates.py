@@ -200,7 +200,9 @@ def _first(cert: str) -> x509.Certificate:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()[:REASON_CHARS_MAX]
+        # OpenSSL gives none where it finds no PEM.
+        reason = error.reason or "the certificate, its key or the authorities' certificates are not valid PEM"
+        return reason.replace("_", " ").lower()[:REASON_CHARS_MAX]
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""
         return f"{name}: {error.strerror}".removeprefix(": ")

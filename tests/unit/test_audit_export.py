@@ -221,6 +221,11 @@ def test_the_command(made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path)
     tampered = run.invoke(app, arguments)
     assert tampered.exit_code == 1
     assert tampered.stderr == "helix audit: the line of fact 77 was changed, moved, added or removed\n"
+    out.write_text("time,user,action\n")
+    other = run.invoke(app, ["audit", "verify", str(out)])
+    assert other.stderr.startswith(f"helix audit: {out}: its first line is not that of an export of facts")
+    unsigned = run.invoke(app, ["audit", "verify", str(out), "--checkpoint", str(out), *arguments[-2:]])
+    assert unsigned.stderr.startswith(f"helix audit: {out}: this is not a signed note")
 
 
 @pytest.mark.parametrize("content", [b"minutes of the meeting", b"\xff\x00", b"x\n", b'{"helix_expo\n'])

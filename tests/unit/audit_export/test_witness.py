@@ -13,7 +13,14 @@ from typing import Any, Never
 import pytest
 import typer
 
-from helix_ray.audit_export.witness import EVIDENCE_FILE, SEEN_FILE, Inconsistent, WatchedLog, Witness
+from helix_ray.audit_export.witness import (
+    EVIDENCE_FILE,
+    SEEN_FILE,
+    Inconsistent,
+    StateChanged,
+    WatchedLog,
+    Witness,
+)
 from helix_ray.checkpoints import Checkpoint, origin_of
 from helix_ray.cli.audit_witness import _alarm, _proof
 from helix_ray.client.errors import NotFound
@@ -161,16 +168,22 @@ def test_a_head_that_the_log_did_not_sign_is_refused(log: Log, tmp_path: Path) -
     assert witness.look(log.source(), 2.0).is_news
 
 
-def test_the_state_cannot_be_put_there_by_others(log: Log, tmp_path: Path) -> None:
+def test_the_state_cannot_be_put_there_by_others(
+    log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A checkpoint that this witness has not cosigned is no state."""
     of(log, tmp_path).look(log.source(), 1.0)
     path = tmp_path / "witness" / SEEN_FILE
     path.write_text(log.newest())
-    with pytest.raises(NoteRefused):
+    with pytest.raises(StateChanged, match=r"none of these keys is known here\. It is not what this"):
         of(log, tmp_path)
     path.write_bytes(b"\xff")
-    with pytest.raises(NoteRefused, match="not UTF-8"):
+    with pytest.raises(StateChanged, match=f"{path}: this is not a signed note: it is not UTF-8"):
         of(log, tmp_path)
+    with pytest.raises(typer.Exit), _alarm(None):
+        of(log, tmp_path)
+    said = capsys.readouterr().err
+    assert said.startswith(f"helix audit: {path}: "), "it is not the log that is accused"
 
 
 @pytest.mark.parametrize("shown", [None, [], {}, {"path": 7}, {"path": [7]}, {"path": ["x"]}])
