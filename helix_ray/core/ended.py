@@ -25,7 +25,7 @@ MESSAGES = {
     ),
     "password_changed": "The session ended because the password was changed",
     "user_removed": "The user has been removed",
-    "revoked": "The token was revoked",
+    "revoked": "The session or token was revoked",
     "refresh_reused": (
         "The session was ended because a refresh token was used twice: the token may have been stolen"
     ),
