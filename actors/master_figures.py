@@ -8,7 +8,13 @@ from helix_ray.core.views.figures import MetricsView
 
 
 def with_processes(
-    view: MetricsView, reports: TurnReports, commits: Commits, log_bytes: int, now: float
+    view: MetricsView,
+    reports: TurnReports,
+    commits: Commits,
+    log_bytes: int,
+    now: float,
+    *,
+    is_hindered: bool = False,
 ) -> MetricsView:
     """Return the state's figures with those of processes that report to the master; `now` is monotonic."""
     return {
@@ -19,6 +25,7 @@ def with_processes(
         "webhooks": reports.webhooks(now),
         "traces": reports.traces(now),
         "log_bytes": log_bytes,
+        "journal_hindered": is_hindered,
         "commits": commits.took.view(),
         "placement": commits.figures.placement.view(),
         "inferences": commits.figures.inferences.view(),

@@ -46,6 +46,11 @@ class Families(Collector):
             value=figures["log_bytes"],
         )
         yield GaugeMetricFamily(
+            "helix_journal_hindered",
+            "1 while no change can be recorded, so that each is refused.",
+            value=int(figures["journal_hindered"]),
+        )
+        yield GaugeMetricFamily(
             "helix_journal_damaged",
             "1 while the journal is known to be damaged.",
             value=int(figures["journal_damaged"]),

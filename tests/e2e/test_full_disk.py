@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import ADMIN_PASSWORD, leave_out
 from tests.e2e.live import HISTORIAN, MASTER, Live, ended, serving, shell, submit
@@ -127,17 +128,36 @@ def journal_replaced(disk: Path) -> Iterator[None]:
         (disk / name).rename(disk / "data" / name)
 
 
+@contextlib.contextmanager
+def journal_cut(disk: Path) -> Iterator[None]:
+    """Empty the log, as programs that clean up logs do, and put its bytes back into the same file."""
+    path = disk / "data" / "journal.sqlite-wal"
+    whole = path.read_bytes()
+    os.truncate(path, 0)
+    yield
+    with path.open("r+b") as file:
+        file.write(whole)
+
+
 STATES = {
     "disk_full": full,
     "no_inodes": no_inodes,
     "read_only": read_only,
     "journal_replaced": journal_replaced,
+    "journal_cut": journal_cut,
 }
 
 
 def ready(live: Live) -> httpx.Response:
     """Ask whether it is ready."""
     return httpx.get(f"{live.url}/readyz", timeout=30)
+
+
+def hindered(live: Live) -> float:
+    """Return what /metrics says of it."""
+    text = httpx.get(f"{live.url}/metrics", timeout=30).text
+    families = text_string_to_metric_families(text)
+    return next(each.samples[0].value for each in families if each.name == "helix_journal_hindered")
 
 
 def check_reads(client: httpx.Client, task_id: str) -> None:
@@ -194,8 +214,10 @@ def test_reads_go_on_and_writes_wait(live: Live, disk: Path, reason: str) -> Non
         check_reads(client, done)
         check_login(live, goes_on=reason in ("disk_full", "no_inodes"))
         until(lambda: ready(live).status_code == 503)
+        assert hindered(live) == 1.0
         assert client.get("/tasks").json()["total"] == before
     until(lambda: ready(live).status_code == 200)
+    assert hindered(live) == 0.0
     answer = client.post("/tasks", json=TASK, headers={"Idempotency-Key": f"{reason}-0"})
     assert answer.status_code == 201, answer.text
     again = client.post("/tasks", json=TASK, headers={"Idempotency-Key": f"{reason}-0"})

@@ -44,6 +44,7 @@ def _metrics(picture: Picture, question: q.Metrics, by: Principal) -> MetricsVie
         "loops": {},
         "followers": {},
         "log_bytes": 0,
+        "journal_hindered": False,
         "journal_damaged": bool(picture.state.journal_damage),
         "audit_differs": bool(picture.state.audit_difference),
         "devices": _devices(picture),

@@ -103,6 +103,7 @@ class MetricsView(TypedDict):
     loops: dict[str, LoopsView]
     followers: dict[str, int]
     log_bytes: int
+    journal_hindered: bool
     journal_damaged: bool
     audit_differs: bool
     devices: list[AcceleratorFiguresView]
