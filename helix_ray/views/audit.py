@@ -101,8 +101,8 @@ def compare(record: AuditRecord, known: dict[str, Settings]) -> None:
 
 
 def _members(settings: Settings) -> Sequence[str]:
-    members: Any = settings.get(MEMBERS, ())
-    return members
+    members = settings.get(MEMBERS)
+    return members if isinstance(members, list) else []
 
 
 def _compare(con: duckdb.DuckDBPyConnection, records: Sequence[AuditRecord]) -> None:
