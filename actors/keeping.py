@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
+from typing import NamedTuple
 
 from helix_ray.core.errors import Rejected
 from helix_ray.engine import Engine
@@ -26,6 +27,13 @@ LOCK_WAIT_S = 2.0
 REOPENING = Hindrance("read_only", {})
 # Errors of opening and writing that are caused by the machine.
 Trouble = (OSError, sqlite3.Error, JournalLocked)
+
+
+class JournalFigures(NamedTuple):
+    """How large the write-ahead log is, and whether nothing can be recorded."""
+
+    log_bytes: int
+    is_hindered: bool
 
 
 class Keeping:
@@ -74,6 +82,10 @@ class Keeping:
                 log.info("the journal is in its place again, and is written as before")
             self._moved = found
         return found
+
+    def figures(self) -> JournalFigures:
+        """Return figures for /metrics."""
+        return JournalFigures(self.journal.log_bytes(), self.hindrance() is not None)
 
     def no_room(self, *, vital: bool = False) -> Rejected | None:
         """Return the refusal of an order that would be recorded (engine.SpaceCheck)."""

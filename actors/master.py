@@ -382,10 +382,7 @@ class Master(LivingActor):
         reply = self._engine.query(question, by)
         if isinstance(reply, Rejected):
             return reply
-        log_bytes, is_hindered = self._journal().log_bytes(), self._keeping.hindrance() is not None
-        return with_processes(
-            reply, self._turn_reports, self._commits, log_bytes, now, is_hindered=is_hindered
-        )
+        return with_processes(reply, self._turn_reports, self._commits, self._keeping.figures(), now)
 
 
 def _board_of(data_dir: Path) -> BoardWriter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.commits import Commits
+from actors.keeping import JournalFigures
 from helix_ray.core.turns import TurnReports
 from helix_ray.core.views.figures import MetricsView
 
@@ -11,10 +12,8 @@ def with_processes(
     view: MetricsView,
     reports: TurnReports,
     commits: Commits,
-    log_bytes: int,
+    journal: JournalFigures,
     now: float,
-    *,
-    is_hindered: bool = False,
 ) -> MetricsView:
     """Return the state's figures with those of processes that report to the master; `now` is monotonic."""
     return {
@@ -24,8 +23,8 @@ def with_processes(
         "followers": reports.lags(now),
         "webhooks": reports.webhooks(now),
         "traces": reports.traces(now),
-        "log_bytes": log_bytes,
-        "journal_hindered": is_hindered,
+        "log_bytes": journal.log_bytes,
+        "journal_hindered": journal.is_hindered,
         "commits": commits.took.view(),
         "placement": commits.figures.placement.view(),
         "inferences": commits.figures.inferences.view(),

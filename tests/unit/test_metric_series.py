@@ -7,6 +7,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry, generate_latest
 
 from actors.commits import Commits
+from actors.keeping import JournalFigures
 from actors.master_figures import with_processes
 from helix_ray.core.access import SYSTEM
 from helix_ray.core.histogram import Histogram
@@ -77,7 +78,9 @@ class Cluster:
 
     def text(self) -> str:
         """Return /metrics."""
-        figures = with_processes(self.plane.ask(Metrics()), self.reports, self.commits, 0, self.now)
+        figures = with_processes(
+            self.plane.ask(Metrics()), self.reports, self.commits, JournalFigures(0, False), self.now
+        )
         registry = CollectorRegistry(auto_describe=False)
         registry.register(Families(figures))
         return generate_latest(registry).decode()
