@@ -11,6 +11,7 @@ from typing import NamedTuple
 from helix_ray.audit_export.lines import BEGINS_WITH, Beginning, NotAnExport, lines_of
 from helix_ray.audit_export.verify import Tampered, verify_file
 from helix_ray.checkpoints import CheckpointFailed, origin_of, with_journal
+from helix_ray.journal.errors import JournalDamaged
 from helix_ray.journal.former import FORMAT as FORMER_FORMAT
 from helix_ray.journal.layout import connect, format_of, has_tables
 from helix_ray.journal.merkle import Frontier
@@ -38,7 +39,9 @@ def export(
     JournalDamaged, OSError, sqlite3.Error.
     """
     with contextlib.closing(connect(with_journal(data_dir) / JOURNAL_FILE, "ro")) as con:
-        if not has_tables(con) or format_of(con) == FORMER_FORMAT:
+        if not has_tables(con):
+            raise JournalDamaged(f"{data_dir / JOURNAL_FILE} does not contain a journal")
+        if format_of(con) == FORMER_FORMAT:
             raise CheckpointFailed("the journal has no tree yet: start the server once to make it")
         return _export(StoredTree(con), out, after, on_facts)
 

@@ -12,6 +12,7 @@ import typer
 
 from helix_ray.cli.backup import EXIT_FAILED
 from helix_ray.cli.output import say
+from helix_ray.derived import sqlite_says_damaged
 
 T = TypeVar("T")
 
@@ -19,7 +20,10 @@ T = TypeVar("T")
 def reason_of(error: Exception) -> str:
     """Return why something failed, in one line: of a file, which one."""
     text = str(error)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, sqlite3.Error) and sqlite_says_damaged(error):
+        # Commands read no other file of SQLite. It names none.
+        text = f"journal.sqlite cannot be read ({text}): restore a backup, see docs/operations.md"
+    elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(text.split())
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -226,6 +227,27 @@ def test_the_command(made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path)
     assert other.stderr.startswith(f"helix audit: {out}: its first line is not that of an export of facts")
     unsigned = run.invoke(app, ["audit", "verify", str(out), "--checkpoint", str(out), *arguments[-2:]])
     assert unsigned.stderr.startswith(f"helix audit: {out}: this is not a signed note")
+
+
+@pytest.mark.parametrize("command", [["audit", "export", "--out", "{}/out"], ["journal", "verify"]])
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\0" * 65_536, "journal.sqlite cannot be read (file is not a database): restore a backup"),
+        (b"", "journal.sqlite does not contain a journal"),
+    ],
+)
+def test_a_journal_that_cannot_be_read_is_named(
+    made: tuple[Path, bytes, list[Checkpoint]], tmp_path: Path, command: list[str], content: bytes, says: str
+) -> None:
+    """In one line, with what to do."""
+    data = tmp_path / "data"
+    shutil.copytree(made[0], data)
+    (data / "journal.sqlite").write_bytes(content)
+    run = CliRunner().invoke(app, [word.format(tmp_path) for word in command] + ["--data-dir", str(data)])
+    assert run.exit_code == 1
+    assert says in run.stderr
+    assert run.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [b"minutes of the meeting", b"\xff\x00", b"x\n", b'{"helix_expo\n'])
