@@ -25,7 +25,7 @@ NODE_LIVES = Seam("ray", "ray._private.node", "Node.remaining_processes_alive", 
 NODE_END = Seam(
     "ray", "ray._private.node", "Node.kill_all_processes", ("check_alive", "allow_graceful", "wait")
 )
-RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams", None, ("worker_path",))
+RAY_PARAMS = Seam("ray", "ray._private.parameter", "RayParams", None, ("worker_path", "env_vars"))
 FREE = Seam("ray", "ray._private.state", "available_resources_per_node", ())
 ACTORS = Seam("ray", "ray._private.state", "actors", ("actor_id", "job_id", "actor_state_name"))
 SESSION = Seam("ray", "ray._private.worker", "_global_node")
@@ -44,10 +44,18 @@ AGENT_COMMAND = Seam(
     ("component", "session_dir", "unbuffered"),
 )
 
+PRELOAD = "HELIX_WORKERS_LOAD"
 AGENTS = ("dashboard_agent", "runtime_env_agent")
 # Files, because the raylet knows no modules.
 AGENT_PROGRAM = str(Path(__file__).with_name("ray_agent.py"))
-WORKER_PROGRAM = {"worker_path": str(Path(__file__).with_name("worker_seams.py"))}
+WORKER_PROGRAM = {"worker_path": str(Path(__file__).with_name("worker_template.py"))}
+# What the actors of the head and Serve's processes load; no name that a package of a user could have.
+OF_THE_HEAD = (
+    "helix_ray.engine", "helix_ray.plane.control", "helix_ray.checkpoints", "helix_ray.blobs.store",
+    "helix_ray.blobs.incoming", "helix_ray.accelerators.sampler", "helix_ray.execution.node_state",
+    "helix_ray.execution.executor", "helix_ray.config", "cloudpickle", "fastapi.applications",
+    "opentelemetry.sdk.trace", "pydantic_settings", "uvicorn.main",
+)  # fmt: skip
 
 SEAMS = (
     AGENT_COMMAND,
@@ -73,8 +81,12 @@ def start_node(params: dict[str, Any], *, head: bool) -> Node:
     NODE_LIVES.find()
     without_dashboard()
     # spawn_reaper is PR_SET_PDEATHSIG on Linux.
+    preload = {"env_vars": {PRELOAD: ",".join(OF_THE_HEAD)}} if head else {}
     node: Node = NODE.find()(
-        RAY_PARAMS.find()(**params, **WORKER_PROGRAM), head=head, shutdown_at_exit=False, spawn_reaper=True
+        RAY_PARAMS.find()(**params, **WORKER_PROGRAM, **preload),
+        head=head,
+        shutdown_at_exit=False,
+        spawn_reaper=True,
     )
     return node
 

@@ -79,7 +79,7 @@ class NodeUsage:
     def __init__(self, offer: NodeOffer, all_smi_url: str = "", folders: Sequence[Path] = ()) -> None:
         """`folders` are those that the product writes to: their file systems are measured."""
         self._host = HostSampler(folders)
-        self._processes = ProcessSampler(os.getppid())
+        self._processes = ProcessSampler(int(os.environ.get("RAY_RAYLET_PID") or os.getppid()))
         self._external_usage = ExternalUsage(offer["resources"])
         self._devices = sampler_of(offer["resources"], offer["labels"], all_smi_url)
         if self._devices is not None:

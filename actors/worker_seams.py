@@ -1,10 +1,11 @@
-"""Ray's worker program, started without two packages that Ray imports in every process and no worker uses.
+"""Ray's worker program, started without packages that Ray imports in every process and no worker uses.
 
-`requests` is there to find TPUs of Google's cloud, `jsonschema` to check plugins of runtime environments.
-Both are loaded here when something of them is used, and garbage is collected after the imports only.
+`requests` is there to find TPUs of Google's cloud, `jsonschema` to check plugins of runtime environments,
+`wcwidth` for tables. They are loaded here when something of them is used, and garbage is collected after
+the imports only.
 
-The raylet starts `python .../actors/worker_seams.py FLAGS` (actors/ray_seams.py). This file imports nothing
-of ours: a worker may be in a runtime environment of its own.
+worker_template.py uses this, which the raylet starts. It imports nothing of ours: a worker may be in a
+runtime environment of its own.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import gc
 import os
 import runpy
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
-UNUSED = ("jsonschema", "requests")
+UNUSED = ("jsonschema", "requests", "wcwidth")
 PROGRAM = "_private/workers/default_worker.py"
 # What Ray's program imports, at its start and when it connects.
 LOADED = ("ray._private.workers.default_worker", "ray._common.usage.usage_lib")
@@ -55,17 +57,27 @@ def load(*modules: str) -> None:
         gc.enable()
 
 
-def main() -> None:
-    """Run Ray's program with this one's flags."""
-    ray = find_spec("ray")
-    assert ray is not None
-    assert ray.origin is not None
-    program = os.path.join(os.path.dirname(ray.origin), PROGRAM)
-    # As Python does for a program started by its path.
-    sys.argv[0], sys.path[0] = program, os.path.dirname(program)
+def run_program(flags: Sequence[str]) -> None:
+    """Run Ray's program with flags."""
+    program = find_program()
+    sys.argv[:] = [program, *flags]
     load(*LOADED)
     runpy.run_path(program, run_name="__main__")
 
 
-if __name__ == "__main__":
-    main()
+def find_program() -> str:
+    """Return the path of Ray's program, whose folder takes the place of this one's on the path of modules,
+    as Python does for a program started by its path."""
+    ray = find_spec("ray")
+    assert ray is not None
+    assert ray.origin is not None
+    program = os.path.join(os.path.dirname(ray.origin), PROGRAM)
+    sys.path[0] = os.path.dirname(program)
+    return program
+
+
+def show_title(title: str) -> None:
+    """Show a title in place of this process's arguments, as Ray does for its workers."""
+    import ray
+
+    ray._raylet.setproctitle(title)  # type: ignore[attr-defined]

@@ -1,4 +1,5 @@
-"""What the product's own processes on a node use, by role: they are children of the node's raylet.
+"""What the product's own processes on a node use, by role: they are children of the node's raylet, or of the
+template of its workers (actors/worker_template.py).
 
 A role is told by the name that the kernel shows. What is below a process counts for its role, and what is
 below a node worker are commands. Other programs' workers on the same Ray cluster are not ours.
@@ -34,7 +35,9 @@ _ROLES = {
     "ray::DashboardAgent": RAY,
     "ray::RuntimeEnvAgent": RAY,
     "ray::IDLE": RAY,
+    "ray::Template": RAY,
 }
+TEMPLATE = "ray::Template"[:_NAME_CHARS]
 ROLES = {name[:_NAME_CHARS]: role for name, role in _ROLES.items()}
 # Executors are named by what marks their processes (helix_ray/execution/descendants.py).
 _EXECUTOR_PREFIX = "hx-"
@@ -100,7 +103,12 @@ def roles_of(raylet: int, seen: Mapping[int, LiveProcess]) -> dict[int, str]:
     for pid, process in seen.items():
         children.setdefault(process.parent, []).append(pid)
     found = {raylet: RAY} if raylet in seen else {}
-    ahead = [(pid, role) for pid in children.get(raylet, ()) if (role := _role(seen[pid].name)) is not None]
+    workers = list(children.get(raylet, ()))
+    for template in [pid for pid in workers if seen[pid].name == TEMPLATE]:
+        found[template] = RAY
+        workers.remove(template)
+        workers += children.get(template, ())
+    ahead = [(pid, role) for pid in workers if (role := _role(seen[pid].name)) is not None]
     while ahead:
         pid, role = ahead.pop()
         found[pid] = role

@@ -19,6 +19,7 @@ from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
+from actors import worker_seams
 from actors.seams import SeamMoved
 from helix_ray.config import Settings
 from launcher.up import process_tree
@@ -102,6 +103,8 @@ def main() -> None:
 
 
 def _load() -> None:
+    worker_seams.load("ray")
+    gc.disable()
     check_seams()
     import_module("serve_app.deployment")
 

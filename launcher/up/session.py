@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import gc
 import http.client
 import json
 import os
@@ -44,6 +45,7 @@ READY_EVERY_S = 0.05
 SAY_EVERY_S = 5.0
 REASON_BYTES_MAX = 65_536
 WATCH_EVERY_S = 1.0
+GC_THRESHOLD = 50_000
 EXIT_CANNOT_START = 2
 EXIT_CLUSTER_LOST = 1
 EXIT_FATAL = 1
@@ -122,7 +124,11 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     given = parse_node_resources(settings.node_resources) if settings.node_resources else []
     say(f"starting {settings.nodes} Ray node{'s' if settings.nodes > 1 else ''}")
     child = deploying.Deploying(app)
-    from actors import ray_seams, seams
+    from actors import ray_seams, seams, worker_seams
+
+    worker_seams.load("ray")
+    # All that is imported stays: looking through it for garbage again and again takes a tenth of the import.
+    gc.set_threshold(GC_THRESHOLD)
     from actors.devices import readings_here
     from launcher.up.cluster import LocalCluster
 

@@ -55,6 +55,18 @@ def test_roles_are_told_by_name_and_what_is_below_counts(tmp_path: Path) -> None
     }  # fmt: skip
 
 
+def test_workers_below_the_template_are_those_of_the_raylet(tmp_path: Path) -> None:
+    """Each has its own role, and the template counts for Ray."""
+    tree = Processes(tmp_path)
+    for pid, (parent, name) in enumerate(
+        [(RAYLET, "ray::Template"), (20, "ray::Master"), (20, "ray::NodeWorker"), (22, "sh"), (20, "hx-1")],
+        20,
+    ):
+        tree.run(pid, parent, name)
+    counts = {role: sample["count"] for role, sample in tree.told().items()}
+    assert counts == {"master": 1, "node_worker": 1, "command": 1, "executor": 1, "ray": 2}
+
+
 def test_cpu_is_what_was_used_since_the_last_sample(tmp_path: Path) -> None:
     """Not known at first; a process id that is used again does not count backwards."""
     tree = Processes(tmp_path)
