@@ -25,8 +25,11 @@ import sys
 from types import FrameType
 from typing import NamedTuple
 
-# A program has its folder on its path.
-from worker_seams import LOADED, find_program, load, run_program, show_title  # type: ignore[import-not-found]
+if __name__ == "__main__":
+    # A program has its folder on its path.
+    import worker_seams  # type: ignore[import-not-found]
+else:
+    from actors import worker_seams
 
 RAYLET_PID, PRELOAD = "RAY_RAYLET_PID", "HELIX_WORKERS_LOAD"
 SOCKET_FLAG, ENVIRONMENT_FLAG = "--raylet-name=", "--runtime-env-hash="
@@ -53,7 +56,7 @@ class WorkerRequest(NamedTuple):
 
 def main() -> None:
     """Run this worker: as a fork of the template, or in this process, where there can be none."""
-    find_program()
+    worker_seams.find_program()
     flags = sys.argv[1:]
     place = place_of(flags, os.environ.get(RAYLET_PID))
     # The second time, after another one has become the template first.
@@ -63,7 +66,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             flags = serve(listen(str(place)), flags)
             break
-    run_program(flags)
+    worker_seams.run_program(flags)
 
 
 def place_of(flags: list[str], raylet: str | None) -> str | None:
@@ -108,7 +111,7 @@ def listen(place: str) -> socket.socket:
 def serve(listening: socket.socket, flags: list[str]) -> list[str]:
     """Fork workers until the raylet ends; return in each of them, with the flags of Ray's program."""
     raylet = os.getppid()
-    load(*LOADED, *filter(None, os.environ.get(PRELOAD, "").split(",")))
+    worker_seams.load(*worker_seams.LOADED, *filter(None, os.environ.get(PRELOAD, "").split(",")))
     gc.disable()
     wake_up, raised = os.pipe()
     for handle in (wake_up, raised):
@@ -117,7 +120,7 @@ def serve(listening: socket.socket, flags: list[str]) -> list[str]:
         return as_worker(flags, listening, wake_up, raised)
     # Ray ends the group of a worker that has ended, and this was the first worker's.
     os.setpgid(0, os.getpgid(raylet))
-    show_title(TITLE)
+    worker_seams.show_title(TITLE)
     signal.signal(signal.SIGCHLD, _do_nothing)
     signal.set_wakeup_fd(raised, warn_on_full_buffer=False)
     while os.getppid() == raylet:
