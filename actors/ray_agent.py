@@ -73,8 +73,9 @@ def _name(title: str) -> None:
     with open("/proc/self/stat") as file:
         # proc_pid_stat(5): fields 48 and 49 are where the arguments begin and end.
         start, end = map(int, file.read().rpartition(")")[2].split()[45:47])
-    ctypes.memset(start, 0, end - start)
-    ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))
+    if end > start:  # some sandboxes do not tell
+        ctypes.memset(start, 0, end - start)
+        ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))
     with open("/proc/self/comm", "w") as name:
         name.write(title)
 

@@ -41,6 +41,7 @@ TEMPLATE = "ray::Template"[:_NAME_CHARS]
 ROLES = {name[:_NAME_CHARS]: role for name, role in _ROLES.items()}
 # Executors are named by what marks their processes (helix_ray/execution/descendants.py).
 _EXECUTOR_PREFIX = "hx-"
+_RAYLET = b"RAY_RAYLET_PID="
 # Fields of /proc/PID/stat behind the name.
 _PARENT, _USER_TICKS, _SYSTEM_TICKS, _STARTED = 1, 11, 12, 19
 
@@ -76,7 +77,7 @@ class ProcessSampler:
 
     def _measure(self, now: float) -> list[ProcessSample]:
         seen = dict(_all(self._root))
-        roles = roles_of(self._raylet, seen)
+        roles = roles_of(self._raylet, seen, lambda pid: _raylet_of(self._root, pid))
         passed_s = None if self._at is None else now - self._at
         cpu_s = {(pid, seen[pid].started): seen[pid].cpu_s for pid in roles}
         found: dict[str, ProcessSample] = {}
@@ -97,8 +98,10 @@ class ProcessSampler:
         return sorted(found.values(), key=lambda sample: sample["role"])
 
 
-def roles_of(raylet: int, seen: Mapping[int, LiveProcess]) -> dict[int, str]:
-    """Return the role of every process that is ours."""
+def roles_of(
+    raylet: int, seen: Mapping[int, LiveProcess], raylet_of: Callable[[int], int | None]
+) -> dict[int, str]:
+    """Return the role of every process that is ours; `raylet_of` says which raylet one was started for."""
     children: dict[int, list[int]] = {}
     for pid, process in seen.items():
         children.setdefault(process.parent, []).append(pid)
@@ -108,6 +111,11 @@ def roles_of(raylet: int, seen: Mapping[int, LiveProcess]) -> dict[int, str]:
         found[template] = RAY
         workers.remove(template)
         workers += children.get(template, ())
+    workers += [
+        pid
+        for pid, process in seen.items()
+        if process.parent not in found and _is_orphan(process, seen) and raylet_of(pid) == raylet
+    ]
     ahead = [(pid, role) for pid in workers if (role := _role(seen[pid].name)) is not None]
     while ahead:
         pid, role = ahead.pop()
@@ -115,6 +123,21 @@ def roles_of(raylet: int, seen: Mapping[int, LiveProcess]) -> dict[int, str]:
         below = COMMAND if role == NODE_WORKER else role
         ahead += [(child, below) for child in children.get(pid, ())]
     return found
+
+
+def _is_orphan(process: LiveProcess, seen: Mapping[int, LiveProcess]) -> bool:
+    """Say whether a process of ours has a parent that is none of ours, as after the template was killed."""
+    parent = seen.get(process.parent)
+    return _role(process.name) is not None and (parent is None or _role(parent.name) is None)
+
+
+def _raylet_of(root: Path, pid: int) -> int | None:
+    """Return the raylet that a process of Ray was started for, as its environment says."""
+    try:
+        variables = (root / "proc" / str(pid) / "environ").read_bytes().split(b"\0")
+        return next(int(each[len(_RAYLET) :]) for each in variables if each.startswith(_RAYLET))
+    except (OSError, StopIteration, ValueError):
+        return None
 
 
 def _role(name: str) -> str | None:
@@ -143,7 +166,8 @@ def _all(root: Path) -> Iterator[tuple[int, LiveProcess]]:
 
 
 def _memory_mb(root: Path, pid: int) -> float:
-    """Return the memory that is the process's own: its resident pages without files and shared memory."""
+    """Return a process's resident memory without files and shared memory; a page that a forked worker still
+    shares with its template counts in both."""
     try:
         fields = (root / "proc" / str(pid) / "statm").read_bytes().split()
         return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE") / BYTES_PER_MB

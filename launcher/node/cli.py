@@ -263,7 +263,7 @@ def _supervisor(
             api += [f"--{flag.replace('_', '-')}", getattr(flags, flag)]
     if flags.plain_http_on_network:
         api.append("--plain-http-on-network")
-    stopped = StoppedBelow(read_settings().stopped_s_max, say)
+    stopped = StoppedBelow(read_settings().stopped_s_max, say, os.getpid())
     limits = Limits(flags.head_stopped_s, flags.head_silent_s)
     return NodeSupervisor(plan, limits, api, os.environ, stopped, given)
 

@@ -138,7 +138,8 @@ def _run_local(settings: Settings, app: str, temp_dir: Path) -> int:
     # Ray's processes and the modules that follow both take time to load: they do so side by side.
     Beside(_load)
     address = cluster.start()
-    stopped = StoppedBelow(settings.stopped_s_max, say)
+    # Workers of a killed template go to the keeper, which adopts orphans.
+    stopped = StoppedBelow(settings.stopped_s_max, say, os.getppid())
 
     def goes_on() -> bool:
         stopped.look(time.monotonic())

@@ -1,4 +1,4 @@
-"""Kills Ray's processes below this one that stay stopped (SIGSTOP): actors, raylets, the GCS. User processes
+"""Kills Ray's processes below one that stay stopped (SIGSTOP): actors, raylets, the GCS. User processes
 are left alone.
 
 Each is restarted by its owner: Ray, Serve, the supervisor, or the process that started the node.
@@ -23,12 +23,14 @@ PROGRAMS = frozenset({"gcs_server", "raylet"})
 
 
 class StoppedBelow:
-    """Used by the process that started Ray, which calls `look` about once a second."""
+    """Used by the process that started Ray, which calls `look` about once a second. `root` is the process to
+    which those below it go when their parent ends."""
 
-    def __init__(self, stopped_s_max: float, say: Callable[[str], None]) -> None:
+    def __init__(self, stopped_s_max: float, say: Callable[[str], None], root: int) -> None:
         self._watch = StoppedWatch(stopped_s_max)
         self._stopped_s_max = stopped_s_max
         self._say = say
+        self._root = root
         self._names: dict[int, str] = {}
         self._listed_at = -LIST_EVERY_S
 
@@ -36,7 +38,7 @@ class StoppedBelow:
         """Kill what has been stopped for too long, and log it; `now` is monotonic seconds."""
         if now - self._listed_at >= LIST_EVERY_S:
             self._listed_at = now
-            below = {pid: _name_in_ray(pid) for pid in process_tree.descendants(os.getpid())}
+            below = {pid: _name_in_ray(pid) for pid in process_tree.descendants(self._root)}
             self._names = {pid: name for pid, name in below.items() if name is not None}
         for pid in self._watch.look(self._names, now):
             # The process id may have been reused since the list was made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -36,7 +37,7 @@ def children(tmp_path: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
 def test_only_what_is_rays_is_ended(children: dict[str, subprocess.Popen[bytes]]) -> None:
     """It is named with its reason; a user's program may stand as long as its user likes."""
     said: list[str] = []
-    below = StoppedBelow(2.0, said.append)
+    below = StoppedBelow(2.0, said.append, os.getpid())
     for now in (100.0, 101.0):
         below.look(now)
     assert said == []

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from actors import worker_template
 from actors.ray_seams import WORKER_PROGRAM
 from tests.processes import command_line
 from tests.ray.signals import until
@@ -49,15 +53,15 @@ class Node:
             f"if __name__ == '__main__':{_indented(PROGRAM)}"
         )
 
-    def start(self, name: str, *flags: str) -> subprocess.Popen[bytes]:
-        """Start a worker as the raylet does."""
+    def start(self, name: str, *flags: str, raylet: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a worker as the raylet does, which is this process unless another one is named."""
         place = self._folder / name
         place.mkdir()
         command = [sys.executable, WORKER_PROGRAM["worker_path"], f"--raylet-name={self._folder}/raylet"]
         environment = {
             **os.environ,
             "PYTHONPATH": str(self._folder),
-            "RAY_RAYLET_PID": str(os.getpid()),
+            "RAY_RAYLET_PID": str(raylet or os.getpid()),
             "HELIX_WORKERS_LOAD": "fractions",
             "MARK": name,
         }
@@ -159,3 +163,32 @@ def test_a_forked_worker_that_ends_is_no_zombie(node: Node) -> None:
     pid = node.said("later")["pid"]
     os.kill(pid, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def test_without_its_raylet_a_worker_is_no_template(node: Node) -> None:
+    """A raylet that has ended cannot end it: the worker runs itself, and nothing is left behind it."""
+    gone = subprocess.Popen(["true"])
+    gone.wait(60)
+    late = node.start("late", raylet=gone.pid)
+    assert node.said("late")["pid"] == late.pid
+    assert not psutil.Process(late.pid).children()
+
+
+def test_a_template_that_does_not_answer_is_waited_for_once(tmp_path: Path) -> None:
+    """Until the time is over, whoever asked then, also where no more can connect."""
+    place = str(tmp_path / "t.1")
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.socket(socket.AF_UNIX))
+        silent.bind(place)
+        silent.listen(0)
+        began = time.monotonic()
+        assert not worker_template.is_forked(place, [], began + 0.2)
+        assert time.monotonic() - began >= 0.2
+        assert not worker_template.is_forked(place, [], began + 0.2), "the time is over"
+        for _ in range(2):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(place)
+        with pytest.raises(OSError, match="unavailable"):
+            worker_template.listen(place)
+        assert [path.name for path in tmp_path.iterdir()] == ["t.1"]

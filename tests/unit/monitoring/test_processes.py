@@ -67,6 +67,18 @@ def test_workers_below_the_template_are_those_of_the_raylet(tmp_path: Path) -> N
     assert counts == {"master": 1, "node_worker": 1, "command": 1, "executor": 1, "ray": 2}
 
 
+def test_workers_of_a_killed_template_still_count(tmp_path: Path) -> None:
+    """Whoever adopted them: their environment says for which raylet they were started."""
+    tree = Processes(tmp_path)
+    for pid, name, raylet in ((20, "ray::Master", RAYLET), (21, "hx-1", RAYLET), (22, "ray::Historian", 11)):
+        tree.run(pid, 1, name)
+        tree.file(f"proc/{pid}/environ", f"A=b\0RAY_RAYLET_PID={raylet}\0")
+    tree.run(23, 1, "ray::Supervisor")
+    tree.run(24, 21, "sh")
+    counts = {role: sample["count"] for role, sample in tree.told().items()}
+    assert counts == {"master": 1, "executor": 2, "ray": 1}
+
+
 def test_cpu_is_what_was_used_since_the_last_sample(tmp_path: Path) -> None:
     """Not known at first; a process id that is used again does not count backwards."""
     tree = Processes(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def head(data_dir: Path) -> NodeSupervisor:
         declared=[],
         more=[],
     )
-    one = NodeSupervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print))
+    one = NodeSupervisor(plan, Limits(1.0, 1.0), [], {}, StoppedBelow(1.0, print, os.getpid()))
     one._api = Ended()  # type: ignore[assignment]
     return one
 
