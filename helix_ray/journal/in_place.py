@@ -1,31 +1,29 @@
 """Whether the journal's files are still those that were opened, and whole.
 
 A file that is removed or replaced under a running process stays open: SQLite would go on writing where nobody
-finds it again. Nor does it notice when the log is emptied or cut, as programs that clean up logs do: it would
-write on behind the hole, and a start would read nothing of it. So before each commit the files are looked at
-(three stat calls, and the head of the log), and while one is not the one that was opened, or lacks its end,
-nothing is recorded. Put back, it is written as before.
+finds it again. Nor does it notice when the log is emptied or cut, as log rotation does: it would go on
+writing behind the hole, and the next start would not read any of it. So before each commit the files are
+looked at (three stat calls, and the header of the log), and while one is not the one that was opened, or was
+truncated, nothing is recorded. Put back, it is written as before.
 
-A log becomes shorter by itself in two ways: SQLite begins it anew, with other salts in its head, or a
-checkpoint empties it (journal/erasing.py), and then all that it had is in the main file.
+A log becomes shorter by itself in two ways: SQLite restarts it, with new salts in its header, or a checkpoint
+empties it (journal/erasing.py), and then all that it had is in the main file, so a checkpoint succeeds again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from helix_ray.journal.layout import connect
+from helix_ray.journal.erasing import cut_log
 from helix_ray.journal.room import Hindrance
 from helix_ray.journal.sqlite import FILE_NAME
 
 FILES: Final = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 _MAIN, _LOG = 0, 1
-# The head of the log: its salts tell each beginning from those before (sqlite.org/fileformat2.html, 4.1).
-_HEAD_BYTES: Final = 32
+# The header of the log: its salts tell each restart from those before (sqlite.org/fileformat2.html, 4.1).
+_HEADER_BYTES: Final = 32
 _SALTS: Final = slice(16, 24)
 
 
@@ -65,34 +63,25 @@ class OpenedFiles:
         try:
             found = _log_now(self._paths[_LOG])
         except OSError:
-            return True
+            # Without a free descriptor, say: the next look sees it.
+            return False
         if found.size == 0:
-            is_cut = self._log.size > 0 and not _can_read(self._paths[_MAIN])
+            is_cut = self._log.size > 0 and not cut_log(self._paths[_MAIN])
         else:
-            # In an emptied log that was written on, the head is a hole.
+            # In an emptied log that was written on, the header is a hole.
             is_cut = not any(found.salts) or (found.salts == self._log.salts and found.size < self._log.size)
         if not is_cut:
             self._log = found
         return is_cut
 
 
-def _can_read(path: Path) -> bool:
-    """Say whether SQLite finds all that it believes to be in the log: it knows from its index."""
-    try:
-        with contextlib.closing(connect(path, "ro")) as con:
-            con.execute("SELECT max(seq) FROM facts").fetchone()
-    except sqlite3.Error:
-        return False
-    return True
-
-
 def _log_now(path: Path) -> _Log:
     # Closing it gives no lock of SQLite's away: those are on the other two files.
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        head = os.pread(handle, _HEAD_BYTES, 0)
+        header = os.pread(handle, _HEADER_BYTES, 0)
         # Afterwards: an erasure may empty it meanwhile, on a thread.
-        return _Log(head[_SALTS], os.fstat(handle).st_size)
+        return _Log(header[_SALTS], os.fstat(handle).st_size)
     finally:
         os.close(handle)
 

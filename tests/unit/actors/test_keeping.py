@@ -3,6 +3,7 @@ out, a broken disk is not."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -11,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from helix_ray.core.orders import Order, Receipt, SubmitTasks
 from helix_ray.core.policy import Policy
 from helix_ray.core.questions import ListTasks
 from helix_ray.engine import Engine, JournalFailed
-from helix_ray.journal import room
+from helix_ray.journal import layout, room
 from helix_ray.journal.reading import ReadingJournal
 from helix_ray.journal.sqlite import SqliteJournal
 from helix_ray.testing import ManualClock
@@ -213,19 +213,47 @@ def test_an_emptied_main_file_is_not_written_on(tmp_path: Path) -> None:
     keeping.journal.close()
 
 
-def test_a_log_that_sqlite_empties_or_begins_anew_is_written_on(tmp_path: Path) -> None:
-    """By an erasure, and after each checkpoint that nobody's reading delays."""
+def test_a_log_whose_facts_are_in_the_main_file_is_not_written_on_while_it_is_read(tmp_path: Path) -> None:
+    """Whoever reads it keeps SQLite from beginning at its front, so it would write behind the hole."""
     keeping, engine = life(tmp_path)
-    sizes = []
+    assert isinstance(give(engine, TASK), Receipt)
+    assert keeping.hindrance() is None
+    with contextlib.ExitStack() as stack:
+        reader, other = (
+            stack.enter_context(contextlib.closing(sqlite3.connect(tmp_path / "journal.sqlite")))
+            for _ in range(2)
+        )
+        reader.execute("BEGIN")
+        reader.execute("SELECT max(seq) FROM facts").fetchone()
+        other.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        os.truncate(tmp_path / "journal.sqlite-wal", 0)
+        displaced(engine, keeping, "journal_cut")
+    assert keeping.hindrance() is None
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+    keeping, engine = life(tmp_path)
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
+
+
+def test_a_log_that_sqlite_empties_or_restarts_is_written_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an erasure, and after each checkpoint that nobody's reading delays."""
+    monkeypatch.setattr(layout, "CHECKPOINT_PAGES", 20)
+    keeping, engine = life(tmp_path)
+    log, restarts, salts = tmp_path / "journal.sqlite-wal", 0, b""
     for number in range(30):
         assert isinstance(give(engine, *[LARGE] * 50), Receipt)
         assert keeping.hindrance() is None
+        before, salts = salts, log.read_bytes()[16:24]
+        restarts += salts != before and before != b""
         if number % 10 == 5:
             assert keeping.journal.cut_log()
-            assert (tmp_path / "journal.sqlite-wal").stat().st_size == 0
+            assert log.stat().st_size == 0
             assert keeping.hindrance() is None
-        sizes.append((tmp_path / "journal.sqlite-wal").stat().st_size)
-    assert any(later < earlier for earlier, later in pairwise(sizes))
+            salts = b""
+    assert restarts > 10
     keeping.journal.close()
 
 
