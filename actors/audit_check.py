@@ -1,5 +1,5 @@
-"""Compares the audit with the journal in the process of the daily check (actors/chain_check.py), which gets
-the records from the process that has the history."""
+"""Compares the audit with the journal in the process that checks the journal (actors/chain_check.py), which
+gets the records from the process that has the history."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ of the page in 8 bytes, and the page. `checked JSON` and `compared JSON` are wha
 say why something could not be checked.
 
 The results are also kept in signed files (helix_ray/monitoring/checked.py), for figures until the first check
-of a start has ended. They say nothing else: no check is left out for what a file says, and the journal is
-told only what this process has seen found.
+of a start has ended. They say nothing else: no check is skipped because of what a file says, and the
+journal is told only what this process has seen found.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ class ChainCheck:
         )
 
     async def check_if_due(self) -> None:
-        """Check where no check of this process is recent, and once where the journal was opened and found to
-        be another than that of its checkpoint."""
+        """Check if this process has not checked recently, and once if the journal that was opened is not that
+        of its checkpoint."""
         is_doubtful = await asyncio.to_thread(self._is_doubtful)
         if is_doubtful or time.monotonic() >= self._due_at:
             await self._check_beside()

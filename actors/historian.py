@@ -119,7 +119,7 @@ class Historian(LivingActor):
         self._plane = RayControlPlane(process="historian")
         self._gathering = GatheringPauses(PAUSES)
         self._followed = threading.Event()
-        self._check = self._daily_check()
+        self._check = self._journal_check()
         self._archive = Archive(self._history, self._plane, self._on_file, self._see, self._gathering.hurry)
         self._pruner = Pruner(self._history, self._plane, self._settings, self._on_file)
         feed = HeadFeed(PlaneFeed(self._plane), FactReader(self._settings.data_dir))
@@ -146,7 +146,7 @@ class Historian(LivingActor):
         """Follow the journal, check all of it at the start and each day, and compare the audit with it."""
         return (self._follow, self._check_all)
 
-    def _daily_check(self) -> ChainCheck:
+    def _journal_check(self) -> ChainCheck:
         settings = self._settings
         side = AuditSide(self._history.audit_page, self._followed, self._note_found)
         return ChainCheck(settings.data_dir, settings.journal_check_every_s, side)

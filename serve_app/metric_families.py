@@ -47,7 +47,7 @@ class Families(Collector):
         )
         yield GaugeMetricFamily(
             "helix_journal_hindered",
-            "1 while no change can be recorded, so that each is refused.",
+            "1 while the journal cannot be written, so that changes are refused.",
             value=int(figures["journal_hindered"]),
         )
         yield GaugeMetricFamily(

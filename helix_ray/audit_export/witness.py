@@ -75,7 +75,7 @@ class Witness:
             return None
         except NoteRefused as refused:
             raise StateChanged(
-                f"{refused}. It is not what this witness wrote: put a copy of it back"
+                f"{refused}. It is not what this witness wrote: restore it from a copy"
             ) from None
 
     def look(self, source: WatchedLog, now: float) -> Sighting:

@@ -21,7 +21,7 @@ def reason_of(error: Exception) -> str:
     """Return why something failed, in one line: of a file, which one."""
     text = str(error)
     if isinstance(error, sqlite3.Error) and sqlite_says_damaged(error):
-        # Commands read no other file of SQLite. It names none.
+        # The commands read no other SQLite file, and SQLite's message does not name it.
         text = f"journal.sqlite cannot be read ({text}): restore a backup, see docs/operations.md"
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror

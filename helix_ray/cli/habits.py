@@ -100,7 +100,7 @@ def moment(text: str | None, now: float) -> float | None:
         )
     then = now - seconds(text)
     if then < 0:
-        raise typer.BadParameter(f"{shortened(text)} ago is before 1970, where no record can be")
+        raise typer.BadParameter(f"{shortened(text)} ago is before 1970: no record is that old")
     return then
 
 

@@ -17,9 +17,9 @@ Argv = Annotated[
 Title = Annotated[str | None, typer.Option("--title", "-t", help="Title; default: what the task runs.")]
 TaskType = Annotated[str, typer.Option("--type", help="planning, building, testing, ...")]
 PriorityOf = Annotated[
-    Priority | None, typer.Option(show_default="normal", help="The more urgent task goes first.")
+    Priority | None, typer.Option(show_default="normal", help="More urgent tasks go first.")
 ]
-Description = Annotated[str | None, typer.Option(help="What people should know of the task.")]
+Description = Annotated[str | None, typer.Option(help="What people should know about the task.")]
 Project = Annotated[str | None, typer.Option(help="Project id.")]
 Command = Annotated[str | None, typer.Option(help="Command line for /bin/sh.")]
 Env = Annotated[
@@ -53,9 +53,7 @@ Resources = Annotated[
     list[str] | None, typer.Option(metavar="cpu=1,gpu=1", help="Resources that the task needs.")
 ]
 Capabilities = Annotated[list[str] | None, typer.Option(help="Capability that the worker must have.")]
-Labels = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Label of tasks; can be repeated.")
-]
+Labels = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Label; can be repeated.")]
 DependsOn = Annotated[list[str] | None, typer.Option(metavar="TASK", help="Task that must complete first.")]
 StrategyOf = Annotated[
     Strategy | None, typer.Option(help="Placement strategy; manual: wait for `helix task distribute`.")
@@ -63,7 +61,7 @@ StrategyOf = Annotated[
 Shards = Annotated[int | None, typer.Option(min=1, help="Number of shards.")]
 Gang = Annotated[bool, typer.Option("--gang", help="Start all shards together.")]
 NotPreemptible = Annotated[bool, typer.Option("--not-preemptible", help="Never preempt it.")]
-MaxRetries = Annotated[int | None, typer.Option(min=0, help="How often it is tried again when it fails.")]
+MaxRetries = Annotated[int | None, typer.Option(min=0, help="How many times to retry it when it fails.")]
 Timeout = Annotated[
     float | None, typer.Option(metavar="DURATION", parser=seconds, help="Seconds, or 5m, 2h, 1d.")
 ]

@@ -41,8 +41,8 @@ def list_tasks(
     worker: Annotated[str | None, typer.Option(help="Worker id.")] = None,
     since: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created at or after.")] = None,
     until: Annotated[str | None, typer.Option(metavar="ISO-8601", help="Created before.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 50,
-    offset: Annotated[int, typer.Option(min=0, help="How many to leave out at the beginning.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to list at most.")] = 50,
+    offset: Annotated[int, typer.Option(min=0, help="How many to skip.")] = 0,
     watched: Annotated[bool, typer.Option("--watch", help="Follow the newest: helix task watch.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -2,8 +2,9 @@
 results: files in the data directory, each one line, `JSON <HMAC-SHA256, hex>`.
 
 They are signed with the journal's key, as HEAD is: one that was changed without the key is not believed.
-Figures show them until the first check of a start has ended, and no check is left out for them. What was
-found to be wrong is a fact of the journal as well (JournalChecked, AuditCompared), which no file takes back.
+Figures show them until the first check of a start has ended, and no check is skipped because of them. What
+was found to be wrong is a fact of the journal as well (JournalChecked, AuditCompared), which no file takes
+back.
 """
 
 from __future__ import annotations

@@ -200,9 +200,9 @@ def _first(cert: str) -> x509.Certificate:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ssl.SSLError):
-        # OpenSSL gives none where it finds no PEM.
-        reason = error.reason or "the certificate, its key or the authorities' certificates are not valid PEM"
-        return reason.replace("_", " ").lower()[:REASON_CHARS_MAX]
+        if not error.reason:  # where OpenSSL finds no PEM
+            return "the certificate, its key or the CA certificates are not valid PEM"
+        return error.reason.replace("_", " ").lower()[:REASON_CHARS_MAX]
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""
         return f"{name}: {error.strerror}".removeprefix(": ")

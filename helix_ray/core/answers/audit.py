@@ -31,8 +31,8 @@ def _page(picture: Picture, question: q.ListAudit, by: Principal) -> AuditPageVi
 def _author(state: State, named: str) -> str | None:
     """Return the id of an author from their id or name; None where nobody can be meant.
 
-    A name may look like an id: of workers' accounts, as `worker-7`, and in older journals. It is taken for an
-    id first of all of those that exist, and last for that of somebody who was removed.
+    A name may look like an id: that of a worker's account, such as `worker-7`, and any name in an older
+    journal. Ids that exist come first, then usernames, then ids of what was removed.
     """
     if named in _OTHERS or ":" in named or named in state.users or named in state.workers:
         return named

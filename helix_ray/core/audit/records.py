@@ -67,7 +67,7 @@ class AuditRecord:
     erased: bool = False
     # What it has set; before and after are known where the records before it are (views/audit.py).
     change: SettingsChange | None = None
-    # The user who is no member of any project after it, since they are removed.
+    # The user whom it removes, and who is then a member of no project.
     leaver: str = ""
     before: Settings | None = None
     after: Settings | None = None

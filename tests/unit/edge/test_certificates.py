@@ -133,7 +133,7 @@ def test_halves_that_keep_changing_are_refused_when_they_stay(port: Port) -> Non
     [
         (SECOND.cert_pem(), FIRST.key_pem(), "key values mismatch"),
         (SECOND.cert_pem()[:300], SECOND.key_pem(), "does not contain a certificate"),
-        (SECOND.cert_pem(), SECOND.key_pem()[:100], "not valid pem"),
+        (SECOND.cert_pem(), SECOND.key_pem()[:100], "not valid PEM"),
         (SECOND.cert_pem() + FIRST.cert_pem()[:200], SECOND.key_pem(), ""),
         (b"", b"", "does not contain a certificate"),
         (b"\x00" * 4096, SECOND.key_pem(), "does not contain a certificate"),
