@@ -155,6 +155,16 @@ def displaced(engine: Engine, keeping: Keeping, reason: str) -> None:
     assert engine.query(ListTasks(), SYSTEM)["total"] == 1  # type: ignore[index]
 
 
+def goes_on(engine: Engine, keeping: Keeping, folder: Path) -> None:
+    """Check that a second task is recorded, and that the next start has both."""
+    assert keeping.hindrance() is None
+    assert isinstance(give(engine, TASK), Receipt)
+    keeping.journal.close()
+    keeping, engine = life(folder)
+    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
+    keeping.journal.close()
+
+
 @pytest.mark.parametrize("name", JOURNAL_FILES)
 def test_a_file_of_the_journal_is_moved_away(tmp_path: Path, name: str) -> None:
     """The next order is refused instead of being written where nobody finds it, also when another file is in
@@ -167,12 +177,7 @@ def test_a_file_of_the_journal_is_moved_away(tmp_path: Path, name: str) -> None:
     path.write_bytes(aside.read_bytes())
     displaced(engine, keeping, "journal_replaced")
     aside.rename(path)
-    assert keeping.hindrance() is None
-    assert isinstance(give(engine, TASK), Receipt)
-    keeping.journal.close()
-    keeping, engine = life(tmp_path)
-    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
-    keeping.journal.close()
+    goes_on(engine, keeping, tmp_path)
 
 
 @pytest.mark.parametrize("left", [0.0, 0.5, 0.999])
@@ -192,12 +197,7 @@ def test_a_log_that_is_emptied_or_cut_is_not_written_on(tmp_path: Path, left: fl
     displaced(engine, keeping, "journal_cut")
     with path.open("r+b") as file:
         file.write(whole)
-    assert keeping.hindrance() is None
-    assert isinstance(give(engine, TASK), Receipt)
-    keeping.journal.close()
-    keeping, engine = life(tmp_path)
-    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
-    keeping.journal.close()
+    goes_on(engine, keeping, tmp_path)
 
 
 def test_an_emptied_main_file_is_not_written_on(tmp_path: Path) -> None:
@@ -228,12 +228,7 @@ def test_a_log_whose_facts_are_in_the_main_file_is_not_written_on_while_it_is_re
         other.execute("PRAGMA wal_checkpoint(PASSIVE)")
         os.truncate(tmp_path / "journal.sqlite-wal", 0)
         displaced(engine, keeping, "journal_cut")
-    assert keeping.hindrance() is None
-    assert isinstance(give(engine, TASK), Receipt)
-    keeping.journal.close()
-    keeping, engine = life(tmp_path)
-    assert engine.query(ListTasks(), SYSTEM)["total"] == 2  # type: ignore[index]
-    keeping.journal.close()
+    goes_on(engine, keeping, tmp_path)
 
 
 def test_a_log_that_sqlite_empties_or_restarts_is_written_on(

@@ -144,7 +144,7 @@ def test_after_a_killed_template_another_worker_becomes_it(node: Node) -> None:
     third = node.start("third")
     assert node.said("third")["parent"] == second.pid
     assert third.wait(60) == 0
-    assert psutil.Process(before["pid"]).is_running()
+    assert psutil.Process(before["pid"]).status() == psutil.STATUS_SLEEPING
 
 
 def test_a_worker_with_a_runtime_environment_is_no_fork(node: Node) -> None:
