@@ -35,11 +35,31 @@ async def closed(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
+async def end(
+    accepting: acceptor.Acceptor,
+    writer: asyncio.StreamWriter,
+    ended: asyncio.Event,
+    silent: list[socket.socket],
+) -> None:
+    """Close all of a scene, from the client that was let in to the acceptor."""
+    await closed(writer)
+    await ended.wait()
+    accepting.close()
+    for client in silent:
+        client.close()
+    await accepting.wait_closed()
+
+
+def context_of(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    """Return what a server with a certificate and its key speaks TLS with."""
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(*certificate)
+    return made
+
+
 def test_a_client_that_is_dropped_at_once_is_closed(certificate: tuple[Path, Path]) -> None:
     """Its handshake is cancelled before its first step: its socket is closed all the same."""
-    cert, key = certificate
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server_side.load_cert_chain(cert, key)
+    server_side = context_of(certificate)
 
     async def scene(listener: socket.socket) -> None:
         make, _ = echoing()
@@ -62,9 +82,7 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
 ) -> None:
     """Beyond their number the oldest ends: who connects and speaks TLS is let in."""
     monkeypatch.setattr(acceptor, "HANDSHAKES_MAX", 20)
-    cert, key = certificate
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server_side.load_cert_chain(cert, key)
+    server_side = context_of(certificate)
     listener = socket.create_server(("127.0.0.1", 0), backlog=20)
     place = listener.getsockname()
 
@@ -74,18 +92,13 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
 
         accepting = acceptor.Acceptor(listener, make, lambda: server_side, shared=False, shut=lambda: None)
         silent = [socket.create_connection(place) for _ in range(20)]
-        trusting = ssl.create_default_context(cafile=str(cert))
+        trusting = ssl.create_default_context(cafile=str(certificate[0]))
         reader, writer = await asyncio.open_connection(*place, ssl=trusting, server_hostname="127.0.0.1")
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
         silent[0].setblocking(False)
         assert await loop.sock_recv(silent[0], 1) == b""
-        await closed(writer)
-        await ended.wait()
-        accepting.close()
-        for client in silent:
-            client.close()
-        await accepting.wait_closed()
+        await end(accepting, writer, ended, silent)
 
     asyncio.run(asyncio.wait_for(scene(), 60))
     listener.close()
@@ -94,9 +107,7 @@ def test_handshakes_that_are_not_finished_keep_nobody_out(
 def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple[Path, Path]) -> None:
     """With no handle left for whoever comes next, half of those who have not finished
     their handshake end at once."""
-    cert, key = certificate
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    server_side.load_cert_chain(cert, key)
+    server_side = context_of(certificate)
     listener = socket.create_server(("127.0.0.1", 0), backlog=20)
     place = listener.getsockname()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -110,7 +121,7 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
         before = open_files()
         silent = [socket.create_connection(place) for _ in range(10)]
         while open_files() < before + 2 * len(silent):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # a turn of the loop, in which it accepts
         next_client = socket.create_connection(place)
         free = os.dup(0)
         os.close(free)
@@ -121,14 +132,9 @@ def test_without_file_handles_unfinished_handshakes_make_room(certificate: tuple
         )
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"
-        await closed(writer)
-        await ended.wait()
-        accepting.close()
-        for client in silent:
-            client.close()
-        await accepting.wait_closed()
+        await end(accepting, writer, ended, silent)
 
-    certificate_text = cert.read_text()
+    certificate_text = certificate[0].read_text()
     try:
         asyncio.run(asyncio.wait_for(scene(), acceptor.HANDSHAKE_S_MAX / 2))
     finally:

@@ -11,30 +11,14 @@ import pytest
 
 from helix_ray.core import events as ev
 from helix_ray.core.origin import Origin
-from helix_ray.core.questions import ListAudit, ListCheckpoints
+from helix_ray.core.questions import ListAudit
 from helix_ray.views import audit_search
 from helix_ray.views.generated import can_be_part, is_generated
 from helix_ray.views.history import History
 from helix_ray.views.pruning import HistoryLimits
 from helix_ray.wire.ids import new_seed
 from tests.unit.core.stage import spec
-
-FROM = Origin("192.0.2.7", "session-1", "curl/8")
-
-
-def journal() -> list[ev.Fact]:
-    events = [
-        ("system", "req-0", ev.UserCreated("user-ada", "ada", "hash", ["admin"])),
-        ("anonymous", "req-1", ev.LoginRefused("ada")),
-        ("system", "req-2", ev.SessionOpened("session-1", "user-ada", "hash", 1e9)),
-        *(("user-ada", "req-3", ev.TaskSubmitted(f"task-{i}", "user-ada", spec())) for i in range(3)),
-        ("user-ada", "req-4", ev.QuotaSet("p", {"cpu": 2.0})),
-        ("user-bob", "req-5", ev.RequestsRefused("ListUsers", "forbidden", "ListUsers")),
-    ]
-    # The tasks were submitted at one moment.
-    times = [101.0, 102.0, 103.0, 104.0, 104.0, 104.0, 107.0, 108.0]
-    told = zip(times, events, strict=True)
-    return [ev.Fact(seq, at, *who, event, FROM) for seq, (at, (*who, event)) in enumerate(told, 1)]
+from tests.unit.views.acts import FROM, journal
 
 
 @pytest.fixture
@@ -292,24 +276,6 @@ def test_a_page_is_of_one_state(history: History, times: list[float], filters: d
     left = [seq for seq in (8, 7, 4, 3, 2, 1) if seq > through]
     assert ([row["seq"] for row in page["rows"] or ()], page["total"]) == (left, len(left))
     assert page["removed_through"] == through
-
-
-def test_checkpoints_are_listed_in_stable_pages(history: History) -> None:
-    """The newest first; the cursor is the seq of the last one, whatever comes later."""
-
-    def signed(seq: int) -> ev.Fact:
-        return ev.Fact(
-            seq, 200.0 + seq, "system", "req-7", ev.CheckpointSigned(f"root-{seq}", seq - 1, "note")
-        )
-
-    history.ingest([signed(seq) for seq in range(9, 16)])
-    page = history.checkpoints(ListCheckpoints(limit=2))
-    assert page["rows"][0] == {"seq": 15, "at": 215.0, "size": 14, "root": "root-15", "note": "note"}
-    assert (len(page["rows"]), page["next"]) == (2, 14)
-    history.ingest([signed(16)])
-    page = history.checkpoints(ListCheckpoints(before=page["next"]))
-    assert ([row["seq"] for row in page["rows"]], page["next"]) == ([13, 12, 11, 10, 9], None)
-    assert history.audit(ListAudit())["total"] == 6
 
 
 def test_sign_ins_are_counted(history: History) -> None:
