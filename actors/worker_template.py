@@ -184,7 +184,7 @@ def _take(request: WorkerRequest, handles: list[int], asked: socket.socket) -> N
         os.chdir(request.folder)
         asked.sendall(FORKED)
     except BaseException:
-        # Nothing may be raised into the loop of the template.
+        # Whatever it was: nothing may be raised into the loop of the template, of which this is a fork.
         os._exit(1)
 
 

@@ -17,7 +17,7 @@ FIELDS: Final = {
         "utilization": "How busy the known devices are on average, in percent; null: none is known.",
         "source": "Where that was read; null: nowhere, or not stated.",
         "window_s": "The longest window of these values, in seconds; null: none is stated.",
-        "reason": "Why a value is unknown, or why there is no device; null: every value is known.",
+        "reason": "Why a value is unknown or there is no device; null: every value is known.",
         "simulated": "Whether its accelerators are only logical, with no device behind them.",
         "count": "How many devices there are.",
         "known": "Of how many the utilization is known.",

@@ -25,7 +25,7 @@ FIELDS: Final = {
             "When the last shard is expected to end (median), in ISO 8601; null: the reason is beside it."
         ),
         "estimated_completion_p90": (
-            "The time by which it ends in nine of ten cases, in ISO 8601; null: there is no estimate."
+            "The time by which it ends in nine out of ten cases, in ISO 8601; null: there is no estimate."
         ),
         "estimated_completion_reason": "On what it is based, or why there is none; null: not known.",
         "strategy": "How the nodes were chosen.",
@@ -59,7 +59,7 @@ FIELDS: Final = {
             "The time by which it ends in half of all cases, in ISO 8601; null: nothing was measured yet."
         ),
         "estimated_completion_p90": (
-            "The time by which it ends in nine of ten cases, in ISO 8601; null: nothing was measured yet."
+            "The time by which it ends in nine out of ten cases, in ISO 8601; null: nothing was measured yet."
         ),
         "history": "Why tasks of its class have waited so far; missing unless it is pending.",
         "waits_for": "Ids of the unfinished tasks on which it depends; missing unless it is `waiting`.",
