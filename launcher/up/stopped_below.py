@@ -1,5 +1,5 @@
-"""Kills Ray's processes below one that stay stopped (SIGSTOP): actors, raylets, the GCS. User processes
-are left alone.
+"""Kills Ray's processes below a given one that stay stopped (SIGSTOP): actors, raylets, the GCS. User
+processes are left alone.
 
 Each is restarted by its owner: Ray, Serve, the supervisor, or the process that started the node.
 """
